@@ -1,0 +1,1 @@
+//! Reading certificates back: what `inspect` and `verify` show.

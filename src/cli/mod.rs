@@ -1,0 +1,6 @@
+//! cli
+use std::process::ExitCode;
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    todo!()
+}

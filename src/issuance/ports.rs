@@ -1,0 +1,43 @@
+//! What issuing needs of the world.
+
+use crate::identity::Issuer;
+use crate::refusal::{Reason, Refusal};
+use crate::token::KeySet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future behind a pointer, so that the ports stay object-safe.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The verification keys of issuers. Implemented by `oidc`.
+pub trait IssuerKeys: Send + Sync {
+    /// The issuer's keys, fetched where need be. With a `key_id` that the keys at hand do not have they are fetched
+    /// anew, within the issuer's allowance; the answer may lack it all the same.
+    ///
+    /// # Errors
+    /// [`Reason::IssuerUnavailable`], with a time to wait.
+    fn keys<'a>(
+        &'a self,
+        issuer: &'a Issuer,
+        key_id: Option<&'a str>,
+    ) -> Answer<'a, Result<Arc<KeySet>, Refusal>>;
+}
+
+/// The key of the issuing certificate. Implemented by `signer`.
+pub trait CaSigner: Send + Sync {
+    /// Signs a TBSCertificate with the algorithm of [`crate::certificate::CaChain::algorithm`]; DER for ECDSA.
+    fn sign<'a>(&'a self, tbs: &'a [u8]) -> Answer<'a, Result<Vec<u8>, SignerError>>;
+}
+
+/// The CA's key could not be used. The text is for operators, callers never see it.
+#[derive(Debug, thiserror::Error)]
+#[error("the CA's key could not be used: {0}")]
+pub struct SignerError(pub String);
+
+impl From<SignerError> for Refusal {
+    fn from(error: SignerError) -> Self {
+        tracing::error!(%error, "cannot sign");
+        Self::new(Reason::CaUnavailable).retry_after(std::time::Duration::from_secs(5))
+    }
+}

@@ -1,0 +1,56 @@
+//! countersign: a certificate authority for GitLab pipelines.
+//!
+//! # The way of a request
+//!
+//! Every step is a type with private fields and one constructor, so that no step can be skipped. The function that walks
+//! this way is [`issuance::CertificateAuthority::issue`].
+//!
+//! | value | what its existence proves | made by |
+//! |---|---|---|
+//! | [`token::UnverifiedToken`] | the text is a token; its `iss` may pick a key set, nothing more | [`token`] |
+//! | [`token::VerifiedToken`] | signature, `alg`, `iss`, `aud`, `exp`, `nbf`, `iat` hold | [`token`], keys from [`oidc`] |
+//! | [`identity::Principal`] | the claims agree with each other and name one subject | [`identity`] |
+//! | [`possession::ProvenKey`] | the caller holds the private key, and the key is a good one | [`possession`] |
+//! | [`certificate::Template`] | every octet of the certificate but the CT slot and the signature is fixed | [`certificate`] |
+//! | [`certificate::Precertificate`] | the CA signed the template with the poison extension | [`certificate`], [`signer`] |
+//! | [`certificate::LoggedPrecertificate`] | the entry is durable in the log, and the log promised it | [`log`], [`store`] |
+//! | [`certificate::Certificate`] | it corresponds to the logged precertificate, and the CA signed it | [`certificate`], [`signer`] |
+//!
+//! # The layers
+//!
+//! Imports go one way, and `tests/suite/layers.rs` holds the line:
+//!
+//! ```text
+//! cli, demo -> server -> config, api, oidc, signer, store, telemetry -> issuance -> log -> core
+//! ```
+//!
+//! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`token`],
+//!   [`identity`], [`possession`], [`certificate`], [`transparency`];
+//! - application, which talks only to traits of its own: [`issuance`], [`log`];
+//! - adapters, which implement those traits and never import each other: [`oidc`], [`signer`], [`store`], [`api`],
+//!   [`telemetry`], [`config`];
+//! - outermost: [`server`] puts the parts together, [`cli`] and [`demo`] are what people run.
+
+#![forbid(unsafe_code)]
+
+pub mod certificate;
+pub mod environment;
+pub mod identity;
+pub mod possession;
+pub mod refusal;
+pub mod token;
+pub mod transparency;
+
+pub mod issuance;
+pub mod log;
+
+pub mod api;
+pub mod config;
+pub mod oidc;
+pub mod signer;
+pub mod store;
+pub mod telemetry;
+
+pub mod cli;
+pub mod demo;
+pub mod server;

@@ -1,0 +1,8 @@
+//! A tiled transparency log: sequencing, sealing, recovery, reading.
+//!
+//! It knows nothing of certificates: an entry is bytes with a leaf hash. [`ct`] puts precertificates on it.
+
+pub mod ct;
+pub mod ports;
+
+pub use ct::CtLog;

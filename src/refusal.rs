@@ -1,0 +1,243 @@
+//! Why a request was refused: one closed list of reasons, each with a stable code.
+//!
+//! The presentation of a reason (HTTP status, gRPC code, public message) is not here but in `api::error`, once.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// Who can do something about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Whoever sent the request: sending it again unchanged is of no use.
+    Caller,
+    /// The token's issuer: it could not be reached, or what it serves is wrong. Worth another try.
+    Issuer,
+    /// The CA, its log or its store. Worth another try.
+    Server,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $fault:ident;)+) => {
+        /// A reason for a refusal. The code is a contract: it never changes its meaning, and is never used again.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason there is, in the order of `docs/ERRORS.md`.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The stable code, `UPPER_SNAKE_CASE`, as `ErrorInfo.reason` carries it (AIP-193).
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// Who can do something about it.
+            pub const fn fault(self) -> Fault {
+                match self { $(Self::$name => Fault::$fault,)+ }
+            }
+
+            /// What was wrong and what to do about it, in one or two sentences for the caller.
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    // --- the request
+    /// The request is not valid JSON of the expected shape. Compare it with the API description.
+    RequestMalformed = "REQUEST_MALFORMED", Caller;
+    /// The request's body or headers are larger than the server accepts.
+    RequestTooLarge = "REQUEST_TOO_LARGE", Caller;
+    /// There is nothing at this path.
+    NotFound = "NOT_FOUND", Caller;
+    /// This path does not know this method.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", Caller;
+    /// The request did not arrive in time.
+    RequestTimeout = "REQUEST_TIMEOUT", Caller;
+    // --- the token
+    /// The request has no ID token: put it into `credentials.oidcIdentityToken` or into `Authorization: Bearer`.
+    TokenMissing = "TOKEN_MISSING", Caller;
+    /// The ID token is larger than 64 KiB.
+    TokenTooLarge = "TOKEN_TOO_LARGE", Caller;
+    /// The ID token is not a signed JWT in compact form: three base64url segments, the first two of them JSON objects.
+    TokenMalformed = "TOKEN_MALFORMED", Caller;
+    /// The ID token's `alg` is not one that this issuer's tokens may have.
+    TokenAlgorithmNotAllowed = "TOKEN_ALGORITHM_NOT_ALLOWED", Caller;
+    /// The ID token's `iss` is not a configured issuer; it is compared byte for byte. Ask the operator to add it.
+    TokenIssuerUnknown = "TOKEN_ISSUER_UNKNOWN", Caller;
+    /// The ID token names a signing key that its issuer does not publish.
+    TokenKeyUnknown = "TOKEN_KEY_UNKNOWN", Caller;
+    /// The ID token's signature does not verify with the issuer's key.
+    TokenSignatureInvalid = "TOKEN_SIGNATURE_INVALID", Caller;
+    /// The ID token's `aud` is not the audience configured for its issuer; GitLab jobs set it under `id_tokens`.
+    TokenAudienceMismatch = "TOKEN_AUDIENCE_MISMATCH", Caller;
+    /// The ID token names several audiences and could be replayed here by another of them; ask for one with one audience.
+    TokenAudienceAmbiguous = "TOKEN_AUDIENCE_AMBIGUOUS", Caller;
+    /// The ID token has expired. Sign earlier in the job, or raise the job's timeout, which is the token's lifetime.
+    TokenExpired = "TOKEN_EXPIRED", Caller;
+    /// The ID token is not valid yet; the clocks of issuer and CA may differ.
+    TokenNotYetValid = "TOKEN_NOT_YET_VALID", Caller;
+    // --- its claims
+    /// A claim that the certificate needs is absent or null.
+    ClaimMissing = "CLAIM_MISSING", Caller;
+    /// A claim has a JSON type that the issuer never gives it.
+    ClaimWrongType = "CLAIM_WRONG_TYPE", Caller;
+    /// A claim that the certificate needs is an empty string.
+    ClaimEmpty = "CLAIM_EMPTY", Caller;
+    /// A claim has a value that its issuer never gives it.
+    ClaimInvalid = "CLAIM_INVALID", Caller;
+    /// A claim that would enter the certificate has a control character.
+    ClaimControlCharacter = "CLAIM_CONTROL_CHARACTER", Caller;
+    /// `ref_type` is neither `branch` nor `tag`.
+    RefTypeUnknown = "REF_TYPE_UNKNOWN", Caller;
+    /// `ref_path` is not what `ref_type` and `ref` make: `refs/heads/{ref}` or `refs/tags/{ref}`.
+    RefPathContradiction = "REF_PATH_CONTRADICTION", Caller;
+    /// The pipeline of one project (a fork) runs in another: its certificate would carry the parent's name.
+    ForkPipeline = "FORK_PIPELINE", Caller;
+    /// This GitLab is too old to say whether a merge request comes from a fork, so merge request pipelines are refused.
+    ForkUndecidable = "FORK_UNDECIDABLE", Caller;
+    /// `ci_config_ref_uri` is not a path below the job's project on the token's own GitLab instance at the token's ref.
+    ConfigUriContradiction = "CONFIG_URI_CONTRADICTION", Caller;
+    /// The configuration's path or the ref reads as another identity: it contains `@`, `://` or `@refs/`.
+    ConfigUriAmbiguous = "CONFIG_URI_AMBIGUOUS", Caller;
+    // --- the key and its proof
+    /// The request has neither a public key with a proof of possession nor a certificate signing request.
+    KeyMissing = "KEY_MISSING", Caller;
+    /// The public key cannot be parsed: PEM of a SubjectPublicKeyInfo or of a PKCS#1 RSAPublicKey is expected.
+    KeyUnparsable = "KEY_UNPARSABLE", Caller;
+    /// The public key is not strong enough: use ECDSA P-256, P-384 or P-521, Ed25519, or a sound RSA key of 2048, 3072 or 4096 bits.
+    KeyInsecure = "KEY_INSECURE", Caller;
+    /// The certificate signing request cannot be parsed: base64 of its PEM is expected.
+    CsrUnparsable = "CSR_UNPARSABLE", Caller;
+    /// The certificate signing request is signed with an algorithm that is not permitted for its key.
+    CsrAlgorithmNotPermitted = "CSR_ALGORITHM_NOT_PERMITTED", Caller;
+    /// The proof of possession does not verify: it must be the key's signature over the token's subject.
+    ProofInvalid = "PROOF_INVALID", Caller;
+    // --- the issuer
+    /// The issuer's keys could not be fetched. Try again later.
+    IssuerUnavailable = "ISSUER_UNAVAILABLE", Issuer;
+    // --- the server
+    /// The transparency log cannot take the entry now, so no certificate was issued. Try again later.
+    LogUnavailable = "LOG_UNAVAILABLE", Server;
+    /// The CA cannot sign now. Try again later.
+    CaUnavailable = "CA_UNAVAILABLE", Server;
+    /// The server has more work than it can take. Try again later.
+    Overloaded = "OVERLOADED", Server;
+    /// The server is shutting down. Try again later.
+    ShuttingDown = "SHUTTING_DOWN", Server;
+    /// The server failed in a way that nobody foresaw.
+    Internal = "INTERNAL", Server;
+}
+
+/// A refusal: the reason, and what of the request it concerns.
+///
+/// It carries no value of any claim but `iss`, no token, no key and no proof: everything in it may be published and logged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    reason: Reason,
+    claim: Option<Cow<'static, str>>,
+    rule: Option<&'static str>,
+    detail: Option<Cow<'static, str>>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal for `reason`.
+    pub const fn new(reason: Reason) -> Self {
+        Self { reason, claim: None, rule: None, detail: None, retry_after: None }
+    }
+
+    /// Names the claim (its name, never its value) that the refusal is about.
+    pub fn of_claim(mut self, claim: impl Into<Cow<'static, str>>) -> Self {
+        self.claim = Some(claim.into());
+        self
+    }
+
+    /// Names the rule of `docs/ISSUANCE.md` that was broken, `gitlab-3` for instance.
+    pub const fn by_rule(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    /// Adds words to the reason's own explanation. They reach the caller and the log: no claim's value, no token, no key.
+    pub fn because(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// When another try has a chance. Whole seconds are shown, rounded up.
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The reason.
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The claim's name, where one is at fault.
+    pub fn claim(&self) -> Option<&str> {
+        self.claim.as_deref()
+    }
+
+    /// The rule's name, where one was broken.
+    pub const fn rule(&self) -> Option<&'static str> {
+        self.rule
+    }
+
+    /// What was wrong in this very request, beyond the reason's explanation.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// Seconds for a `Retry-After` header (RFC 9110 §10.2.3): at least 1.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64)
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.code(), self.reason.explanation())?;
+        if let Some(claim) = &self.claim {
+            write!(f, " (claim {claim})")?;
+        }
+        if let Some(detail) = &self.detail {
+            write!(f, " {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_upper_snake_case() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')));
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(count, codes.len());
+    }
+
+    #[test]
+    fn a_wait_is_shown_in_whole_seconds_never_zero() {
+        let wait = |millis| {
+            Refusal::new(Reason::Overloaded).retry_after(Duration::from_millis(millis)).retry_after_seconds()
+        };
+        assert_eq!([wait(0), wait(1), wait(1000), wait(1001)], [Some(1), Some(1), Some(1), Some(2)]);
+    }
+}

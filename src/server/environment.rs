@@ -1,0 +1,46 @@
+//! The machine's clock and random bytes: the one place that asks for them.
+
+use crate::environment::{Clock, Random, UnixMillis};
+use std::sync::Arc;
+
+/// Clock and randomness, as the server hands them to its parts.
+#[derive(Clone)]
+pub struct Environment {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+}
+
+impl Environment {
+    /// The machine's own.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+/// The machine's clock.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    fn now(&self) -> UnixMillis {
+        let since_1970 =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The operating system's generator, through aws-lc.
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for random bytes")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without random bytes nothing may be issued; aws-lc aborts in that case itself"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the system's random generator works");
+    }
+}

@@ -1,0 +1,3 @@
+//! What countersign does, seen from outside: one binary, so that it links once.
+
+mod support;

@@ -1,0 +1,1 @@
+//! The harness: a CA on loopback with a make-believe GitLab beside it.
