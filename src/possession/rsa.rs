@@ -42,7 +42,8 @@ pub(super) fn check(key: &RsaPublicKey<'_>) -> Result<(), &'static str> {
 
 fn has_small_factor(n: &BigUint) -> bool {
     // A composite factor has a prime one below it, so 2, 3, 5 and what is coprime to 30 suffice.
-    let may_be_prime = |factor: &u32| *factor <= 5 || [2, 3, 5].iter().all(|prime| factor % prime != 0);
+    let may_be_prime =
+        |factor: &u32| *factor <= 5 || ![2, 3, 5].iter().any(|prime| factor.is_multiple_of(*prime));
     (2..SMALL_FACTOR_LIMIT).filter(may_be_prime).any(|factor| remainder(n, factor) == 0)
 }
 
@@ -58,16 +59,8 @@ fn is_roca(n: &BigUint) -> bool {
 
 /// Fermat: n = a^2 - b^2 with a just above the root of n, when the factors are close.
 fn has_close_primes(n: &BigUint) -> bool {
-    let mut a: BigUint = n.sqrt() + 1u32;
-    let mut b_squared = &a * &a - n;
-    for _ in 0..FERMAT_ROUNDS {
-        if is_square(&b_squared) {
-            return true;
-        }
-        b_squared += &a * 2u32 + 1u32;
-        a += 1u32;
-    }
-    false
+    let first: BigUint = n.sqrt() + 1u32;
+    (0..FERMAT_ROUNDS).map(|round| &first + round).any(|a| is_square(&(&a * &a - n)))
 }
 
 /// Whether `n` is a square. Residues rule out all but about one number in a hundred before the root is taken.
