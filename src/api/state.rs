@@ -22,7 +22,7 @@ pub struct ApiState {
     pub(super) authority: Arc<CertificateAuthority>,
     pub(super) prepared: Prepared,
     pub(super) bodies: Bodies,
-    pub(super) reads: Semaphore,
+    pub(super) reads: Arc<Semaphore>,
     signings: Semaphore,
     draining: AtomicBool,
     /// When the CA's key last failed, in milliseconds since 1970; 0: it works.
@@ -36,7 +36,7 @@ impl ApiState {
             prepared: Prepared::new(&authority),
             authority,
             bodies: Bodies::default(),
-            reads: Semaphore::new(READS_AT_ONCE),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             signings: Semaphore::new(SIGNINGS_AT_ONCE),
             draining: AtomicBool::new(false),
             signer_failed: AtomicU64::new(0),
