@@ -2,8 +2,8 @@
 //!
 //! It knows nothing of certificates: an entry is bytes with a leaf hash. [`ct`] puts precertificates on it.
 
+pub mod conformance;
 pub mod ct;
 pub mod ports;
 pub mod view;
-
 pub use ct::CtLog;

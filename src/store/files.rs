@@ -46,7 +46,10 @@ impl FileTileStore {
         if known.contains(directory) {
             return Ok(());
         }
-        DirBuilder::new().recursive(true).create(directory).map_err(|error| not_written(directory, &error))?;
+        DirBuilder::new()
+            .recursive(true)
+            .create(directory)
+            .map_err(|error| not_written(directory, &error))?;
         let ours = directory.ancestors().take_while(|ancestor| ancestor.starts_with(&self.root));
         for made in ours {
             if let Some(parent) = made.parent() {
@@ -106,7 +109,9 @@ pub(super) fn make_directory(path: &Path) -> Result<(), StoreError> {
 /// Makes the entries of a directory durable.
 pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| StoreError::Unknown(format!("cannot sync the directory {}: {error}", path.display())))
+    synced.map_err(|error| {
+        StoreError::Unknown(format!("cannot sync the directory {}: {error}", path.display()))
+    })
 }
 
 /// Until the rename nothing is visible, so all but a failed sync may be tried again. After a failed sync the system may
@@ -118,7 +123,8 @@ fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result<(), StoreE
         fs::remove_file(temporary).ok();
         not_written(file, &error)
     })?;
-    open.sync_all().map_err(|error| StoreError::Unknown(format!("cannot sync {}: {error}", file.display())))?;
+    open.sync_all()
+        .map_err(|error| StoreError::Unknown(format!("cannot sync {}: {error}", file.display())))?;
     fs::rename(temporary, file).map_err(|error| not_written(file, &error))
 }
 
@@ -158,6 +164,13 @@ fn is_issuer(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::conformance;
+
+    #[test]
+    fn it_is_a_tile_store() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::tile_store(|| FileTileStore::open(&directory.path().join("log")).unwrap());
+    }
 
     #[test]
     fn only_paths_of_full_tiles_and_issuers_are_taken() {

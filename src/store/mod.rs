@@ -17,10 +17,10 @@ pub mod memory;
 mod record;
 mod sled;
 
+pub use self::sled::SledHeadStore;
 pub use files::FileTileStore;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;
-pub use self::sled::SledHeadStore;
 
 use crate::log::ports::StoreError;
 use std::path::{Path, PathBuf};

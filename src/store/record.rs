@@ -80,7 +80,8 @@ impl HeadRecord for FileHeadRecord {
 
     fn write(&mut self, record: &Recorded) -> Result<(), StoreError> {
         let written = self.file.write_all_at(&encode(record), self.next * STRIDE);
-        written.map_err(|error| StoreError::NotWritten(format!("cannot write the head's record: {error}")))?;
+        written
+            .map_err(|error| StoreError::NotWritten(format!("cannot write the head's record: {error}")))?;
         self.next = 1 - self.next;
         Ok(())
     }
@@ -138,6 +139,13 @@ mod tests {
 
     fn spoil(path: &Path, slot: u64) {
         File::options().write(true).open(path).unwrap().write_all_at(b"?", slot * STRIDE + 20).unwrap();
+    }
+
+    #[test]
+    fn it_is_a_head_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head.record");
+        crate::log::conformance::head_record(|| FileHeadRecord::open(&path).unwrap());
     }
 
     #[test]

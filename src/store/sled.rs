@@ -102,7 +102,9 @@ impl SledHeadStore {
             guarded(|| {
                 database.apply_batch(batch).map_err(sled_error)?;
                 database.flush().map_err(sled_error)?;
-                self.file.sync_data().map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
+                self.file
+                    .sync_data()
+                    .map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
             })
         });
         if let Err(error) = &written {
@@ -114,8 +116,9 @@ impl SledHeadStore {
     /// Whether `bytes` more can be written, as far as the file system tells. Nothing is lost by refusing here.
     fn has_room_for(&self, bytes: usize) -> Result<(), StoreError> {
         let path = self.path.display();
-        let system = rustix::fs::fstatvfs(&self.file)
-            .map_err(|error| StoreError::NotWritten(format!("cannot ask for the free space of {path}: {error}")))?;
+        let system = rustix::fs::fstatvfs(&self.file).map_err(|error| {
+            StoreError::NotWritten(format!("cannot ask for the free space of {path}: {error}"))
+        })?;
         if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
             return Err(StoreError::NotWritten(format!("the file system of {path} is read-only")));
         }
@@ -247,14 +250,17 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 
 fn sled_error(error: ::sled::Error) -> StoreError {
     match error {
-        ::sled::Error::Corruption { .. } | ::sled::Error::Unsupported(_) => StoreError::Corrupt(error.to_string()),
+        ::sled::Error::Corruption { .. } | ::sled::Error::Unsupported(_) => {
+            StoreError::Corrupt(error.to_string())
+        }
         other => StoreError::Unknown(other.to_string()),
     }
 }
 
 /// sled makes directories and files at its start and syncs none of them.
 fn sync_all(path: &Path) -> Result<(), StoreError> {
-    let failed = |error: std::io::Error| StoreError::Unknown(format!("cannot sync {}: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| StoreError::Unknown(format!("cannot sync {}: {error}", path.display()));
     for item in fs::read_dir(path).map_err(failed)? {
         let item = item.map_err(failed)?.path();
         File::open(&item).and_then(|file| file.sync_all()).map_err(failed)?;
@@ -282,7 +288,8 @@ type Entries = (u64, Vec<Entry>, VecDeque<u16>);
 
 /// The entries, which must follow each other without a gap up to `size`.
 fn read_entries(database: &::sled::Db, size: u64) -> Result<Entries, StoreError> {
-    let gap = |index: u64| StoreError::Corrupt(format!("entry {index} or a part of it is missing or damaged"));
+    let gap =
+        |index: u64| StoreError::Corrupt(format!("entry {index} or a part of it is missing or damaged"));
     let mut first = None;
     let mut entries = Vec::new();
     let mut pieces = VecDeque::new();
@@ -371,4 +378,53 @@ fn checked(bytes: &[u8]) -> Option<&[u8]> {
     let (body, check) = bytes.split_last_chunk::<8>()?;
     let (version, rest) = body.split_first()?;
     (*version == VERSION && digest(&SHA256, body).as_ref().starts_with(check)).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance;
+
+    #[test]
+    fn it_is_a_head_store() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::head_store(|| SledHeadStore::open(&directory.path().join("head")).unwrap());
+    }
+
+    #[test]
+    fn large_entries_make_no_files_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head");
+        conformance::head_store(|| SledHeadStore::open(&path).unwrap());
+        assert_eq!(fs::read_dir(path.join("blobs")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_never_taken_for_the_present_head_and_never_panics() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head");
+        conformance::head_store(|| SledHeadStore::open(&path).unwrap());
+        let whole = SledHeadStore::open(&path).unwrap().load().unwrap().unwrap();
+        let file = fs::read(path.join("db")).unwrap();
+        for (name, bytes) in [
+            ("empty", Vec::new()),
+            ("cut", file.get(..file.len() / 2).unwrap().to_vec()),
+            ("cut at its end", file.get(..file.len() - 4096).unwrap().to_vec()),
+            ("zeros", vec![0; file.len()]),
+            ("noise", file.iter().map(|byte| byte ^ 0x5a).collect()),
+        ] {
+            let copy = directory.path().join(name);
+            fs::create_dir_all(copy.join("blobs")).unwrap();
+            for item in fs::read_dir(&path).unwrap().map(Result::unwrap).filter(|item| item.path().is_file())
+            {
+                fs::copy(item.path(), copy.join(item.file_name())).unwrap();
+            }
+            fs::write(copy.join("db"), bytes).unwrap();
+            // An error, no log, or an older head: the second record tells the latter two.
+            if let Ok(Some(stored)) = SledHeadStore::open(&copy).and_then(|store| store.load()) {
+                assert!(stored.head.size <= whole.head.size, "{name}");
+                assert!(stored.head != whole.head || stored == whole, "{name}");
+            }
+        }
+    }
 }
