@@ -4,6 +4,7 @@
 
 pub mod ct;
 pub mod ports;
+pub mod reader;
 pub mod view;
 
 pub use ct::CtLog;
