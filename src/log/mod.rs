@@ -5,5 +5,6 @@
 pub mod conformance;
 pub mod ct;
 pub mod ports;
+pub mod reader;
 pub mod view;
 pub use ct::CtLog;
