@@ -112,7 +112,7 @@ impl<C: Candidate> Sequencer<C> {
             return 0;
         }
         let place = Place { index: draft.edge.size(), timestamp: draft.group.head.timestamp };
-        if place.index >= MAX_SIZE || self.status.stopped().is_some() {
+        if place.index >= MAX_SIZE || self.status.is_stopped() {
             pending.answer.send(Err(unavailable())).ok();
             return 0;
         }
@@ -171,7 +171,7 @@ impl<C: Candidate> Sequencer<C> {
 
     /// An empty group shows whether the store can write again, so that health recovers without traffic.
     fn probe(&mut self) {
-        if self.status.stopped().is_none() {
+        if !self.status.is_stopped() {
             let mut draft = self.draft();
             draft.group.head.timestamp = self.head.timestamp;
             self.commit(draft);

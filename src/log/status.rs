@@ -60,8 +60,13 @@ impl Status {
         });
     }
 
+    /// Whether the log takes nothing any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.borrow().is_some()
+    }
+
     /// Why the log takes nothing any more.
-    pub(super) fn stopped(&self) -> Option<String> {
+    fn stopped(&self) -> Option<String> {
         self.stopped.borrow().clone()
     }
 
