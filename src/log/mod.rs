@@ -5,6 +5,8 @@
 pub mod ct;
 pub mod ports;
 pub mod reader;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use ct::CtLog;
