@@ -86,15 +86,7 @@ async fn issuer(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
 /// RFC 6962 §4.3.
 async fn get_sth(State(state): State<Arc<ApiState>>) -> Answer {
     let sth = blocking(&state, CtLog::sth).await?;
-    Ok(json_answer(
-        &json!({
-            "tree_size": sth.size,
-            "timestamp": sth.timestamp.0,
-            "sha256_root_hash": base64(&sth.root),
-            "tree_head_signature": base64(&sth.signature),
-        }),
-        NO_STORE,
-    ))
+    Ok(json_answer(&sth.to_json(), NO_STORE))
 }
 
 /// RFC 6962 §4.4.

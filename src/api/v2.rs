@@ -5,7 +5,7 @@ use super::error::Rejection;
 use super::message::{KeyMessage, SigningRequest};
 use super::{ApiState, plain};
 use crate::certificate::CaChain;
-use crate::identity::Issuers;
+use crate::identity::{Entry, Issuers};
 use crate::issuance::{CertificateAuthority, CertificateRequest, Issued};
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
@@ -141,10 +141,28 @@ fn trust_bundle_json(chain: &CaChain) -> Value {
     json!({ "chains": [{ "certificates": chain.pem() }] })
 }
 
-/// Every issuer and audience, with the unpopulated fields shown.
+/// Every issuer and audience, then the patterns, with the unpopulated fields shown.
 fn configuration_json(issuers: &Issuers) -> Value {
-    let _ = issuers;
-    json!({ "issuers": [] })
+    let exact = issuers.iter().flat_map(|issuer| {
+        issuer.entries.iter().map(|entry| issuer_json("issuerUrl", &issuer.url, entry))
+    });
+    let patterns = issuers.patterns().iter().flat_map(|pattern| {
+        pattern.entries().iter().map(|entry| issuer_json("wildcardIssuerUrl", pattern.text(), entry))
+    });
+    json!({ "issuers": exact.chain(patterns).collect::<Vec<_>>() })
+}
+
+/// `OIDCIssuer`. `challengeClaim` is the claim that the proof of possession signs.
+fn issuer_json(member: &str, url: &str, entry: &Entry) -> Value {
+    json!({
+        member: url,
+        "audience": entry.audience,
+        "challengeClaim": "sub",
+        "spiffeTrustDomain": "",
+        "issuerType": entry.kind.name(),
+        "subjectDomain": "",
+        "skipEmailVerification": false,
+    })
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod recovery;
 mod sealer;
 mod sequencer;
 mod status;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use ct::CtLog;

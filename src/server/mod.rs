@@ -80,7 +80,13 @@ impl Running {
         if let Some(admin) = admin {
             admin.stop().await;
         }
-        log.close().await;
+        close(log).await;
         tracing::info!("stopped");
     }
+}
+
+/// Closes the log, which blocks.
+async fn close(log: Arc<CtLog>) {
+    // An error: the log panicked while closing, and has said so.
+    let _ = tokio::task::spawn_blocking(move || log.close()).await;
 }

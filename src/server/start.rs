@@ -7,7 +7,8 @@ use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
 use crate::config::Config;
 use crate::issuance::CertificateAuthority;
-use crate::log::CtLog;
+use crate::log::ct::{CtLogSettings, OpenError};
+use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
 use crate::signer::{FileSigner, LogKey};
 use crate::store::DataDirectory;
@@ -24,7 +25,7 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let signer = FileSigner::open(&config.ca.key, &chain).map_err(unusable)?;
     let log_key = LogKey::open(&config.log.key).map_err(unusable)?;
     let keys = JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?;
-    let log = Arc::new(open_log(&config, data, log_key, &chain, &environment).await?);
+    let log = Arc::new(open_log(config.log.origin, data, log_key, &chain, &environment).await?);
 
     let authority = Arc::new(CertificateAuthority {
         chain,
@@ -40,10 +41,30 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     match listen(config.listen, config.admin, &state).await {
         Ok((public, admin)) => Ok(Running { public, admin, state, log }),
         Err(error) => {
-            log.close().await;
+            super::close(log).await;
             Err(error)
         }
     }
+}
+
+async fn open_log(
+    origin: String,
+    data: DataDirectory,
+    key: LogKey,
+    chain: &CaChain,
+    environment: &Environment,
+) -> Result<CtLog, StartError> {
+    let DataDirectory { head, record, tiles, lock } = data;
+    let stores = Stores { head: Box::new(head), record: Box::new(record), tiles: Arc::new(tiles), guard: Box::new(lock) };
+    let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
+    let clock = environment.clock.clone();
+    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
+        .await
+        .map_err(|error| StartError::Failed(format!("the log cannot be opened: {error}")))?
+        .map_err(|error| match error {
+            OpenError::Origin(..) => StartError::Configuration(error.to_string()),
+            OpenError::Start(_) | OpenError::Issuer(_) => StartError::Failed(error.to_string()),
+        })
 }
 
 /// Both listeners, or none.
