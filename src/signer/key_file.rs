@@ -1,0 +1,111 @@
+//! Private keys in PEM files: PKCS#8 `PRIVATE KEY` (RFC 5958) or SEC 1 `EC PRIVATE KEY` (RFC 5915), not encrypted.
+
+use super::SignerOpenError;
+use crate::certificate::pem;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The largest key file that is read, in octets.
+const MAX_KEY_FILE: usize = 64 * 1024;
+
+/// What a new key is tried on.
+const TRIAL: &[u8] = b"countersign: a key is tried before it is used";
+
+/// An ECDSA key with what it signs and verifies with.
+pub(super) struct EcdsaKey {
+    pair: EcdsaKeyPair,
+    random: SystemRandom,
+}
+
+impl EcdsaKey {
+    /// Reads the one private key of a PEM text, which must be for `algorithm`.
+    pub(super) fn from_pem(text: &[u8], algorithm: &'static EcdsaSigningAlgorithm, kind: &str) -> Result<Self, String> {
+        let der = private_key(text)?;
+        let pair = EcdsaKeyPair::from_private_key_der(algorithm, &der)
+            .map_err(|_| format!("it is not a sound private key for {kind}"))?;
+        #[expect(clippy::disallowed_methods, reason = "ECDSA's nonce is the signer's own business")]
+        let random = SystemRandom::new();
+        Ok(Self { pair, random })
+    }
+
+    /// The public key as an uncompressed point (SEC 1 §2.3.3).
+    pub(super) fn point(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
+    /// DER ECDSA signature over the hash of `message` that belongs to the key's curve.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let signature = self.pair.sign(&self.random, message);
+        signature.map(|signature| signature.as_ref().to_vec()).map_err(|_| "signing failed".to_owned())
+    }
+
+    /// Signs something and verifies it with the public key `point`: it is the key's own, and the key works.
+    pub(super) fn matches(&self, verification: &'static EcdsaVerificationAlgorithm, point: &[u8]) -> bool {
+        let public = UnparsedPublicKey::new(verification, point);
+        self.sign(TRIAL).is_ok_and(|signature| public.verify(TRIAL, &signature).is_ok())
+    }
+}
+
+/// Reads a key file that only its owner may read, and hands its text to `parse`. Every error names the file.
+pub(super) fn open<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, SignerOpenError> {
+    read(path)
+        .and_then(|text| parse(&text))
+        .map_err(|problem| SignerOpenError(format!("key file {}: {problem}", path.display())))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+    let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
+    if !metadata.is_file() {
+        return Err("it is not a file".into());
+    }
+    check_mode(&metadata)?;
+    // Its final size from the start, so that no half of a key stays behind in a buffer that was too small.
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE + 1));
+    file.take(MAX_KEY_FILE as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() > MAX_KEY_FILE {
+        return Err(format!("it is larger than {MAX_KEY_FILE} octets"));
+    }
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn check_mode(metadata: &std::fs::Metadata) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(format!("its mode is {mode:04o}, so others than its owner may use it; make it 0600 or 0400 (chmod 600)"))
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &std::fs::Metadata) -> Result<(), String> {
+    Ok(())
+}
+
+/// The DER of the one private key in the text.
+fn private_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+    let mut key = None;
+    for block in pem::blocks(text)? {
+        match block.label.as_str() {
+            "PRIVATE KEY" | "EC PRIVATE KEY" if !block.has_headers => {
+                if key.replace(block.der).is_some() {
+                    return Err("it has several keys; keep one".into());
+                }
+            }
+            "PRIVATE KEY" | "EC PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
+                return Err("it is encrypted, which is not supported; decrypt it with `openssl pkey -in … -out …`".into());
+            }
+            "EC PARAMETERS" => {} // the openssl command line writes them before a SEC 1 key
+            other => return Err(format!("it has a block {other:?}; one `PRIVATE KEY` or `EC PRIVATE KEY` is expected")),
+        }
+    }
+    key.ok_or_else(|| "there is no private key in it; PEM `PRIVATE KEY` or `EC PRIVATE KEY` is expected".into())
+}
