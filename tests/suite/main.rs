@@ -1,5 +1,7 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
-mod layers;
+mod api;
 mod config;
+mod ct_api;
+mod layers;
 mod support;
