@@ -3,5 +3,6 @@
 mod api;
 mod config;
 mod ct_api;
+mod identity;
 mod layers;
 mod support;
