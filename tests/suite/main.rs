@@ -1,3 +1,5 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
+mod oidc;
 mod support;
+mod token;
