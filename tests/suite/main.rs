@@ -5,4 +5,6 @@ mod config;
 mod ct_api;
 mod identity;
 mod layers;
+mod oidc;
 mod support;
+mod token;
