@@ -2,4 +2,5 @@
 
 mod cli_operator;
 mod config;
+mod identity;
 mod support;
