@@ -124,7 +124,8 @@ impl CaChain {
     /// The same for DER certificates.
     pub fn from_der(certificates: Vec<Vec<u8>>) -> Result<Self, ChainError> {
         if certificates.len() > MAX_CHAIN_LENGTH {
-            let problem = format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
+            let problem =
+                format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
             return Err(ChainError::Unreadable(problem));
         }
         let mut links = Vec::with_capacity(certificates.len());
@@ -329,9 +330,11 @@ impl<'a> Link<'a> {
             )));
         }
         let raw = &self.raw;
-        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| match error {
-            SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
-            other => self.unusable(other.to_string()),
+        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| {
+            match error {
+                SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
+                other => self.unusable(other.to_string()),
+            }
         })
     }
 

@@ -225,7 +225,8 @@ fn extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<RawExtension<'a>>,
 fn extension(der: &[u8]) -> Result<RawExtension<'_>, Malformed> {
     let mut parts = SliceReader::new(content(der, Tag::Sequence)?)?;
     let oid = ObjectIdentifier::decode(&mut parts)?;
-    let critical = if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
+    let critical =
+        if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
     let value = <&OctetStringRef>::decode(&mut parts)?.as_bytes();
     parts.finish()?;
     Ok(RawExtension { oid, critical, value })

@@ -6,8 +6,8 @@
 use crate::certificate::pem;
 use crate::environment::UnixMillis;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
 };
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -66,7 +66,9 @@ pub struct NewCa {
 #[derive(Debug, thiserror::Error)]
 pub enum CeremonyError {
     /// The organization cannot stand in a name.
-    #[error("the organization must have 1 to {MAX_ORGANIZATION} characters, none of them a control character")]
+    #[error(
+        "the organization must have 1 to {MAX_ORGANIZATION} characters, none of them a control character"
+    )]
     Organization,
     /// The clock is too far off to make certificates that live for years.
     #[error("the clock says {0}, which is no time to make a CA")]

@@ -5,8 +5,8 @@ use super::key_file::{self, EcdsaKey};
 use crate::certificate::{CaAlgorithm, CaChain, ToBeSigned};
 use crate::issuance::{CaSigner, SignerError};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING,
-    EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1,
+    ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm,
 };
 use der::Decode;
 use std::future::{Future, ready};
@@ -33,7 +33,8 @@ impl FileSigner {
     pub fn from_pem(text: &[u8], chain: &CaChain) -> Result<Self, String> {
         let (signing, verification) = algorithms(chain.algorithm());
         let key = EcdsaKey::from_pem(text, signing, &chain.algorithm().to_string())?;
-        let foreign = || "it is not the key of the CA's issuing certificate (the first one of the chain)".to_owned();
+        let foreign =
+            || "it is not the key of the CA's issuing certificate (the first one of the chain)".to_owned();
         let spki = SubjectPublicKeyInfoRef::from_der(chain.issuing_spki()).map_err(|_| foreign())?;
         if key.matches(verification, spki.subject_public_key.raw_bytes()) {
             Ok(Self { key })

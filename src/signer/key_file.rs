@@ -3,7 +3,9 @@
 use super::SignerOpenError;
 use crate::certificate::pem;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey,
+};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -23,7 +25,11 @@ pub(super) struct EcdsaKey {
 
 impl EcdsaKey {
     /// Reads the one private key of a PEM text, which must be for `algorithm`.
-    pub(super) fn from_pem(text: &[u8], algorithm: &'static EcdsaSigningAlgorithm, kind: &str) -> Result<Self, String> {
+    pub(super) fn from_pem(
+        text: &[u8],
+        algorithm: &'static EcdsaSigningAlgorithm,
+        kind: &str,
+    ) -> Result<Self, String> {
         let der = private_key(text)?;
         let pair = EcdsaKeyPair::from_private_key_der(algorithm, &der)
             .map_err(|_| format!("it is not a sound private key for {kind}"))?;
@@ -51,7 +57,10 @@ impl EcdsaKey {
 }
 
 /// Reads a key file that only its owner may read, and hands its text to `parse`. Every error names the file.
-pub(super) fn open<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, SignerOpenError> {
+pub(super) fn open<T>(
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, String>,
+) -> Result<T, SignerOpenError> {
     read(path)
         .and_then(|text| parse(&text))
         .map_err(|problem| SignerOpenError(format!("key file {}: {problem}", path.display())))
@@ -82,7 +91,9 @@ fn check_mode(metadata: &std::fs::Metadata) -> Result<(), String> {
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    Err(format!("its mode is {mode:04o}, so others than its owner may use it; make it 0600 or 0400 (chmod 600)"))
+    Err(format!(
+        "its mode is {mode:04o}, so others than its owner may use it; make it 0600 or 0400 (chmod 600)"
+    ))
 }
 
 #[cfg(not(unix))]
@@ -101,11 +112,20 @@ fn private_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
                 }
             }
             "PRIVATE KEY" | "EC PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
-                return Err("it is encrypted, which is not supported; decrypt it with `openssl pkey -in … -out …`".into());
+                return Err(
+                    "it is encrypted, which is not supported; decrypt it with `openssl pkey -in … -out …`"
+                        .into(),
+                );
             }
             "EC PARAMETERS" => {} // the openssl command line writes them before a SEC 1 key
-            other => return Err(format!("it has a block {other:?}; one `PRIVATE KEY` or `EC PRIVATE KEY` is expected")),
+            other => {
+                return Err(format!(
+                    "it has a block {other:?}; one `PRIVATE KEY` or `EC PRIVATE KEY` is expected"
+                ));
+            }
         }
     }
-    key.ok_or_else(|| "there is no private key in it; PEM `PRIVATE KEY` or `EC PRIVATE KEY` is expected".into())
+    key.ok_or_else(|| {
+        "there is no private key in it; PEM `PRIVATE KEY` or `EC PRIVATE KEY` is expected".into()
+    })
 }

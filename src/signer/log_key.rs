@@ -10,7 +10,8 @@ use std::path::Path;
 
 /// A SubjectPublicKeyInfo of P-256 up to the point (RFC 5480 §2), which is uncompressed.
 const P256_SPKI_PREFIX: [u8; 26] = [
-    0x30, 89, 0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 66, 0,
+    0x30, 89, 0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1,
+    7, 3, 66, 0,
 ];
 
 /// The log's key, read from a PEM file at start and kept in memory.

@@ -1,6 +1,7 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
 mod api;
+mod cli_operator;
 mod config;
 mod ct_api;
 mod identity;
