@@ -13,10 +13,13 @@
 pub mod conformance;
 pub mod ct;
 pub mod ports;
+pub mod reader;
 mod recovery;
 mod sealer;
 mod sequencer;
 mod status;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use ct::CtLog;
@@ -78,8 +81,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// See [`StartError`].
     pub fn open(identity: &Identity, mut stores: Stores, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let view =
-            recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
+        let view = recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
         let head = view.head.clone();
         let edge = RightEdge::from_parts(head.size, head.right_edge.clone())
             .expect("recovery compared the edge with the tree");
