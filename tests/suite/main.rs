@@ -6,6 +6,7 @@ mod config;
 mod ct_api;
 mod identity;
 mod layers;
+mod log;
 mod oidc;
 mod support;
 mod token;
