@@ -434,3 +434,93 @@ fn sct_list(tbs: &RawTbs<'_>) -> Result<Option<Vec<u8>>, Malformed> {
         None => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, LEAF_SPKI, NOW};
+    use super::*;
+    use std::time::Duration;
+
+    fn issued() -> Inspected {
+        Inspected::from_der(testing::issue(&testing::chain(), NOW).der()).unwrap()
+    }
+
+    #[test]
+    fn every_identity_extension_is_read_with_its_text() {
+        let expected = testing::identity_extensions();
+        let inspected = issued();
+        let shown = inspected.identity_extensions();
+        assert_eq!(shown.len(), expected.len());
+        for (shown, expected) in shown.iter().zip(expected) {
+            assert_eq!((shown.oid, &shown.content, shown.critical), (expected.oid, &expected.content, false));
+        }
+        let texts: Vec<_> = shown.iter().map(|extension| extension.text.as_deref().unwrap()).collect();
+        assert_eq!(texts[..2], ["https://gitlab.example.com"; 2]);
+        assert_eq!(texts[2..4], [testing::NAME, "refs/heads/größe"]);
+        assert_eq!(texts[5], "group/project");
+    }
+
+    #[test]
+    fn text_is_raw_up_to_fulcios_sixth_extension_and_der_from_then_on() {
+        let fulcio = |arc| FULCIO.push_arc(arc).unwrap();
+        let der = [0x0c, 2, b'h', b'i'];
+        assert_eq!(extension_text(fulcio(6), b"hi").as_deref(), Some("hi"));
+        assert_eq!(extension_text(fulcio(8), b"hi"), None);
+        assert_eq!(extension_text(fulcio(8), &der).as_deref(), Some("hi"));
+        assert_eq!(extension_text(FULCIO, &der).as_deref(), Some("hi"));
+        assert_eq!(extension_text(fulcio(1), &[0xff]), None);
+        assert_eq!(extension_text(fulcio(9), &[0x0c, 1, 0xff]), None);
+        assert_eq!(extension_text(fulcio(9), &[0x0c, 2, b'h', b'i', 0]), None);
+    }
+
+    #[test]
+    fn pem_and_der_read_alike_and_a_bundle_gives_all() {
+        let certificate = testing::issue(&testing::chain(), NOW);
+        let pem = certificate.pem();
+        assert!(pem.ends_with("-----END CERTIFICATE-----"));
+        assert_eq!(Inspected::parse(pem.as_bytes()).unwrap().der(), certificate.der());
+        assert_eq!(Inspected::parse(certificate.der()).unwrap().der(), certificate.der());
+        let bundle = format!("a key\n{}{pem}\n{}", testing::ISSUING_KEY, testing::CHAIN);
+        let all = Inspected::parse_all(bundle.as_bytes()).unwrap();
+        assert_eq!(all.len(), 3);
+        assert_eq!(all[1].pem() + &all[2].pem(), testing::CHAIN);
+        assert_eq!(all[1].subject_common_name(), Some("Example issuing CA"));
+        assert_eq!(all[2].subject_organization(), Some("Example"));
+        assert_eq!((all[1].public_key(), all[2].public_key()), (PublicKeyKind::P256, PublicKeyKind::P384));
+        assert_eq!(all[1].key_usage(), ["keyCertSign", "cRLSign"]);
+        assert!(Inspected::parse(b"").is_err() && Inspected::parse(testing::ISSUING_KEY.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_certificate_verifies_with_its_chain_while_it_is_valid() {
+        let (certificate, chain) = (issued(), testing::chain());
+        let last = certificate.not_after();
+        assert_eq!(certificate.verify_issued_by(&chain, last), Ok(()));
+        let late = certificate.verify_issued_by(&chain, last.plus(Duration::from_secs(1)));
+        assert!(matches!(late, Err(VerificationError::NotValid { .. })));
+        let early = certificate.verify_issued_by(&chain, UnixMillis(certificate.not_before().0 - 1));
+        assert!(matches!(early, Err(VerificationError::NotValid { .. })));
+        assert_eq!(certificate.verify_signed_by(chain.issuing_spki()), Ok(()));
+        let wrong = certificate.verify_signed_by(LEAF_SPKI);
+        assert_eq!(wrong, Err(VerificationError::Signature(SignatureError::Wrong)));
+    }
+
+    #[test]
+    fn what_is_no_signing_certificate_of_the_chain_is_refused() {
+        let chain = testing::chain();
+        let template = testing::template(&chain, NOW).unwrap();
+        let signature = testing::sign(template.precertificate_tbs());
+        let precertificate = template.into_precertificate(&signature);
+        let precertificate = Inspected::from_der(precertificate.der()).unwrap();
+        let refused = precertificate.verify_issued_by(&chain, NOW);
+        assert_eq!(refused, Err(VerificationError::Profile("it is a precertificate")));
+        assert_eq!(precertificate.logged_tbs(), issued().logged_tbs());
+        let root = Inspected::from_der(&chain.certificates()[1]).unwrap();
+        let foreign = CaChain::from_pem(root.pem().as_bytes()).unwrap();
+        let refused = issued().verify_issued_by(&foreign, NOW);
+        assert!(matches!(refused, Err(VerificationError::IssuerMismatch { .. })));
+        assert_eq!(root.verify_issued_by(&foreign, NOW), Err(VerificationError::KeyIdMismatch));
+        let issuing = Inspected::from_der(&chain.certificates()[0]).unwrap();
+        assert_eq!(issuing.verify_issued_by(&foreign, NOW), Err(VerificationError::Profile("it is a CA's")));
+    }
+}
