@@ -124,7 +124,8 @@ impl CaChain {
     /// The same for DER certificates.
     pub fn from_der(certificates: Vec<Vec<u8>>) -> Result<Self, ChainError> {
         if certificates.len() > MAX_CHAIN_LENGTH {
-            let problem = format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
+            let problem =
+                format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
             return Err(ChainError::Unreadable(problem));
         }
         let mut links = Vec::with_capacity(certificates.len());
@@ -329,9 +330,11 @@ impl<'a> Link<'a> {
             )));
         }
         let raw = &self.raw;
-        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| match error {
-            SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
-            other => self.unusable(other.to_string()),
+        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| {
+            match error {
+                SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
+                other => self.unusable(other.to_string()),
+            }
         })
     }
 
@@ -488,9 +491,18 @@ mod tests {
         let p521 = authority("issuing", key(&PKCS_ECDSA_P521_SHA512), Some(&root), nothing);
         let ed25519 = authority("issuing", key(&PKCS_ED25519), Some(&root), nothing);
         for (parts, expected) in [
-            (&[&root, &issuing][..], "CA certificate 2 (CN=issuing): the last certificate is not self-signed"),
-            (&[&issuing], "CA certificate 1 (CN=issuing): the last certificate is not self-signed; append its issuer"),
-            (&[&issuing, &below, &root], "CA certificate 1 (CN=issuing): its issuer is not the subject of CA certificate 2 (CN=below)"),
+            (
+                &[&root, &issuing][..],
+                "CA certificate 2 (CN=issuing): the last certificate is not self-signed",
+            ),
+            (
+                &[&issuing],
+                "CA certificate 1 (CN=issuing): the last certificate is not self-signed; append its issuer",
+            ),
+            (
+                &[&issuing, &below, &root],
+                "CA certificate 1 (CN=issuing): its issuer is not the subject of CA certificate 2 (CN=below)",
+            ),
             (&[&issuing, &other_root], "its issuer is not the subject of CA certificate 2 (CN=other root)"),
             (&[&issuing, &namesake], "another key of the same name"),
             (&[&orphan, &namesake], "not signed by the key of CA certificate 2 (CN=root)"),
@@ -536,7 +548,9 @@ mod tests {
     #[test]
     fn upper_certificates_may_sign_with_every_algorithm_in_use() {
         let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
-        for key in [p256(), key(&PKCS_ECDSA_P384_SHA384), key(&PKCS_ECDSA_P521_SHA512), key(&PKCS_ED25519), rsa] {
+        for key in
+            [p256(), key(&PKCS_ECDSA_P384_SHA384), key(&PKCS_ECDSA_P521_SHA512), key(&PKCS_ED25519), rsa]
+        {
             let root = authority("root", key, None, nothing);
             let middle = authority("middle", p256(), Some(&root), nothing);
             let usage = |params: &mut CertificateParams| {
@@ -566,7 +580,10 @@ mod tests {
         assert_eq!(checked(begin.0), Ok(()));
         assert_eq!(checked(end.0 + 999), Ok(()), "notAfter is inclusive");
         let early = checked(begin.0 - 1).unwrap_err();
-        assert!(early.starts_with("CA certificate 1 (CN=issuing): not valid before 2027-01-01T00:00:00Z"), "{early}");
+        assert!(
+            early.starts_with("CA certificate 1 (CN=issuing): not valid before 2027-01-01T00:00:00Z"),
+            "{early}"
+        );
         let late = checked(end.0 + 1000).unwrap_err();
         assert!(late.starts_with("CA certificate 2 (CN=root): expired at 2028-01-01T00:00:00Z"), "{late}");
     }

@@ -14,7 +14,8 @@ use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, Utf8StringRef};
 use std::fmt;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 
@@ -150,7 +151,8 @@ impl Inspected {
         }
         let blocks = pem::blocks(file).map_err(Malformed)?;
         let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
-        let all: Vec<Self> = certificates.map(|block| Self::from_der(&block.der)).collect::<Result<_, _>>()?;
+        let all: Vec<Self> =
+            certificates.map(|block| Self::from_der(&block.der)).collect::<Result<_, _>>()?;
         if all.is_empty() {
             return Err(Malformed("there is no certificate in it, neither PEM nor DER".into()));
         }
@@ -174,7 +176,10 @@ impl Inspected {
             public_key: PublicKeyKind::of(tbs.spki)?,
             names: alternative_names(tbs)?,
             key_usage: tbs.decoded::<KeyUsage>()?.map(key_usages).unwrap_or_default(),
-            extended_key_usages: tbs.decoded::<ExtendedKeyUsage>()?.map(|usages| usages.0).unwrap_or_default(),
+            extended_key_usages: tbs
+                .decoded::<ExtendedKeyUsage>()?
+                .map(|usages| usages.0)
+                .unwrap_or_default(),
             is_ca: tbs.decoded::<BasicConstraints>()?.is_some_and(|constraints| constraints.ca),
             subject_key_id: tbs.decoded::<SubjectKeyIdentifier>()?.map(|id| id.0.as_bytes().to_vec()),
             authority_key_id: tbs
@@ -367,7 +372,9 @@ impl fmt::Debug for Inspected {
 impl fmt::Display for AlternativeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uri(text) | Self::Email(text) | Self::Dns(text) | Self::Other { text, .. } => f.write_str(text),
+            Self::Uri(text) | Self::Email(text) | Self::Dns(text) | Self::Other { text, .. } => {
+                f.write_str(text)
+            }
             Self::Unknown => f.write_str("(a name of another kind)"),
         }
     }

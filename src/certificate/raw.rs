@@ -225,7 +225,8 @@ fn extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<RawExtension<'a>>,
 fn extension(der: &[u8]) -> Result<RawExtension<'_>, Malformed> {
     let mut parts = SliceReader::new(content(der, Tag::Sequence)?)?;
     let oid = ObjectIdentifier::decode(&mut parts)?;
-    let critical = if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
+    let critical =
+        if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
     let value = <&OctetStringRef>::decode(&mut parts)?.as_bytes();
     parts.finish()?;
     Ok(RawExtension { oid, critical, value })
@@ -258,7 +259,8 @@ mod tests {
         for removed in decoded.tbs_certificate().extensions().unwrap() {
             let ours = without_extension(tbs, removed.extn_id).unwrap();
             let all = decoded.tbs_certificate().extensions().unwrap().iter();
-            let kept: Vec<_> = all.filter(|extension| extension.extn_id != removed.extn_id).cloned().collect();
+            let kept: Vec<_> =
+                all.filter(|extension| extension.extn_id != removed.extn_id).cloned().collect();
             let encoded = kept.to_der().unwrap();
             assert!(ours.ends_with(&encoded), "{}", removed.extn_id);
             let gone = removed.to_der().unwrap();
