@@ -5,6 +5,7 @@
 
 use super::encode;
 use super::raw::{Malformed, RawCertificate};
+use super::reader::SEQUENCE;
 use super::signature::{self, PublicKeyKind, SignatureError};
 use super::{key_identifier, oids, pem};
 use crate::environment::UnixMillis;
@@ -357,7 +358,7 @@ fn check_links(links: &[Link<'_>], root: &Link<'_>) -> Result<(), ChainError> {
     let mut below = 0;
     for (index, link) in links.iter().enumerate() {
         // RFC 5280 §4.1.2.6: a CA has a name. An empty one is an empty SEQUENCE.
-        if link.raw.tbs.subject == [encode::SEQUENCE, 0] {
+        if link.raw.tbs.subject == [SEQUENCE, 0] {
             return Err(link.unusable("has no subject"));
         }
         if links.iter().take(index).any(|earlier| earlier.raw.tbs_der == link.raw.tbs_der) {
@@ -387,12 +388,12 @@ fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(certificates)
 }
 
-/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
+/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier `[0]` IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
 fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
     let mut inner = Vec::with_capacity(encode::tlv_len(key_id.len()));
     encode::push_tlv(&mut inner, 0x80, key_id);
     let mut whole = Vec::with_capacity(encode::tlv_len(inner.len()));
-    encode::push_tlv(&mut whole, encode::SEQUENCE, &inner);
+    encode::push_tlv(&mut whole, SEQUENCE, &inner);
     whole
 }
 

@@ -146,7 +146,7 @@ impl Inspected {
         if file.len() > MAX_FILE {
             return Err(Malformed(format!("larger than {MAX_FILE} octets")));
         }
-        if file.first() == Some(&super::encode::SEQUENCE) {
+        if file.first() == Some(&super::reader::SEQUENCE) {
             return Ok(vec![Self::from_der(file)?]);
         }
         let blocks = pem::blocks(file).map_err(Malformed)?;

@@ -10,6 +10,7 @@ pub mod pem;
 mod precertificate;
 mod profile;
 mod raw;
+mod reader;
 mod signature;
 mod template;
 #[cfg(test)]
