@@ -3,4 +3,5 @@
 mod cli_operator;
 mod config;
 mod identity;
+mod layers;
 mod support;
