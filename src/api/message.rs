@@ -164,7 +164,7 @@ impl JsonKind for String {
 
 /// An object of the message: its members by their two names, everything else skipped.
 macro_rules! object {
-    ($name:ident { $($field:ident: $type:ty = $camel:literal | $snake:literal,)+ }) => {
+    ($name:ident { $($field:ident: $type:ty = $camel:literal | $snake:literal),+ $(,)? }) => {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct $name { $(#[serde(rename = $camel, alias = $snake)] $field: Field<$type>,)+ }

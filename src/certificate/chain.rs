@@ -4,20 +4,15 @@
 //! Revocation, policies and name constraints are not looked at.
 
 use super::encode;
-use super::raw::{Malformed, RawCertificate};
-use super::signature::{self, PublicKeyKind, SignatureError};
-use super::{key_identifier, oids, pem};
+use super::link::{Link, check_links};
+use super::pem;
+use super::reader::SEQUENCE;
+use super::signature::PublicKeyKind;
 use crate::environment::UnixMillis;
 use crate::transparency::Hash;
 use aws_lc_rs::digest::{SHA256, digest};
-use der::Decode;
 use std::fmt;
 use std::sync::Arc;
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
-};
-use x509_cert::name::Name;
-use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 /// The largest chain file that is read, in octets.
 pub const MAX_CHAIN_FILE: usize = 256 * 1024;
@@ -45,7 +40,7 @@ impl CaAlgorithm {
     }
 
     /// The algorithm of an issuing key.
-    fn of(key: PublicKeyKind) -> Option<Self> {
+    pub(super) fn of(key: PublicKeyKind) -> Option<Self> {
         match key {
             PublicKeyKind::P256 => Some(Self::EcdsaP256Sha256),
             PublicKeyKind::P384 => Some(Self::EcdsaP384Sha384),
@@ -232,145 +227,6 @@ impl fmt::Debug for CaChain {
     }
 }
 
-/// One certificate of a chain, with what is checked of it.
-struct Link<'a> {
-    title: String,
-    raw: RawCertificate<'a>,
-    constraints: Option<BasicConstraints>,
-    key_usage: Option<KeyUsage>,
-    extended_key_usage: Option<ExtendedKeyUsage>,
-    key_id: Option<Vec<u8>>,
-    authority_key_id: Option<Vec<u8>>,
-    computed_key_id: Vec<u8>,
-}
-
-impl<'a> Link<'a> {
-    fn read(index: usize, der: &'a [u8]) -> Result<Self, ChainError> {
-        let place = format!("CA certificate {}", index + 1);
-        let unreadable = |error: Malformed| ChainError::Unusable {
-            certificate: place.clone(),
-            problem: format!("cannot be read: {error}"),
-        };
-        let raw = RawCertificate::parse(der).map_err(unreadable)?;
-        let subject = Name::from_der(raw.tbs.subject).map_err(Malformed::from).map_err(unreadable)?;
-        Self::decode(format!("{place} ({subject})"), raw).map_err(unreadable)
-    }
-
-    fn decode(title: String, raw: RawCertificate<'a>) -> Result<Self, Malformed> {
-        let key = SubjectPublicKeyInfoRef::from_der(raw.tbs.spki)?;
-        let authority = raw.tbs.decoded::<AuthorityKeyIdentifier>()?;
-        Ok(Self {
-            title,
-            constraints: raw.tbs.decoded()?,
-            key_usage: raw.tbs.decoded()?,
-            extended_key_usage: raw.tbs.decoded()?,
-            key_id: raw.tbs.decoded::<SubjectKeyIdentifier>()?.map(|id| id.0.as_bytes().to_vec()),
-            authority_key_id: authority
-                .and_then(|authority| authority.key_identifier)
-                .map(|id| id.as_bytes().to_vec()),
-            computed_key_id: key_identifier(key.subject_public_key.raw_bytes()).to_vec(),
-            raw,
-        })
-    }
-
-    fn unusable(&self, problem: impl Into<String>) -> ChainError {
-        ChainError::Unusable { certificate: self.title.clone(), problem: problem.into() }
-    }
-
-    fn is_self_issued(&self) -> bool {
-        self.raw.tbs.issuer == self.raw.tbs.subject
-    }
-
-    /// What must hold for a CA certificate of its own, with `below` intermediate certificates under it.
-    fn check_is_ca(&self, below: usize) -> Result<(), ChainError> {
-        if self.raw.tbs.version != 3 {
-            return Err(self.unusable("not a version 3 certificate; make a new one"));
-        }
-        if self.raw.tbs.not_before > self.raw.tbs.not_after {
-            return Err(self.unusable("ends before it begins; make a new one"));
-        }
-        let Some(constraints) = self.constraints.as_ref().filter(|constraints| constraints.ca) else {
-            return Err(self.unusable("not a CA certificate (basicConstraints lacks CA:TRUE)"));
-        };
-        // RFC 5280 §6.1.4 (l), (m)
-        if constraints.path_len_constraint.is_some_and(|limit| usize::from(limit) < below) {
-            return Err(self.unusable(format!(
-                "its pathLenConstraint forbids the {below} intermediate certificates before it in the file"
-            )));
-        }
-        if !self.key_usage.is_some_and(|usage| usage.key_cert_sign()) {
-            return Err(self.unusable("may not sign certificates (keyUsage lacks keyCertSign)"));
-        }
-        if let Some(usages) = &self.extended_key_usage
-            && !usages.0.iter().any(|usage| [oids::CODE_SIGNING, oids::ANY_USAGE].contains(usage))
-        {
-            return Err(self.unusable("not for code signing (its extendedKeyUsage lacks codeSigning)"));
-        }
-        let unknown = |oid| !oids::UNDERSTOOD_IN_CA.contains(&oid);
-        if let Some(extension) = self.raw.tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
-            return Err(self.unusable(format!("has the unknown critical extension {}", extension.oid)));
-        }
-        Ok(())
-    }
-
-    /// That `issuer` issued it: name, key identifier, signature.
-    fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
-        if self.raw.tbs.issuer != issuer.raw.tbs.subject {
-            return Err(self.unusable(format!(
-                "its issuer is not the subject of {}; put the issuing certificate first, then each certificate's issuer",
-                issuer.title
-            )));
-        }
-        if let (Some(named), Some(has)) = (&self.authority_key_id, &issuer.key_id)
-            && named != has
-        {
-            return Err(self.unusable(format!(
-                "its authorityKeyIdentifier is not the subjectKeyIdentifier of {}: another key of the same name signed it",
-                issuer.title
-            )));
-        }
-        let raw = &self.raw;
-        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| {
-            match error {
-                SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
-                other => self.unusable(other.to_string()),
-            }
-        })
-    }
-
-    /// What its key signs with, as the issuing certificate.
-    fn algorithm(&self) -> Result<CaAlgorithm, ChainError> {
-        let key = PublicKeyKind::of(self.raw.tbs.spki)
-            .map_err(|error| self.unusable(format!("its key cannot be read: {error}")))?;
-        CaAlgorithm::of(key).ok_or_else(|| {
-            self.unusable(format!("cannot issue with {key}; the issuing key must be ECDSA P-256 or P-384"))
-        })
-    }
-}
-
-fn check_links(links: &[Link<'_>], root: &Link<'_>) -> Result<(), ChainError> {
-    if !root.is_self_issued() {
-        let problem = "the last certificate is not self-signed; append its issuer, up to and including the root \
-                       (issuing certificate first, root last)";
-        return Err(root.unusable(problem));
-    }
-    let mut below = 0;
-    for (index, link) in links.iter().enumerate() {
-        // RFC 5280 §4.1.2.6: a CA has a name. An empty one is an empty SEQUENCE.
-        if link.raw.tbs.subject == [encode::SEQUENCE, 0] {
-            return Err(link.unusable("has no subject"));
-        }
-        if links.iter().take(index).any(|earlier| earlier.raw.tbs_der == link.raw.tbs_der) {
-            return Err(link.unusable("stands in the file twice"));
-        }
-        link.check_is_ca(below)?;
-        // RFC 5280 §6.1.4 (l): self-issued certificates do not count.
-        below += usize::from(!link.is_self_issued());
-        link.check_issued_by(links.get(index + 1).unwrap_or(root))?;
-    }
-    Ok(())
-}
-
 /// The certificates of a PEM file.
 fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     if text.len() > MAX_CHAIN_FILE {
@@ -387,12 +243,12 @@ fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(certificates)
 }
 
-/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
+/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier `[0]` IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
 fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
     let mut inner = Vec::with_capacity(encode::tlv_len(key_id.len()));
     encode::push_tlv(&mut inner, 0x80, key_id);
     let mut whole = Vec::with_capacity(encode::tlv_len(inner.len()));
-    encode::push_tlv(&mut whole, encode::SEQUENCE, &inner);
+    encode::push_tlv(&mut whole, SEQUENCE, &inner);
     whole
 }
 
@@ -400,4 +256,202 @@ fn sha256(bytes: &[u8]) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref()); // both are 32 octets
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use rcgen::{
+        BasicConstraints as Constraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+        ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+        PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
+        SignatureAlgorithm, date_time_ymd,
+    };
+
+    /// A certificate and its key, to issue others.
+    struct Authority {
+        params: CertificateParams,
+        key: KeyPair,
+        pem: String,
+    }
+
+    /// A CA certificate as it should be, before `change`; self-signed without an issuer.
+    fn authority(
+        name: &str,
+        key: KeyPair,
+        issuer: Option<&Authority>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Authority {
+        let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2030, 1, 1);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(Constraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.use_authority_key_identifier_extension = issuer.is_some();
+        change(&mut params);
+        let certificate = match issuer {
+            Some(issuer) => params.signed_by(&key, &Issuer::from_params(&issuer.params, &issuer.key)),
+            None => params.self_signed(&key),
+        };
+        Authority { pem: certificate.unwrap().pem(), params, key }
+    }
+
+    fn key(algorithm: &'static SignatureAlgorithm) -> KeyPair {
+        KeyPair::generate_for(algorithm).unwrap()
+    }
+
+    fn p256() -> KeyPair {
+        key(&PKCS_ECDSA_P256_SHA256)
+    }
+
+    fn nothing(_: &mut CertificateParams) {}
+
+    fn refusal(parts: &[&Authority]) -> String {
+        let text: String = parts.iter().map(|authority| authority.pem.as_str()).collect();
+        CaChain::from_pem(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    fn accepted(parts: &[&Authority]) -> CaChain {
+        let text: String = parts.iter().map(|authority| authority.pem.as_str()).collect();
+        CaChain::from_pem(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn chains_that_do_not_chain_are_refused_naming_the_certificate_and_the_way_out() {
+        let root = authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing);
+        let issuing = authority("issuing", p256(), Some(&root), nothing);
+        let below = authority("below", p256(), Some(&issuing), nothing);
+        let with = |change: fn(&mut CertificateParams)| authority("issuing", p256(), Some(&root), change);
+        let namesake = authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing);
+        let orphan = with(|params| params.use_authority_key_identifier_extension = false);
+        let other_root = authority("other root", p256(), None, nothing);
+        let narrow_root =
+            authority("root", p256(), None, |p| p.is_ca = IsCa::Ca(Constraints::Constrained(0)));
+        let narrow = authority("issuing", p256(), Some(&narrow_root), nothing);
+        let narrow_below = authority("below", p256(), Some(&narrow), nothing);
+        let leaf = with(|params| params.is_ca = IsCa::NoCa);
+        let explicit_leaf = with(|params| params.is_ca = IsCa::ExplicitNoCa);
+        let server = with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+        let signer = with(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+        let no_usage = with(|params| params.key_usages = vec![]);
+        let nameless = authority("", p256(), None, |p| p.distinguished_name = DistinguishedName::new());
+        let backwards = with(|params| params.not_after = date_time_ymd(2025, 1, 1));
+        let critical = with(|params| {
+            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions = vec![extension];
+        });
+        let p521 = authority("issuing", key(&PKCS_ECDSA_P521_SHA512), Some(&root), nothing);
+        let ed25519 = authority("issuing", key(&PKCS_ED25519), Some(&root), nothing);
+        for (parts, expected) in [
+            (
+                &[&root, &issuing][..],
+                "CA certificate 2 (CN=issuing): the last certificate is not self-signed",
+            ),
+            (
+                &[&issuing],
+                "CA certificate 1 (CN=issuing): the last certificate is not self-signed; append its issuer",
+            ),
+            (
+                &[&issuing, &below, &root],
+                "CA certificate 1 (CN=issuing): its issuer is not the subject of CA certificate 2 (CN=below)",
+            ),
+            (&[&issuing, &other_root], "its issuer is not the subject of CA certificate 2 (CN=other root)"),
+            (&[&issuing, &namesake], "another key of the same name"),
+            (&[&orphan, &namesake], "not signed by the key of CA certificate 2 (CN=root)"),
+            (&[&issuing, &root, &root], "CA certificate 3 (CN=root): stands in the file twice"),
+            (&[&narrow_below, &narrow, &narrow_root], "CA certificate 3 (CN=root): its pathLenConstraint"),
+            (&[&leaf, &root], "CA certificate 1 (CN=issuing): not a CA certificate"),
+            (&[&explicit_leaf, &root], "not a CA certificate"),
+            (&[&server, &root], "extendedKeyUsage lacks codeSigning"),
+            (&[&signer, &root], "keyUsage lacks keyCertSign"),
+            (&[&no_usage, &root], "keyUsage lacks keyCertSign"),
+            (&[&nameless], "has no subject"),
+            (&[&backwards, &root], "ends before it begins"),
+            (&[&critical, &root], "unknown critical extension 1.2.3.4"),
+            (&[&p521, &root], "cannot issue with ECDSA P-521; the issuing key must be ECDSA P-256 or P-384"),
+            (&[&ed25519, &root], "cannot issue with Ed25519"),
+        ] {
+            let refusal = refusal(parts);
+            assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_chain_are_refused() {
+        let root = authority("root", p256(), None, nothing);
+        let nine = root.pem.repeat(9);
+        let with_key = format!("{}{}", root.pem, root.key.serialize_pem());
+        let huge = " ".repeat(MAX_CHAIN_FILE + 1);
+        let garbage = pem::encode("CERTIFICATE", &[0x30, 3, 1, 2, 3]);
+        for (text, expected) in [
+            ("", "it is empty; give the issuing certificate first"),
+            ("hello", "it is empty"),
+            (&nine, "it has 9 certificates, at most 8"),
+            (&with_key, "it has a block \"PRIVATE KEY\"; only CERTIFICATE may be in it"),
+            (&huge, "larger than"),
+            (&garbage, "CA certificate 1: cannot be read"),
+        ] {
+            let refusal = CaChain::from_pem(text.as_bytes()).unwrap_err().to_string();
+            assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");
+            assert!(!refusal.contains("BEGIN") && refusal.len() < 300, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn upper_certificates_may_sign_with_every_algorithm_in_use() {
+        let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        for key in
+            [p256(), key(&PKCS_ECDSA_P384_SHA384), key(&PKCS_ECDSA_P521_SHA512), key(&PKCS_ED25519), rsa]
+        {
+            let root = authority("root", key, None, nothing);
+            let middle = authority("middle", p256(), Some(&root), nothing);
+            let usage = |params: &mut CertificateParams| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+            };
+            let issuing = authority("issuing", p256(), Some(&middle), usage);
+            assert_eq!(accepted(&[&issuing, &middle, &root]).certificates().len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_root_alone_may_issue_and_its_key_decides_the_algorithm() {
+        let small = accepted(&[&authority("root", p256(), None, nothing)]);
+        let large = accepted(&[&authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing)]);
+        assert_eq!(small.algorithm(), CaAlgorithm::EcdsaP256Sha256);
+        assert_eq!(large.algorithm(), CaAlgorithm::EcdsaP384Sha384);
+    }
+
+    #[test]
+    fn the_validity_of_every_certificate_counts_to_the_second() {
+        let root = authority("root", p256(), None, |p| p.not_after = date_time_ymd(2028, 1, 1));
+        let issuing = authority("issuing", p256(), Some(&root), |p| p.not_before = date_time_ymd(2027, 1, 1));
+        let chain = accepted(&[&issuing, &root]);
+        let (begin, end) = (UnixMillis::from_secs(1_798_761_600), UnixMillis::from_secs(1_830_297_600));
+        assert_eq!((chain.not_before(), chain.not_after()), (begin, end));
+        let checked = |millis| chain.check_validity(UnixMillis(millis)).map_err(|error| error.to_string());
+        assert_eq!(checked(begin.0), Ok(()));
+        assert_eq!(checked(end.0 + 999), Ok(()), "notAfter is inclusive");
+        let early = checked(begin.0 - 1).unwrap_err();
+        assert!(
+            early.starts_with("CA certificate 1 (CN=issuing): not valid before 2027-01-01T00:00:00Z"),
+            "{early}"
+        );
+        let late = checked(end.0 + 1000).unwrap_err();
+        assert!(late.starts_with("CA certificate 2 (CN=root): expired at 2028-01-01T00:00:00Z"), "{late}");
+    }
+
+    #[test]
+    fn what_is_prepared_agrees_with_the_certificates() {
+        let chain = testing::chain();
+        assert_eq!(chain.pem().concat(), testing::CHAIN);
+        let prints: Vec<_> = chain.certificates().iter().map(|der| sha256(der)).collect();
+        assert_eq!(chain.fingerprints()[..], prints);
+        assert_eq!(*chain.issuer_key_hash(), sha256(chain.issuing_spki()));
+        assert_eq!(hex::encode(chain.issuing_key_id()), "a225e14bc4c5e55e6ef0121b99859196ac277a51");
+        assert_eq!(chain.certificates().len(), 2);
+    }
 }

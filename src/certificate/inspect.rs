@@ -1,11 +1,11 @@
-//! Reading certificates back: what `inspect` and `verify` show and check.
+//! Reading certificates back: what `inspect` and `verify` show.
 //!
 //! Everything read here may be hostile. Whether an SCT's signature holds is not decided here: [`Inspected::sct_list`] and
 //! [`Inspected::logged_tbs`] are what that needs.
 
 use super::raw::{Malformed, RawCertificate, RawTbs, without_extension};
-use super::signature::{self, PublicKeyKind, SignatureError};
-use super::{CaChain, ChainError, oids, pem};
+use super::signature::PublicKeyKind;
+use super::{oids, pem};
 use crate::environment::UnixMillis;
 use crate::transparency::Hash;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -95,45 +95,6 @@ pub struct ExtensionValue {
     pub text: Option<String>,
 }
 
-/// Why a certificate was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VerificationError {
-    /// The certificate names another issuer.
-    #[error("the certificate's issuer is {found}, not the subject of the CA's issuing certificate")]
-    IssuerMismatch {
-        /// The issuer it names.
-        found: String,
-    },
-    /// The authorityKeyIdentifier is absent, or of another key.
-    #[error("the certificate's authorityKeyIdentifier is not the key of the CA's issuing certificate")]
-    KeyIdMismatch,
-    /// The signature is not by that key.
-    #[error("the certificate's signature: {0}")]
-    Signature(#[from] SignatureError),
-    /// Not valid at that time.
-    #[error("the certificate is valid from {not_before} to {not_after}, not at {at}")]
-    NotValid {
-        /// The first second.
-        not_before: UnixMillis,
-        /// The last second.
-        not_after: UnixMillis,
-        /// The time asked for.
-        at: UnixMillis,
-    },
-    /// The CA was not valid at that time.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// It is no code-signing certificate of this profile.
-    #[error("the certificate is not one for signing: {0}")]
-    Profile(&'static str),
-    /// A critical extension that nobody here knows.
-    #[error("the certificate has the unknown critical extension {0}")]
-    UnknownCriticalExtension(ObjectIdentifier),
-    /// It cannot be read.
-    #[error("the certificate cannot be read: {0}")]
-    Malformed(#[from] Malformed),
-}
-
 impl Inspected {
     /// The first certificate of a file, PEM or DER.
     pub fn parse(file: &[u8]) -> Result<Self, Malformed> {
@@ -146,7 +107,7 @@ impl Inspected {
         if file.len() > MAX_FILE {
             return Err(Malformed(format!("larger than {MAX_FILE} octets")));
         }
-        if file.first() == Some(&super::encode::SEQUENCE) {
+        if file.first() == Some(&super::reader::SEQUENCE) {
             return Ok(vec![Self::from_der(file)?]);
         }
         let blocks = pem::blocks(file).map_err(Malformed)?;
@@ -312,55 +273,6 @@ impl Inspected {
         let slot = if self.is_precertificate { oids::POISON } else { oids::SCT_LIST };
         without_extension(RawCertificate::parse(&self.der)?.tbs_der, slot)
     }
-
-    /// Verifies its signature with the key of a DER SubjectPublicKeyInfo, and nothing else.
-    pub fn verify_signed_by(&self, spki: &[u8]) -> Result<(), VerificationError> {
-        let raw = RawCertificate::parse(&self.der)?;
-        Ok(signature::verify(spki, raw.algorithm, raw.tbs_der, raw.signature)?)
-    }
-
-    /// Verifies it as a code-signing certificate that `chain` issued, at the time `at`: names, key identifiers, signature,
-    /// validity of all certificates, usages, an SCT list to be there. The SCTs themselves are for the caller.
-    pub fn verify_issued_by(&self, chain: &CaChain, at: UnixMillis) -> Result<(), VerificationError> {
-        let raw = RawCertificate::parse(&self.der)?;
-        if raw.tbs.issuer != chain.issuing_subject() {
-            return Err(VerificationError::IssuerMismatch { found: self.issuer.clone() });
-        }
-        if self.authority_key_id() != Some(chain.issuing_key_id()) {
-            return Err(VerificationError::KeyIdMismatch);
-        }
-        signature::verify(chain.issuing_spki(), raw.algorithm, raw.tbs_der, raw.signature)?;
-        self.check_usage(&raw.tbs)?;
-        let second = UnixMillis::from_secs(at.as_secs());
-        if second < self.not_before || second > self.not_after {
-            let (not_before, not_after) = (self.not_before, self.not_after);
-            return Err(VerificationError::NotValid { not_before, not_after, at });
-        }
-        Ok(chain.check_validity(at)?)
-    }
-
-    fn check_usage(&self, tbs: &RawTbs<'_>) -> Result<(), VerificationError> {
-        let problem = if self.is_precertificate {
-            "it is a precertificate"
-        } else if self.is_ca {
-            "it is a CA's"
-        } else if !self.is_for_code_signing() {
-            "its extendedKeyUsage lacks codeSigning"
-        } else if !self.key_usage.contains(&"digitalSignature") {
-            "its keyUsage lacks digitalSignature"
-        } else if self.names.is_empty() {
-            "it has no subjectAltName"
-        } else if self.sct_list.is_none() {
-            "it has no signed certificate timestamps"
-        } else {
-            let unknown = |oid| !oids::UNDERSTOOD_IN_LEAF.contains(&oid);
-            return match tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
-                Some(extension) => Err(VerificationError::UnknownCriticalExtension(extension.oid)),
-                None => Ok(()),
-            };
-        };
-        Err(VerificationError::Profile(problem))
-    }
 }
 
 impl fmt::Debug for Inspected {
@@ -439,5 +351,61 @@ fn sct_list(tbs: &RawTbs<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     match tbs.extension(oids::SCT_LIST) {
         Some(extension) => Ok(Some(<&OctetStringRef>::from_der(extension.value)?.as_bytes().to_vec())),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, NOW};
+    use super::*;
+
+    fn issued() -> Inspected {
+        Inspected::from_der(testing::issue(&testing::chain(), NOW).der()).unwrap()
+    }
+
+    #[test]
+    fn every_identity_extension_is_read_with_its_text() {
+        let expected = testing::identity_extensions();
+        let inspected = issued();
+        let shown = inspected.identity_extensions();
+        assert_eq!(shown.len(), expected.len());
+        for (shown, expected) in shown.iter().zip(expected) {
+            assert_eq!((shown.oid, &shown.content, shown.critical), (expected.oid, &expected.content, false));
+        }
+        let texts: Vec<_> = shown.iter().map(|extension| extension.text.as_deref().unwrap()).collect();
+        assert_eq!(texts[..2], ["https://gitlab.example.com"; 2]);
+        assert_eq!(texts[2..4], [testing::NAME, "refs/heads/größe"]);
+        assert_eq!(texts[5], "group/project");
+    }
+
+    #[test]
+    fn text_is_raw_up_to_fulcios_sixth_extension_and_der_from_then_on() {
+        let fulcio = |arc| FULCIO.push_arc(arc).unwrap();
+        let der = [0x0c, 2, b'h', b'i'];
+        assert_eq!(extension_text(fulcio(6), b"hi").as_deref(), Some("hi"));
+        assert_eq!(extension_text(fulcio(8), b"hi"), None);
+        assert_eq!(extension_text(fulcio(8), &der).as_deref(), Some("hi"));
+        assert_eq!(extension_text(FULCIO, &der).as_deref(), Some("hi"));
+        assert_eq!(extension_text(fulcio(1), &[0xff]), None);
+        assert_eq!(extension_text(fulcio(9), &[0x0c, 1, 0xff]), None);
+        assert_eq!(extension_text(fulcio(9), &[0x0c, 2, b'h', b'i', 0]), None);
+    }
+
+    #[test]
+    fn pem_and_der_read_alike_and_a_bundle_gives_all() {
+        let certificate = testing::issue(&testing::chain(), NOW);
+        let pem = certificate.pem();
+        assert!(pem.ends_with("-----END CERTIFICATE-----"));
+        assert_eq!(Inspected::parse(pem.as_bytes()).unwrap().der(), certificate.der());
+        assert_eq!(Inspected::parse(certificate.der()).unwrap().der(), certificate.der());
+        let bundle = format!("a key\n{}{pem}\n{}", testing::ISSUING_KEY, testing::CHAIN);
+        let all = Inspected::parse_all(bundle.as_bytes()).unwrap();
+        assert_eq!(all.len(), 3);
+        assert_eq!(all[1].pem() + &all[2].pem(), testing::CHAIN);
+        assert_eq!(all[1].subject_common_name(), Some("Example issuing CA"));
+        assert_eq!(all[2].subject_organization(), Some("Example"));
+        assert_eq!((all[1].public_key(), all[2].public_key()), (PublicKeyKind::P256, PublicKeyKind::P384));
+        assert_eq!(all[1].key_usage(), ["keyCertSign", "cRLSign"]);
+        assert!(Inspected::parse(b"").is_err() && Inspected::parse(testing::ISSUING_KEY.as_bytes()).is_err());
     }
 }

@@ -35,6 +35,7 @@ use sequencer::{Command, Pending, Sequencer};
 use status::{Status, unavailable};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -70,6 +71,7 @@ pub struct Log<C> {
     status: Arc<Status>,
     view: Arc<RwLock<View>>,
     threads: Mutex<Option<[JoinHandle<()>; 2]>>,
+    closing: AtomicBool,
     tiles: Arc<dyn TileStore>,
     /// Dropped after the threads have ended.
     _guard: Box<dyn Any + Send + Sync>,
@@ -108,7 +110,8 @@ impl<C: Candidate> Log<C> {
         });
         let sequencing = spawned.inspect_err(|_| sealer.close()).map_err(no_thread)?;
         let threads = Mutex::new(Some([sequencing, sealing]));
-        Ok(Self { queue, sealer, status, view, threads, tiles: stores.tiles, _guard: stores.guard })
+        let closing = AtomicBool::new(false);
+        Ok(Self { queue, sealer, status, view, threads, closing, tiles: stores.tiles, _guard: stores.guard })
     }
 
     /// Enters a candidate; answers with its place once it is durable.
@@ -167,7 +170,8 @@ impl<C: Candidate> Log<C> {
     }
 
     fn gone(&self) -> Refusal {
-        if self.status.is_stopped() { unavailable() } else { Refusal::new(Reason::ShuttingDown) }
+        let in_order = self.closing.load(Ordering::Acquire) && !self.status.is_stopped();
+        if in_order { Refusal::new(Reason::ShuttingDown) } else { unavailable() }
     }
 }
 
@@ -175,6 +179,7 @@ impl<C> Log<C> {
     fn end(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([sequencing, sealing]) = threads.take() else { return };
+        self.closing.store(true, Ordering::Release);
         // An error: the thread has ended already.
         self.queue.send(Command::Close).ok();
         let ended = sequencing.join();

@@ -153,3 +153,63 @@ fn ca_params(
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::inspect::Inspected;
+    use crate::certificate::testing::NOW;
+    use crate::certificate::{CaChain, PublicKeyKind};
+
+    #[test]
+    fn a_new_ca_is_a_chain_with_the_shape_that_clients_know() {
+        let options = Options { organization: "Müller & Co".into(), ..Options::default() };
+        let ca = NewCa::make(&options, NOW).unwrap();
+        let chain = CaChain::from_pem(ca.chain().as_bytes()).unwrap();
+        let issuing = Inspected::parse(ca.issuing.as_bytes()).unwrap();
+        let root = Inspected::parse(ca.root.as_bytes()).unwrap();
+        assert_eq!((issuing.public_key(), root.public_key()), (PublicKeyKind::P256, PublicKeyKind::P384));
+        assert!(issuing.is_for_code_signing() && root.extended_key_usages().is_empty());
+        for (certificate, common_name) in [(&issuing, "Müller & Co issuing CA"), (&root, "Müller & Co root")]
+        {
+            assert!(certificate.is_ca());
+            assert_eq!(certificate.key_usage(), ["keyCertSign", "cRLSign"]);
+            assert_eq!(certificate.subject_organization(), Some("Müller & Co"));
+            assert_eq!(certificate.subject_common_name(), Some(common_name));
+        }
+        assert_eq!(issuing.authority_key_id(), root.subject_key_id());
+        let begin = UnixMillis::from_secs(NOW.as_secs() - 300);
+        assert_eq!(root.not_after().since(begin), ROOT_LIFETIME);
+        assert_eq!((chain.not_before(), chain.not_after()), (begin, begin.plus(ISSUING_LIFETIME)));
+        // The issuing certificate may have no CA below it, the root one.
+        assert!(chain.certificates().iter().zip([0, 1]).all(|(der, limit)| {
+            let constraints = [0x30, 6, 1, 1, 0xff, 2, 1, limit];
+            der.windows(constraints.len()).any(|window| window == constraints)
+        }));
+    }
+
+    #[test]
+    fn every_ceremony_makes_other_keys() {
+        let [one, two] = [(), ()].map(|()| NewCa::make(&Options::default(), NOW).unwrap());
+        let keys = [&one, &two].map(|ca| [&*ca.root_key, &*ca.issuing_key, &*ca.log_key]).concat();
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), 6);
+        assert!(
+            keys.iter().all(|key| key.starts_with("-----BEGIN PRIVATE KEY-----\n") && key.ends_with('\n'))
+        );
+    }
+
+    #[test]
+    fn names_and_times_that_do_not_fit_are_refused() {
+        let make = |organization: &str, now| {
+            let options = Options { organization: organization.into(), ..Options::default() };
+            NewCa::make(&options, now).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert!(make(&"ä".repeat(53), NOW).is_ok());
+        for organization in ["", &"ä".repeat(54), "a\nb"] {
+            assert!(make(organization, NOW).unwrap_err().contains("1 to 53 characters"));
+        }
+        assert!(make("o", UnixMillis(u64::MAX)).unwrap_err().contains("no time to make a CA"));
+        assert!(make("o", UnixMillis(0)).is_ok());
+    }
+}

@@ -61,3 +61,35 @@ fn algorithms(
         CaAlgorithm::EcdsaP384Sha384 => (&ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ceremony::{IssuingCurve, NewCa, Options};
+    use super::*;
+    use crate::certificate::testing::{self, ISSUING_KEY, NOW};
+    use crate::certificate::verify_signature;
+
+    #[tokio::test]
+    async fn what_it_signs_verifies_with_the_issuing_certificate() {
+        for issuing_curve in [IssuingCurve::P256, IssuingCurve::P384] {
+            let ca = NewCa::make(&Options { issuing_curve, ..Options::default() }, NOW).unwrap();
+            let chain = std::sync::Arc::new(CaChain::from_pem(ca.chain().as_bytes()).unwrap());
+            let signer = FileSigner::from_pem(ca.issuing_key.as_bytes(), &chain).unwrap();
+            let template = testing::template(&chain, NOW).unwrap();
+            let tbs = template.precertificate_tbs();
+            let signature = signer.sign(tbs).await.unwrap();
+            let algorithm = chain.algorithm().identifier();
+            verify_signature(chain.issuing_spki(), algorithm, tbs.der(), &signature).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_key_of_another_certificate_is_refused() {
+        let chain = testing::chain();
+        let refusal = |text: &str| FileSigner::from_pem(text.as_bytes(), &chain).err().unwrap();
+        let ca = NewCa::make(&Options::default(), NOW).unwrap();
+        assert!(refusal(&ca.issuing_key).contains("not the key of the CA's issuing certificate"));
+        assert!(refusal(&ca.root_key).contains("not a sound private key for ECDSA P-256"));
+        assert!(FileSigner::from_pem(ISSUING_KEY.as_bytes(), &chain).is_ok());
+    }
+}

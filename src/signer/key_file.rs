@@ -129,3 +129,84 @@ fn private_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
         "there is no private key in it; PEM `PRIVATE KEY` or `EC PRIVATE KEY` is expected".into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::ISSUING_KEY;
+    use aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+
+    /// RFC 5915's form of a key, with the parameters block that the openssl command line writes before it.
+    const SEC1: &str = include_str!("../../tests/fixtures/certificate/sec1.key");
+    const ENCRYPTED: &str = include_str!("../../tests/fixtures/certificate/encrypted.key");
+
+    fn parse(text: &str) -> Result<(), String> {
+        EcdsaKey::from_pem(text.as_bytes(), &ECDSA_P256_SHA256_ASN1_SIGNING, "ECDSA P-256").map(|_| ())
+    }
+
+    #[test]
+    fn keys_are_read_from_pkcs8_and_sec1() {
+        assert_eq!(parse(ISSUING_KEY), Ok(()));
+        assert_eq!(parse(SEC1), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_single_plain_key_is_refused_without_showing_it() {
+        let old = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X\n\nAAAA\n-----END EC PRIVATE KEY-----";
+        let two = format!("{ISSUING_KEY}{SEC1}");
+        let cut = ISSUING_KEY.replacen("MIGH", "MIGI", 1);
+        for (text, expected) in [
+            ("", "no private key in it"),
+            (ENCRYPTED, "it is encrypted"),
+            (old, "it is encrypted"),
+            (&two, "several keys"),
+            (&cut, "not a sound private key for ECDSA P-256"),
+            (crate::certificate::testing::CHAIN, "a block \"CERTIFICATE\""),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----",
+                "a block \"RSA PRIVATE KEY\"",
+            ),
+        ] {
+            let refusal = parse(text).unwrap_err();
+            assert!(
+                refusal.contains(expected) && refusal.len() < 200,
+                "expected {expected:?}, got {refusal:?}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_that_others_may_read_are_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.key");
+        std::fs::write(&path, ISSUING_KEY).unwrap();
+        let opened = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            open(&path, |text| Ok(text.len())).map_err(|error| error.to_string())
+        };
+        assert_eq!(opened(0o600), Ok(ISSUING_KEY.len()));
+        assert_eq!(opened(0o400), Ok(ISSUING_KEY.len()));
+        for mode in [0o640, 0o604, 0o660, 0o620, 0o610, 0o644, 0o777] {
+            let refusal = opened(mode).unwrap_err();
+            assert!(refusal.contains("ca.key: its mode is 0") && refusal.contains("chmod 600"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let refusal = |path: &Path| open(path, |text| Ok(text.len())).unwrap_err().to_string();
+        assert!(refusal(&directory.path().join("absent")).contains("absent: cannot be opened"));
+        assert!(refusal(directory.path()).contains("it is not a file"));
+        let large = directory.path().join("large");
+        std::fs::write(&large, vec![b' '; MAX_KEY_FILE + 1]).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&large, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        assert!(refusal(&large).contains("larger than"));
+    }
+}

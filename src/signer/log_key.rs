@@ -62,3 +62,37 @@ impl LogSigner for LogKey {
         self.key.sign(message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ceremony::{NewCa, Options};
+    use super::*;
+    use crate::certificate::testing::{self, ISSUING_KEY, NOW};
+    use aws_lc_rs::signature::UnparsedPublicKey;
+    use p256::pkcs8::DecodePublicKey;
+
+    #[test]
+    fn it_signs_with_the_key_that_it_publishes() {
+        let ca = NewCa::make(&Options::default(), NOW).unwrap();
+        let key = LogKey::from_pem(ca.log_key.as_bytes()).unwrap();
+        let signature = LogSigner::sign(&key, b"message").unwrap();
+        let public = p256::PublicKey::from_public_key_der(key.public_key()).unwrap();
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public.to_sec1_bytes());
+        public.verify(b"message", &signature).unwrap();
+        public.verify(b"massage", &signature).unwrap_err();
+    }
+
+    #[test]
+    fn its_id_is_the_hash_of_its_public_key() {
+        let key = LogKey::from_pem(ISSUING_KEY.as_bytes()).unwrap();
+        assert_eq!(key.spki_der(), testing::chain().issuing_spki());
+        assert_eq!(key.log_id(), testing::chain().issuer_key_hash());
+    }
+
+    #[test]
+    fn another_curve_is_refused() {
+        let ca = NewCa::make(&Options::default(), NOW).unwrap();
+        let refusal = LogKey::from_pem(ca.root_key.as_bytes()).err().unwrap();
+        assert!(refusal.contains("not a sound private key for ECDSA P-256"), "{refusal}");
+    }
+}

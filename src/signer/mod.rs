@@ -4,6 +4,8 @@
 //! generator.
 
 pub mod ceremony;
+#[cfg(test)]
+mod counterparts;
 mod file;
 mod key_file;
 mod log_key;

@@ -35,10 +35,7 @@ impl MemoryStore {
     pub fn crash(&self) -> Self {
         Self {
             head: MemoryHeadStore::holding(self.head.stored()),
-            record: MemoryHeadRecord {
-                record: shared(lock(&self.record.record).clone()),
-                ..Default::default()
-            },
+            record: MemoryHeadRecord { record: shared(*lock(&self.record.record)), ..Default::default() },
             tiles: MemoryTileStore {
                 objects: shared(lock(&self.tiles.objects).clone()),
                 ..Default::default()
@@ -54,6 +51,10 @@ struct Faults(Arc<Mutex<VecDeque<Option<Fault>>>>);
 impl Faults {
     fn push(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         lock(&self.0).extend(faults);
+    }
+
+    fn clear(&self) {
+        lock(&self.0).clear();
     }
 
     /// Runs `write` as the next fault has it.
@@ -207,6 +208,11 @@ impl MemoryTileStore {
     /// What happens to the next writes.
     pub fn fail(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.faults.push(faults);
+    }
+
+    /// Forgets the faults to come.
+    pub fn heal(&self) {
+        self.faults.clear();
     }
 
     /// Changes or removes an object, as nobody should.

@@ -7,7 +7,9 @@ use super::SubjectMode;
 use super::schema::JobClaims;
 use crate::identity::extensions::GitlabClaim;
 use crate::refusal::{Reason, Refusal};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use std::borrow::Cow;
+use std::iter;
 
 const RULE: &str = "gitlab-5";
 
@@ -72,17 +74,15 @@ impl Subject {
         instance: &Instance<'_>,
         mode: SubjectMode,
     ) -> Result<Self, Refusal> {
-        let path = match mode {
-            SubjectMode::PipelineDefinition => pipeline_definition(job, ref_path, instance)?.to_owned(),
-            SubjectMode::Project => ["/", job.project_path, "@", ref_path].concat(),
+        let path: Cow<'_, str> = match mode {
+            SubjectMode::PipelineDefinition => pipeline_definition(job, ref_path, instance)?.into(),
+            SubjectMode::Project => ["/", job.project_path, "@", ref_path].concat().into(),
         };
         if job.ref_name.contains("@refs/") {
             return Err(ambiguous(GitlabClaim::Ref, "The ref contains `@refs/`."));
         }
-        Ok(Self {
-            text: [instance.url, &path].concat(),
-            uri: [instance.url, &percent_encoded(&path)].concat(),
-        })
+        let uri = iter::once(instance.url).chain(percent_encoded(&path)).collect();
+        Ok(Self { text: [instance.url, &path].concat(), uri })
     }
 }
 
@@ -167,7 +167,7 @@ fn ambiguous(claim: GitlabClaim, detail: &'static str) -> Refusal {
 
 /// Rule 7. Untouched: `/` and RFC 3986's pchar (unreserved, sub-delims, `:`, `@`) without `%`. All else byte by byte, in upper-case
 /// hexadecimal. Injective, since `%` itself is encoded; decoding gives the text back.
-fn percent_encoded(path: &str) -> String {
+fn percent_encoded(path: &str) -> PercentEncode<'_> {
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'.')
@@ -187,7 +187,7 @@ fn percent_encoded(path: &str) -> String {
         .remove(b':')
         .remove(b'@')
         .remove(b'/');
-    utf8_percent_encode(path, ENCODED).to_string()
+    utf8_percent_encode(path, ENCODED)
 }
 
 /// `host`, `host:port` or `[address]:port`. The characters are checked, the name is not resolved.
@@ -218,6 +218,10 @@ mod tests {
     use super::*;
     use percent_encoding::percent_decode_str;
     use proptest::prelude::*;
+
+    fn encoded(path: &str) -> String {
+        percent_encoded(path).to_string()
+    }
 
     #[test]
     fn instances_are_plain_urls() {
@@ -271,23 +275,23 @@ mod tests {
     #[test]
     fn encoding_leaves_what_rfc_3986_allows_in_a_path() {
         let pchar = "/azAZ09-._~!$&'()*+,;=:@";
-        assert_eq!(percent_encoded(pchar), pchar);
-        assert_eq!(percent_encoded("% \"#<>?[\\]^`{|}"), "%25%20%22%23%3C%3E%3F%5B%5C%5D%5E%60%7B%7C%7D");
-        assert_eq!(percent_encoded("é\u{2028}"), "%C3%A9%E2%80%A8");
-        assert_eq!(percent_encoded("%2e%2E/%00"), "%252e%252E/%2500");
+        assert_eq!(encoded(pchar), pchar);
+        assert_eq!(encoded("% \"#<>?[\\]^`{|}"), "%25%20%22%23%3C%3E%3F%5B%5C%5D%5E%60%7B%7C%7D");
+        assert_eq!(encoded("é\u{2028}"), "%C3%A9%E2%80%A8");
+        assert_eq!(encoded("%2e%2E/%00"), "%252e%252E/%2500");
     }
 
     proptest! {
         #[test]
         fn encoding_is_undone_by_decoding_and_is_ascii(text in ".{0,80}") {
-            let encoded = percent_encoded(&text);
-            prop_assert!(encoded.bytes().all(|b| b.is_ascii_graphic()));
-            prop_assert_eq!(percent_decode_str(&encoded).decode_utf8().unwrap(), text);
+            let uri = encoded(&text);
+            prop_assert!(uri.bytes().all(|b| b.is_ascii_graphic()));
+            prop_assert_eq!(percent_decode_str(&uri).decode_utf8().unwrap(), text);
         }
 
         #[test]
         fn different_paths_have_different_encodings(one in "[%2F0aé /?]{0,6}", other in "[%2F0aé /?]{0,6}") {
-            prop_assert_eq!(one == other, percent_encoded(&one) == percent_encoded(&other));
+            prop_assert_eq!(one == other, encoded(&one) == encoded(&other));
         }
     }
 }
