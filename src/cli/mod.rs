@@ -1,6 +1,130 @@
-//! cli
+//! The command line: one module a subcommand, each with its arguments and a `run`.
+//!
+//! Exit codes: 0 done, 1 refused or failed verification, 2 usage, 78 refused configuration.
+
+pub mod completions;
+pub mod config;
+pub mod init;
+pub mod inspect;
+pub mod log;
+pub mod output;
+pub mod request;
+pub mod serve;
+pub mod token;
+pub mod trust;
+pub mod verify;
+
+pub use output::{CliError, Output};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
-/// Runs the command line.
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "countersign",
+    version,
+    about = "A certificate authority for GitLab pipelines, with its transparency log in the same binary",
+    long_about = "A certificate authority for GitLab pipelines, with its transparency log in the same binary.\n\n\
+        A CI job hands over the ID token that GitLab signed for it and a public key; the answer is a ten-minute\n\
+        code-signing certificate that carries the pipeline's identity, recorded in a transparency log. Clients of\n\
+        Sigstore's Fulcio (cosign, sigstore-python, …) work with it unchanged.",
+    after_long_help = "Start here:\n  \
+        countersign demo                                   see all of it on this machine, in a few seconds\n  \
+        countersign init ca --gitlab https://gitlab.com    make a CA in the directory ca\n  \
+        countersign serve --config ca/countersign.yaml     run it\n\n\
+        Exit codes: 0 done, 1 refused or failed verification, 2 usage, 78 refused configuration.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 110
+)]
+pub struct CommandLine {
+    /// Print one JSON document for programs on standard output instead of lines for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Demo(crate::demo::DemoArgs),
+    Init(init::InitArgs),
+    Serve(serve::ServeArgs),
+    Request(request::RequestArgs),
+    Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
+    Token(token::TokenArgs),
+    Log(log::LogArgs),
+    Trust(trust::TrustArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Does what was asked.
+    pub fn run(self, output: &mut Output) -> Result<(), CliError> {
+        match self {
+            Self::Demo(args) => crate::demo::run(args, output),
+            Self::Init(args) => init::run(args, output),
+            Self::Serve(args) => serve::run(args, output),
+            Self::Request(args) => request::run(args, output),
+            Self::Inspect(args) => inspect::run(args, output),
+            Self::Verify(args) => verify::run(args, output),
+            Self::Token(args) => token::run(args, output),
+            Self::Log(args) => log::run(args, output),
+            Self::Trust(args) => trust::run(args, output),
+            Self::Config(args) => config::run(args, output),
+            Self::Completions(args) => completions::run(args, output),
+        }
+    }
+}
+
+/// Runs the process's command line.
 pub fn main() -> ExitCode {
-    todo!()
+    run(std::env::args_os())
+}
+
+/// Runs a command line, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // `--help` and `--version` come this way too, with code 0. A reader that left is not told.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(output::USAGE));
+        }
+    };
+    let mut output = Output::system(line.json);
+    match line.command.run(&mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+/// The command line as data: for completions and for the test that freezes every help text.
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+/// The runtime for commands that talk to the network.
+pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::refused(format!("cannot start the runtime: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
 }

@@ -1,5 +1,12 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
+mod api;
+mod cli_operator;
+mod config;
+mod ct_api;
 mod identity;
 mod layers;
+mod log;
+mod oidc;
 mod support;
+mod token;

@@ -1,0 +1,131 @@
+//! `countersign serve`: runs the CA until it is told to stop.
+
+use super::{CliError, Output, config as check};
+use crate::config::Config;
+use crate::server::environment::Environment;
+use crate::server::{Running, StartError};
+use crate::telemetry::{self, Format};
+use clap::ValueEnum;
+use serde_json::json;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+
+/// Run the CA
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Run the CA: issue certificates, keep the log, serve both.\n\n\
+        It starts without asking any issuer, prints where it listens, and ends with 0 on SIGTERM or SIGINT once every\n\
+        request that it took is answered. One process per data directory; a second one is refused.",
+    after_long_help = "Examples:\n  \
+        countersign serve --config ca/countersign.yaml\n  \
+        countersign serve --config ca/countersign.yaml --log-format json    for log collectors\n  \
+        countersign serve --config ca/countersign.yaml --log-filter countersign=debug\n\n\
+        Exit codes: 0 it was told to stop, 1 it could not start or go on, 78 the configuration was refused."
+)]
+pub struct ServeArgs {
+    /// The configuration, as `countersign init` makes it
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines look [default: human on a terminal, json elsewhere]
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+    /// Which log lines are written, in the syntax of tracing's EnvFilter [default: warn,countersign=info]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
+    log_filter: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
+    let config = load(&args.config, output)?;
+    let _written_at_the_end =
+        telemetry::init(args.format(), args.log_filter.as_deref()).map_err(CliError::usage)?;
+    let url = config.public_url.clone();
+    let origin = config.log.origin.clone();
+    super::runtime()?.block_on(async {
+        let running = Running::start(config, Environment::system()).await.map_err(start_error)?;
+        let up = Up { address: running.address(), admin: running.admin_address(), url, origin };
+        let mut serving = pin!(running.until_signal());
+        // Polled once, so that signals are caught before anybody is told that there is something to signal.
+        tokio::select! {
+            biased;
+            ended = &mut serving => return ended.map_err(CliError::refused),
+            () = std::future::ready(()) => {}
+        }
+        if let Err(error) = up.show(&args.config, output) {
+            tracing::warn!(%error, "nobody is told where the server listens");
+        }
+        serving.await.map_err(CliError::refused)
+    })
+}
+
+/// Loads a configuration and shows its warnings. A refused one ends with 78.
+pub fn load(file: &Path, output: &mut Output) -> Result<Config, CliError> {
+    let (config, warnings) = Config::load(file).map_err(|errors| check::refused(&errors))?;
+    for warning in &warnings {
+        check::show_warning(warning, output);
+    }
+    Ok(config)
+}
+
+/// Why the server did not start, with its exit code.
+pub fn start_error(error: StartError) -> CliError {
+    match error {
+        StartError::Configuration(message) => CliError::configuration(message),
+        StartError::Failed(message) => CliError::refused(message),
+    }
+}
+
+impl ServeArgs {
+    fn format(&self) -> Format {
+        match self.log_format {
+            Some(LogFormat::Human) => Format::Human,
+            Some(LogFormat::Json) => Format::Json,
+            None if std::io::stderr().is_terminal() => Format::Human,
+            None => Format::Json,
+        }
+    }
+}
+
+/// What an operator wants to know once it is up.
+struct Up {
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    url: Option<String>,
+    origin: String,
+}
+
+impl Up {
+    fn show(&self, file: &Path, output: &mut Output) -> Result<(), CliError> {
+        let listening = format!("http://{}", self.address);
+        let admin = self.admin.map(|address| format!("http://{address}"));
+        let url = self.url.as_deref().unwrap_or(&listening);
+        output.json(&json!({
+            "listening": listening,
+            "admin": admin,
+            "url": url,
+            "log": { "url": format!("{url}/ct"), "origin": self.origin },
+        }))?;
+        output.say(format_args!("countersign is up: {listening}"))?;
+        output.say(format_args!("  clients call it  {url}"))?;
+        output.say(format_args!("  the log          {url}/ct (origin {})", self.origin))?;
+        if let Some(admin) = &admin {
+            output.say(format_args!("  for operators    {admin}"))?;
+        }
+        output.say(format_args!(
+            "Trust material for clients (also: trust signing-config, trust client-config):\n  \
+             countersign trust root --config {} > trusted_root.json",
+            file.display()
+        ))
+    }
+}
