@@ -479,6 +479,32 @@ async fn an_own_ca_is_trusted_where_it_is_configured_and_nowhere_else() {
     assert!(error.to_string().contains("plain http"), "{error}");
 }
 
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_where_it_is_configured_for_what_it_states() {
+    for (names, year, trusted) in [
+        (&["127.0.0.1"][..], 2400, None),
+        (&["gitlab.invalid"], 2400, Some("not valid for name")),
+        (&["127.0.0.1"], 2002, Some("expired")),
+    ] {
+        let certificate = TestCa::self_signed(names, year);
+        let web = Web::tls(&certificate).await;
+        let url = format!("https://127.0.0.1:{}", web.port);
+        web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
+        web.reply("/keys", keys(&["k1"]));
+        let error =
+            fetch_keys(&url, Some(certificate.pem.as_bytes())).await.err().map(|error| error.to_string());
+        match trusted {
+            None => assert_eq!(error, None),
+            Some(word) => {
+                assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{word}: {error:?}")
+            }
+        }
+        let another = TestCa::self_signed(names, year);
+        assert!(fetch_keys(&url, Some(another.pem.as_bytes())).await.is_err());
+        assert!(fetch_keys(&url, None).await.is_err());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_names_the_proxy_and_the_systems_roots() {
     let ca = TestCa::new();
