@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of certificates: an entry is bytes with a leaf hash. [`ct`] puts precertificates on it.
 
+pub mod audit;
 pub mod ct;
 pub mod ports;
 pub mod reader;

@@ -137,6 +137,11 @@ impl LogReader {
         Ok(Some(content))
     }
 
+    /// The DER of the CA certificate with this SHA-256 (static-ct-api, "Issuers"), or `None`.
+    pub fn issuer(&self, fingerprint: &Hash) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.tiles.get(&format!("issuer/{}", hex::encode(fingerprint)))?)
+    }
+
     /// Where a proof finds its nodes: what is not in the view was sealed before it left it. The tile that was read last
     /// is kept, since the nodes of a proof come from few tiles, one after the other.
     fn nodes(&self) -> impl FnMut(u32, u64) -> Result<Hash, StoreError> {
@@ -249,7 +254,8 @@ mod tests {
                 }
                 assert_eq!(reader.root(size).unwrap(), log.roots[size as usize]);
                 // Every pair would take long: in each tree others, and all those at its edges.
-                let chosen = |at: &u64| (at + size) % 47 == 0 || at % 128 == 0 || size - at < 3;
+                let chosen =
+                    |at: &u64| (at + size).is_multiple_of(47) || at.is_multiple_of(128) || size - at < 3;
                 for index in (0..size).filter(chosen) {
                     let leaf = entry(index).leaf_hash;
                     let proof = reader.inclusion_proof(index, size).unwrap();
