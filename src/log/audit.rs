@@ -110,7 +110,8 @@ impl<'a> Audit<'a> {
         Self { size, head: None, earlier: Vec::new(), correspondence: None }
     }
 
-    /// Checks as well that the log extends this tree, whose head was verified before.
+    /// Checks as well that the log extends this tree, whose head was verified before. [`Report::earlier`] says whether the
+    /// audit came that far.
     pub fn extending(mut self, earlier: TreeHead) -> Self {
         self.earlier.push(earlier);
         self
@@ -210,7 +211,8 @@ impl<'a> Run<'a> {
             self.problem(None, format!("the log is said to have {size} entries, more than a log can have"));
             return Ok(());
         }
-        for earlier in self.audit.earlier.iter().filter(|earlier| earlier.size > size) {
+        let shrunk = |earlier: &&TreeHead| self.audit.head.is_some() && earlier.size > size;
+        for earlier in self.audit.earlier.iter().filter(shrunk) {
             self.problem(None, format!("the log had {} entries before and has {size} now", earlier.size));
         }
         self.compare_with_earlier();

@@ -69,6 +69,10 @@ fn the_sealed_part_can_be_audited_alone() {
     let report = sealed().run(&mut copy, &mut |_, _| ()).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     assert_eq!((report.size, report.entries, report.root), (512, 512, log.roots[512]));
+    let beyond = TreeHead { size: 600, root: log.roots[600], timestamp: UnixMillis(0) };
+    assert!(sealed().extending(beyond).run(&mut copy, &mut |_, _| ()).unwrap().is_clean());
+    copy.asked.clear();
+    sealed().run(&mut copy, &mut |_, _| ()).unwrap();
     assert_eq!(copy.asked, sealed().tiles().collect::<Vec<_>>());
     copy.objects.get_mut("tile/0/001").unwrap()[9] ^= 1;
     assert!(!sealed().run(&mut copy, &mut |_, _| ()).unwrap().is_clean());
