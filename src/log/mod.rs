@@ -10,6 +10,7 @@
 //!
 //! What was answered is durable, at its index, for good. What fails is never answered, but may stand in the log.
 
+pub mod audit;
 pub mod conformance;
 pub mod ct;
 pub mod ports;
