@@ -4,5 +4,6 @@
 
 pub mod ct;
 pub mod ports;
+pub mod view;
 
 pub use ct::CtLog;

@@ -1,1 +1,1 @@
-//! checkpoint
+//! Checkpoints and signed tree heads.

@@ -1,28 +1,203 @@
-//! Precertificates as log entries (RFC 6962 §3.2, static-ct-api "Log Entries").
+//! Entries of a certificate log (RFC 6962 §3.2 and §4.6, static-ct-api "Log Entries"): precertificates on their way in,
+//! and everything that stands in data tiles on its way out.
+//!
+//! TBSCertificates and certificates are opaque here; whether a TBS belongs to its precertificate is for `certificate`.
 
-use super::{Entry, Hash, Place};
+use super::wire::{Reader, put_length24, put_vector16, put_vector24};
+use super::{Entry, Hash, Malformed, Place, merkle};
+use crate::environment::UnixMillis;
 use std::sync::Arc;
+
+/// RFC 6962 §3.1, LogEntryType: x509_entry.
+const X509_ENTRY: u64 = 0;
+/// RFC 6962 §3.1, LogEntryType: precert_entry.
+const PRECERT_ENTRY: u64 = 1;
+/// RFC 6962 §3.4, MerkleTreeLeaf and §3.2, digitally-signed: version v1; then leaf_type timestamped_entry or
+/// signature_type certificate_timestamp, which are the same two octets.
+const VERSION_AND_TYPE: [u8; 2] = [0, 0];
+/// static-ct-api, ExtensionType: leaf_index.
+const LEAF_INDEX: u64 = 0;
 
 /// A precertificate on its way into the log; its bytes depend on the place that it gets.
 #[derive(Clone, Debug)]
 pub struct PrecertificateEntry {
     /// SHA-256 of the issuing CA's DER SubjectPublicKeyInfo.
     pub issuer_key_hash: Hash,
-    /// DER TBSCertificate without poison and SCT list.
+    /// DER TBSCertificate without poison and SCT list. Below 2^24 octets.
     pub tbs: Vec<u8>,
-    /// DER of the precertificate as signed.
+    /// DER of the precertificate as signed. Below 2^24 octets.
     pub precertificate: Vec<u8>,
-    /// SHA-256 of each CA certificate's DER, issuing certificate first, root last.
+    /// SHA-256 of each CA certificate's DER, issuing certificate first, root last. At most 2047.
     pub fingerprints: Arc<[Hash]>,
 }
 
 impl PrecertificateEntry {
     /// The entry at `place`: its leaf hash and its bytes in the data tile.
-    pub fn at(&self, _place: Place) -> Entry {
-        todo!()
+    pub fn at(&self, place: Place) -> Entry {
+        let tail = 3 + self.precertificate.len() + 2 + 32 * self.fingerprints.len();
+        let mut leaf = self.signed_form(place, tail);
+        let leaf_hash = merkle::leaf_hash(&leaf);
+        // TileLeaf: the leaf's TimestampedEntry, then what the tree does not cover.
+        leaf.drain(..VERSION_AND_TYPE.len());
+        put_vector24(&mut leaf, &self.precertificate);
+        put_vector16(&mut leaf, self.fingerprints.as_flattened());
+        Entry { leaf_hash, bytes: leaf }
     }
+
     /// What the log key signs for the SCT at `place` (RFC 6962 §3.2, digitally-signed struct).
-    pub fn sct_input(&self, _place: Place) -> Vec<u8> {
-        todo!()
+    pub fn sct_input(&self, place: Place) -> Vec<u8> {
+        self.signed_form(place, 0)
+    }
+
+    fn signed_form(&self, place: Place, spare: usize) -> Vec<u8> {
+        let extensions = leaf_index_extension(place.index);
+        precertificate_input(place.timestamp, &self.issuer_key_hash, &self.tbs, &extensions, spare)
+    }
+}
+
+/// The CtExtensions with the index alone (static-ct-api, "SCT Extension"): `00 | 0005 | uint40`.
+pub(super) fn leaf_index_extension(index: u64) -> [u8; 8] {
+    let [_, _, _, a, b, c, d, e] = index.to_be_bytes();
+    [0, 0, 5, a, b, c, d, e]
+}
+
+/// The index in CtExtensions: the extension must be there once; others are passed over.
+pub(super) fn leaf_index(extensions: &[u8]) -> Result<u64, Malformed> {
+    let mut reader = Reader::new(extensions);
+    let mut found = None;
+    while !reader.is_empty() {
+        let kind = reader.number::<1>("extensions")?;
+        let data = reader.vector::<2>("extensions")?;
+        if kind == LEAF_INDEX {
+            let mut data = Reader::new(data);
+            let index = data.number::<5>("leaf_index extension")?;
+            data.end("leaf_index extension")?;
+            if found.replace(index).is_some() {
+                return Err(Malformed("leaf_index extension given twice"));
+            }
+        }
+    }
+    found.ok_or(Malformed("no leaf_index extension"))
+}
+
+/// What an SCT of a precertificate signs, which is also its MerkleTreeLeaf. `spare` octets more are reserved.
+pub(super) fn precertificate_input(
+    timestamp: UnixMillis,
+    issuer_key_hash: &Hash,
+    tbs: &[u8],
+    extensions: &[u8],
+    spare: usize,
+) -> Vec<u8> {
+    let mut input = Vec::with_capacity(2 + 8 + 2 + 32 + 3 + tbs.len() + 2 + extensions.len() + spare);
+    input.extend_from_slice(&VERSION_AND_TYPE);
+    input.extend_from_slice(&timestamp.0.to_be_bytes());
+    input.extend_from_slice(&(PRECERT_ENTRY as u16).to_be_bytes());
+    input.extend_from_slice(issuer_key_hash);
+    put_vector24(&mut input, tbs);
+    put_vector16(&mut input, extensions);
+    input
+}
+
+/// One entry of a data tile (static-ct-api, TileLeaf), x509 or precertificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataTileEntry<'t> {
+    timestamped_entry: &'t [u8],
+    place: Place,
+    certificate: LoggedCertificate<'t>,
+    fingerprints: &'t [Hash],
+}
+
+/// What was logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedCertificate<'t> {
+    /// x509_entry: a final certificate, DER.
+    X509(&'t [u8]),
+    /// precert_entry.
+    Precertificate {
+        /// SHA-256 of the issuing CA's DER SubjectPublicKeyInfo.
+        issuer_key_hash: &'t Hash,
+        /// DER TBSCertificate without poison and SCT list.
+        tbs: &'t [u8],
+        /// DER of the precertificate as signed.
+        precertificate: &'t [u8],
+    },
+}
+
+impl<'t> DataTileEntry<'t> {
+    /// Reads the first entry of `bytes`, and says what follows it.
+    pub fn parse(bytes: &'t [u8]) -> Result<(Self, &'t [u8]), Malformed> {
+        let mut reader = Reader::new(bytes);
+        let timestamp = UnixMillis(reader.number::<8>("timestamp")?);
+        let mut certificate = match reader.number::<2>("entry type")? {
+            X509_ENTRY => LoggedCertificate::X509(reader.vector::<3>("certificate")?),
+            PRECERT_ENTRY => LoggedCertificate::Precertificate {
+                issuer_key_hash: reader.hash("issuer_key_hash")?,
+                tbs: reader.vector::<3>("TBSCertificate")?,
+                precertificate: &[],
+            },
+            _ => return Err(Malformed("entry type is neither x509_entry nor precert_entry")),
+        };
+        let index = leaf_index(reader.vector::<2>("extensions")?)?;
+        let timestamped_entry = bytes.get(..bytes.len() - reader.rest().len()).unwrap_or_default();
+        if let LoggedCertificate::Precertificate { precertificate, .. } = &mut certificate {
+            *precertificate = reader.vector::<3>("precertificate")?;
+        }
+        let (fingerprints, []) = reader.vector::<2>("chain fingerprints")?.as_chunks() else {
+            return Err(Malformed("chain fingerprints"));
+        };
+        let place = Place { index, timestamp };
+        Ok((Self { timestamped_entry, place, certificate, fingerprints }, reader.rest()))
+    }
+
+    /// Reads `bytes` as exactly one entry.
+    pub fn parse_one(bytes: &'t [u8]) -> Result<Self, Malformed> {
+        match Self::parse(bytes)? {
+            (entry, []) => Ok(entry),
+            _ => Err(Malformed("octets after the entry")),
+        }
+    }
+
+    /// Index and time, as the entry itself tells them.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// What was logged.
+    pub const fn certificate(&self) -> LoggedCertificate<'t> {
+        self.certificate
+    }
+
+    /// SHA-256 of each CA certificate's DER, the issuing certificate first.
+    pub const fn fingerprints(&self) -> &'t [Hash] {
+        self.fingerprints
+    }
+
+    /// RFC 6962 §3.4, MerkleTreeLeaf: `leaf_input` of get-entries (§4.6).
+    pub fn merkle_tree_leaf(&self) -> Vec<u8> {
+        [&VERSION_AND_TYPE, self.timestamped_entry].concat()
+    }
+
+    /// RFC 6962 §2.1: the hash of [`Self::merkle_tree_leaf`].
+    pub fn leaf_hash(&self) -> Hash {
+        merkle::leaf_hash_of_parts(&VERSION_AND_TYPE, self.timestamped_entry)
+    }
+
+    /// RFC 6962 §4.6, `extra_data` of get-entries: PrecertChainEntry or the chain. `chain` is the DER of the certificate
+    /// with each of the [`Self::fingerprints`], in their order. `None` when it outgrows what the encoding can hold.
+    pub fn extra_data(&self, chain: &[impl AsRef<[u8]>]) -> Option<Vec<u8>> {
+        const LIMIT: usize = 1 << 24;
+        let length: usize = chain.iter().map(|certificate| 3 + certificate.as_ref().len()).sum();
+        if length >= LIMIT {
+            return None;
+        }
+        let mut data = Vec::new();
+        if let LoggedCertificate::Precertificate { precertificate, .. } = self.certificate {
+            put_vector24(&mut data, precertificate);
+        }
+        put_length24(&mut data, length);
+        for certificate in chain {
+            put_vector24(&mut data, certificate.as_ref());
+        }
+        Some(data)
     }
 }

@@ -1,0 +1,209 @@
+//! The live part of the log in memory: its head, and every hash and entry that is not in a sealed tile yet.
+//!
+//! Pure. A view begins at the first unsealed entry, which is a multiple of 256, and holds at every tile level the nodes
+//! from the first unsealed tile of that level on. So each tile lies wholly in the view or wholly in the store, however far
+//! sealing lags.
+
+use super::ports::{Head, StoreError, TileStore};
+use crate::environment::UnixMillis;
+use crate::transparency::merkle::{self, RightEdge};
+use crate::transparency::tile::{self, NodeInTile, TILE_HEIGHT, TILE_LEVELS, TILE_WIDTH, TileKind, TilePath};
+use crate::transparency::{Entry, Hash};
+use std::collections::VecDeque;
+
+/// The live part of the log.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The log's head; readers are answered against it.
+    pub head: Head,
+    /// Everything below this index is in sealed tiles, which are durable. A multiple of 256.
+    pub unsealed_start: u64,
+    /// The entries from `unsealed_start` to before `head.size`.
+    pub unsealed: VecDeque<Entry>,
+    /// For each tile level from 1 on: its nodes from the first unsealed tile of that level on.
+    upper: [VecDeque<Hash>; TILE_LEVELS as usize - 1],
+}
+
+impl View {
+    /// The view of an empty log.
+    pub fn empty() -> Self {
+        let head = Head {
+            size: 0,
+            root: merkle::empty_root(),
+            timestamp: UnixMillis::default(),
+            right_edge: Vec::new(),
+        };
+        Self { head, unsealed_start: 0, unsealed: VecDeque::new(), upper: Default::default() }
+    }
+
+    /// The view of a stored log: `entries` are those from `start` on to before `head.size`, everything earlier is read
+    /// from `tiles`: at most 255 tiles of each level.
+    ///
+    /// `Corrupt`: entries, tiles and head contradict each other, or a tile is missing.
+    pub fn restore(
+        head: Head,
+        start: u64,
+        entries: Vec<Entry>,
+        tiles: &dyn TileStore,
+    ) -> Result<Self, StoreError> {
+        let count = entries.len();
+        if !start.is_multiple_of(TILE_WIDTH) || start.checked_add(count as u64) != Some(head.size) {
+            return Err(StoreError::Corrupt(format!(
+                "the log's head has {} entries, but the {count} entries stored with it begin at {start}",
+                head.size
+            )));
+        }
+        let mut view = Self { unsealed_start: start, ..Self::empty() };
+        for level in 1..TILE_LEVELS {
+            view.upper[usize::from(level) - 1] = unsealed_nodes(level, start, tiles)?;
+        }
+        view.push_group(head, entries);
+        view.check_root(tiles)?;
+        Ok(view)
+    }
+
+    /// Takes a group that is durable in the head store: `entries` are those from the present size to before `head.size`.
+    pub fn push_group(&mut self, head: Head, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.unsealed.push_back(entry);
+            let size = self.unsealed_start + self.unsealed.len() as u64;
+            if size.is_multiple_of(TILE_WIDTH) {
+                self.complete_upper_nodes(size);
+            }
+        }
+        debug_assert_eq!(self.unsealed_start + self.unsealed.len() as u64, head.size);
+        self.head = head;
+    }
+
+    /// Lets everything go that is in tiles sealed for the first `sealed` entries; rounds down to whole tiles.
+    pub fn forget_below(&mut self, sealed: u64) {
+        let sealed = sealed.min(self.head.size) / TILE_WIDTH * TILE_WIDTH;
+        if sealed <= self.unsealed_start {
+            return;
+        }
+        for level in 1..TILE_LEVELS {
+            let gone = first_unsealed_node(level, sealed) - first_unsealed_node(level, self.unsealed_start);
+            self.upper[usize::from(level) - 1].drain(..as_index(gone));
+        }
+        self.unsealed.drain(..as_index(sealed - self.unsealed_start));
+        self.unsealed_start = sealed;
+    }
+
+    /// The entry `index`, unless it is sealed or not there yet.
+    pub fn entry(&self, index: u64) -> Option<&Entry> {
+        self.unsealed.get(usize::try_from(index.checked_sub(self.unsealed_start)?).ok()?)
+    }
+
+    /// The root of the complete subtree `(level, index)`, see [`merkle`], unless it lies in a sealed tile or is not there yet.
+    pub fn node(&self, level: u32, index: u64) -> Option<Hash> {
+        let node = NodeInTile::new(level, index)?;
+        let start = node.tile * TILE_WIDTH + node.first as u64;
+        let hashes: Option<Vec<Hash>> =
+            (start..start + node.count as u64).map(|at| self.tile_hash(node.level, at)).collect();
+        hashes.map(|hashes| merkle::subtree_root(&hashes))
+    }
+
+    /// The content of a tile, full or partial, unless it is sealed or not there yet.
+    pub fn tile(&self, path: &TilePath) -> Option<Vec<u8>> {
+        let start = path.index() * TILE_WIDTH;
+        let elements = start..start + u64::from(path.width());
+        let mut content = Vec::new();
+        match path.kind() {
+            TileKind::Data => {
+                for index in elements {
+                    content.extend_from_slice(&self.entry(index)?.bytes);
+                }
+            }
+            TileKind::Hashes(level) => {
+                for index in elements {
+                    content.extend_from_slice(&self.tile_hash(level, index)?);
+                }
+            }
+        }
+        Some(content)
+    }
+
+    /// Compares the head with what tiles and entries make.
+    fn check_root(&self, tiles: &dyn TileStore) -> Result<(), StoreError> {
+        let Head { size, root, .. } = self.head;
+        let rebuilt = merkle::tree_root(size, &mut |level, index| match self.node(level, index) {
+            Some(hash) => Ok(hash),
+            None => sealed_node(level, index, tiles),
+        })?;
+        let edge = RightEdge::from_parts(size, self.head.right_edge.clone()).map(|edge| edge.root());
+        if rebuilt == root && edge == Some(root) {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt(format!(
+            "the log's head says that {size} entries have the root {}, but tiles and entries make {}",
+            hex::encode(root),
+            hex::encode(rebuilt)
+        )))
+    }
+
+    /// The node `index` of the tree's level `8 * level`.
+    fn tile_hash(&self, level: u8, index: u64) -> Option<Hash> {
+        let Some(upper) = usize::from(level).checked_sub(1) else {
+            return Some(self.entry(index)?.leaf_hash);
+        };
+        let at = index.checked_sub(first_unsealed_node(level, self.unsealed_start))?;
+        self.upper.get(upper)?.get(usize::try_from(at).ok()?).copied()
+    }
+
+    /// Adds the nodes of the tile levels above 0 that the entry before `size` completed.
+    fn complete_upper_nodes(&mut self, size: u64) {
+        for level in 1..TILE_LEVELS {
+            if size.trailing_zeros() < u32::from(level) * TILE_HEIGHT {
+                break;
+            }
+            let end = TileKind::Hashes(level - 1).elements(size);
+            let below: Vec<Hash> =
+                (end - TILE_WIDTH..end).filter_map(|at| self.tile_hash(level - 1, at)).collect();
+            debug_assert_eq!(below.len() as u64, TILE_WIDTH);
+            self.upper[usize::from(level) - 1].push_back(merkle::subtree_root(&below));
+        }
+    }
+}
+
+/// The first node of the first tile of `level` that is not complete with `sealed` entries.
+fn first_unsealed_node(level: u8, sealed: u64) -> u64 {
+    TileKind::Hashes(level).elements(sealed) / TILE_WIDTH * TILE_WIDTH
+}
+
+/// The nodes of the incomplete tile of `level` of a tree of `sealed` entries: each is the root of a full tile below.
+fn unsealed_nodes(level: u8, sealed: u64, tiles: &dyn TileStore) -> Result<VecDeque<Hash>, StoreError> {
+    (first_unsealed_node(level, sealed)..TileKind::Hashes(level).elements(sealed))
+        .map(|index| Ok(merkle::subtree_root(&sealed_hashes(level - 1, index, tiles)?)))
+        .collect()
+}
+
+/// The root of the complete subtree `(level, index)`, see [`merkle`], which lies in a sealed tile.
+pub(super) fn sealed_node(level: u32, index: u64, tiles: &dyn TileStore) -> Result<Hash, StoreError> {
+    let Some(node) = NodeInTile::new(level, index) else {
+        return Err(StoreError::Corrupt(format!("no log has a node {index} at level {level}")));
+    };
+    let hashes = sealed_hashes(node.level, node.tile, tiles)?;
+    Ok(merkle::subtree_root(&hashes[node.first..node.first + node.count]))
+}
+
+/// The 256 hashes of a sealed tile.
+pub(super) fn sealed_hashes(level: u8, index: u64, tiles: &dyn TileStore) -> Result<Vec<Hash>, StoreError> {
+    let path = TilePath::full(TileKind::Hashes(level), index)
+        .ok_or_else(|| StoreError::Corrupt(format!("no log has a tile {index} at level {level}")))?;
+    let content = sealed_tile(&path, tiles)?;
+    match tile::hashes(&content, path.width()) {
+        Some(hashes) => Ok(hashes.to_vec()),
+        None => Err(StoreError::Corrupt(format!("{path} has {} octets instead of 8192", content.len()))),
+    }
+}
+
+/// The content of a sealed tile, which must be there.
+pub(super) fn sealed_tile(path: &TilePath, tiles: &dyn TileStore) -> Result<Vec<u8>, StoreError> {
+    let missing = || StoreError::Corrupt(format!("{path} is missing, though the log is beyond it"));
+    tiles.get(&path.to_string())?.ok_or_else(missing)
+}
+
+/// A number of things in memory.
+fn as_index(number: u64) -> usize {
+    usize::try_from(number).expect("no more than there are in memory")
+}
