@@ -1,9 +1,33 @@
-//! The CA's own certificates: the issuing one first, the root last.
+//! The CA's own certificates: the issuing one first, the root last (RFC 5280 §6.1, for a chain that never changes).
+//!
+//! Everything is checked once, when the chain is read, and what every certificate needs of it is prepared then.
+//! Revocation, policies and name constraints are not looked at.
 
+use super::encode;
+use super::raw::{Malformed, RawCertificate};
+use super::signature::{self, PublicKeyKind, SignatureError};
+use super::{key_identifier, oids, pem};
 use crate::environment::UnixMillis;
+use crate::transparency::Hash;
+use aws_lc_rs::digest::{SHA256, digest};
+use der::Decode;
+use std::fmt;
+use std::sync::Arc;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+};
+use x509_cert::name::Name;
+use x509_cert::spki::SubjectPublicKeyInfoRef;
+
+/// The largest chain file that is read, in octets.
+pub const MAX_CHAIN_FILE: usize = 256 * 1024;
+
+/// The most certificates in a chain: log entries and every answer carry them all.
+pub const MAX_CHAIN_LENGTH: usize = 8;
 
 /// What the CA's key signs with, decided by the issuing certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CaAlgorithm {
     /// ecdsa-with-SHA256, P-256.
     EcdsaP256Sha256,
@@ -11,53 +35,366 @@ pub enum CaAlgorithm {
     EcdsaP384Sha384,
 }
 
-/// Why a chain cannot be used to issue.
+impl CaAlgorithm {
+    /// DER AlgorithmIdentifier, without parameters (RFC 5758 §3.2).
+    pub const fn identifier(self) -> &'static [u8] {
+        match self {
+            Self::EcdsaP256Sha256 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
+            Self::EcdsaP384Sha384 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3],
+        }
+    }
+
+    /// The algorithm of an issuing key.
+    fn of(key: PublicKeyKind) -> Option<Self> {
+        match key {
+            PublicKeyKind::P256 => Some(Self::EcdsaP256Sha256),
+            PublicKeyKind::P384 => Some(Self::EcdsaP384Sha384),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CaAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EcdsaP256Sha256 => "ECDSA P-256 with SHA-256",
+            Self::EcdsaP384Sha384 => "ECDSA P-384 with SHA-384",
+        })
+    }
+}
+
+/// Why a chain cannot be used to issue. The texts are for operators: which certificate, what is wrong, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    #[error("{0}")]
-    Unusable(String),
+    /// The file is not a list of certificates.
+    #[error("the chain of CA certificates cannot be read: {0}")]
+    Unreadable(String),
+    /// One of them cannot stand where it stands.
+    #[error("{certificate}: {problem}")]
+    Unusable {
+        /// Its place in the file and its subject.
+        certificate: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// One of them has expired.
+    #[error("{certificate}: expired at {not_after}; renew it, or issue from another chain")]
+    Expired {
+        /// Its place in the file and its subject.
+        certificate: String,
+        /// The last second of its validity.
+        not_after: UnixMillis,
+    },
+    /// One of them is not valid yet.
+    #[error("{certificate}: not valid before {not_before}; wait, or set the machine's clock right")]
+    NotYetValid {
+        /// Its place in the file and its subject.
+        certificate: String,
+        /// The first second of its validity.
+        not_before: UnixMillis,
+    },
 }
 
 /// A chain that chains: every certificate is signed by the next, the last by itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CaChain {
     certificates: Vec<Vec<u8>>,
+    pem: Vec<String>,
+    fingerprints: Arc<[Hash]>,
+    /// Place and subject of each, for messages.
+    titles: Vec<String>,
+    validities: Vec<(UnixMillis, UnixMillis)>,
+    algorithm: CaAlgorithm,
+    issuing_subject: Vec<u8>,
+    issuing_spki: Vec<u8>,
+    issuer_key_hash: Hash,
+    issuing_key_id: Vec<u8>,
+    authority_key_id: Vec<u8>,
 }
 
 impl CaChain {
-    /// Parses PEM, issuing certificate first, root last. Checks signatures, names, key identifiers, basicConstraints, key usage, EKU, path lengths.
-    pub fn from_pem(_pem: &[u8]) -> Result<Self, ChainError> {
-        todo!()
+    /// Parses PEM, issuing certificate first, root last. Checks signatures, names, key identifiers, basicConstraints,
+    /// key usage, extended key usage, path lengths. A root alone may issue.
+    ///
+    /// Validity is for [`Self::check_validity`], since it needs the time.
+    pub fn from_pem(text: &[u8]) -> Result<Self, ChainError> {
+        Self::from_der(read_pem(text).map_err(ChainError::Unreadable)?)
     }
+
+    /// The same for DER certificates.
+    pub fn from_der(certificates: Vec<Vec<u8>>) -> Result<Self, ChainError> {
+        if certificates.len() > MAX_CHAIN_LENGTH {
+            let problem = format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
+            return Err(ChainError::Unreadable(problem));
+        }
+        let mut links = Vec::with_capacity(certificates.len());
+        for (index, der) in certificates.iter().enumerate() {
+            links.push(Link::read(index, der)?);
+        }
+        let (Some(issuing), Some(root)) = (links.first(), links.last()) else {
+            let problem = "it is empty; give the issuing certificate first and the root last, as PEM".into();
+            return Err(ChainError::Unreadable(problem));
+        };
+        check_links(&links, root)?;
+        let algorithm = issuing.algorithm()?;
+        let issuing_key_id = issuing.key_id.clone().unwrap_or_else(|| issuing.computed_key_id.clone());
+        let chain = Self {
+            pem: certificates.iter().map(|der| pem::encode("CERTIFICATE", der)).collect(),
+            fingerprints: certificates.iter().map(|der| sha256(der)).collect(),
+            titles: links.iter().map(|link| link.title.clone()).collect(),
+            validities: links.iter().map(|link| (link.raw.tbs.not_before, link.raw.tbs.not_after)).collect(),
+            algorithm,
+            issuing_subject: issuing.raw.tbs.subject.to_vec(),
+            issuing_spki: issuing.raw.tbs.spki.to_vec(),
+            issuer_key_hash: sha256(issuing.raw.tbs.spki),
+            authority_key_id: authority_key_identifier(&issuing_key_id),
+            issuing_key_id,
+            certificates: Vec::new(),
+        };
+        Ok(Self { certificates, ..chain })
+    }
+
     /// Refuses a chain of which any certificate is expired or not valid yet.
-    pub fn check_validity(&self, _now: UnixMillis) -> Result<(), ChainError> {
-        todo!()
+    pub fn check_validity(&self, now: UnixMillis) -> Result<(), ChainError> {
+        let now = UnixMillis::from_secs(now.as_secs());
+        for (title, &(not_before, not_after)) in self.titles.iter().zip(&self.validities) {
+            let certificate = title.clone();
+            if now < not_before {
+                return Err(ChainError::NotYetValid { certificate, not_before });
+            }
+            if now > not_after {
+                return Err(ChainError::Expired { certificate, not_after });
+            }
+        }
+        Ok(())
     }
+
     /// DER, issuing certificate first.
     pub fn certificates(&self) -> &[Vec<u8>] {
         &self.certificates
     }
+
     /// PEM of each, issuing certificate first, each ending in a newline.
     pub fn pem(&self) -> &[String] {
-        todo!()
+        &self.pem
     }
+
+    /// DER Name of the issuing certificate's subject: the issuer of everything that it signs.
+    pub fn issuing_subject(&self) -> &[u8] {
+        &self.issuing_subject
+    }
+
     /// DER SubjectPublicKeyInfo of the issuing certificate.
     pub fn issuing_spki(&self) -> &[u8] {
-        todo!()
+        &self.issuing_spki
     }
+
     /// SHA-256 of it (RFC 6962 §3.2, issuer_key_hash).
-    pub fn issuer_key_hash(&self) -> &[u8; 32] {
-        todo!()
+    pub fn issuer_key_hash(&self) -> &Hash {
+        &self.issuer_key_hash
     }
+
+    /// The issuing certificate's subject key identifier; computed from its key where it has none.
+    pub fn issuing_key_id(&self) -> &[u8] {
+        &self.issuing_key_id
+    }
+
     /// SHA-256 of each certificate's DER, in order (static-ct-api, chain fingerprints).
-    pub fn fingerprints(&self) -> &[[u8; 32]] {
-        todo!()
+    pub fn fingerprints(&self) -> &Arc<[Hash]> {
+        &self.fingerprints
     }
-    /// The earliest notAfter in the chain.
+
+    /// The latest notBefore in the chain: nothing can be issued earlier.
+    pub fn not_before(&self) -> UnixMillis {
+        self.validities.iter().map(|validity| validity.0).max().unwrap_or_default()
+    }
+
+    /// The earliest notAfter in the chain, inclusive: nothing that is issued may live longer.
     pub fn not_after(&self) -> UnixMillis {
-        todo!()
+        self.validities.iter().map(|validity| validity.1).min().unwrap_or_default()
     }
+
+    /// What the issuing key signs with.
     pub fn algorithm(&self) -> CaAlgorithm {
-        todo!()
+        self.algorithm
     }
+
+    /// The value of the authorityKeyIdentifier extension of everything that it signs.
+    pub(super) fn authority_key_id_extension(&self) -> &[u8] {
+        &self.authority_key_id
+    }
+}
+
+impl fmt::Debug for CaChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaChain").field("certificates", &self.titles).finish_non_exhaustive()
+    }
+}
+
+/// One certificate of a chain, with what is checked of it.
+struct Link<'a> {
+    title: String,
+    raw: RawCertificate<'a>,
+    constraints: Option<BasicConstraints>,
+    key_usage: Option<KeyUsage>,
+    extended_key_usage: Option<ExtendedKeyUsage>,
+    key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Vec<u8>>,
+    computed_key_id: Vec<u8>,
+}
+
+impl<'a> Link<'a> {
+    fn read(index: usize, der: &'a [u8]) -> Result<Self, ChainError> {
+        let place = format!("CA certificate {}", index + 1);
+        let unreadable = |error: Malformed| ChainError::Unusable {
+            certificate: place.clone(),
+            problem: format!("cannot be read: {error}"),
+        };
+        let raw = RawCertificate::parse(der).map_err(unreadable)?;
+        let subject = Name::from_der(raw.tbs.subject).map_err(Malformed::from).map_err(unreadable)?;
+        Self::decode(format!("{place} ({subject})"), raw).map_err(unreadable)
+    }
+
+    fn decode(title: String, raw: RawCertificate<'a>) -> Result<Self, Malformed> {
+        let key = SubjectPublicKeyInfoRef::from_der(raw.tbs.spki)?;
+        let authority = raw.tbs.decoded::<AuthorityKeyIdentifier>()?;
+        Ok(Self {
+            title,
+            constraints: raw.tbs.decoded()?,
+            key_usage: raw.tbs.decoded()?,
+            extended_key_usage: raw.tbs.decoded()?,
+            key_id: raw.tbs.decoded::<SubjectKeyIdentifier>()?.map(|id| id.0.as_bytes().to_vec()),
+            authority_key_id: authority
+                .and_then(|authority| authority.key_identifier)
+                .map(|id| id.as_bytes().to_vec()),
+            computed_key_id: key_identifier(key.subject_public_key.raw_bytes()).to_vec(),
+            raw,
+        })
+    }
+
+    fn unusable(&self, problem: impl Into<String>) -> ChainError {
+        ChainError::Unusable { certificate: self.title.clone(), problem: problem.into() }
+    }
+
+    fn is_self_issued(&self) -> bool {
+        self.raw.tbs.issuer == self.raw.tbs.subject
+    }
+
+    /// What must hold for a CA certificate of its own, with `below` intermediate certificates under it.
+    fn check_is_ca(&self, below: usize) -> Result<(), ChainError> {
+        if self.raw.tbs.version != 3 {
+            return Err(self.unusable("not a version 3 certificate; make a new one"));
+        }
+        if self.raw.tbs.not_before > self.raw.tbs.not_after {
+            return Err(self.unusable("ends before it begins; make a new one"));
+        }
+        let Some(constraints) = self.constraints.as_ref().filter(|constraints| constraints.ca) else {
+            return Err(self.unusable("not a CA certificate (basicConstraints lacks CA:TRUE)"));
+        };
+        // RFC 5280 §6.1.4 (l), (m)
+        if constraints.path_len_constraint.is_some_and(|limit| usize::from(limit) < below) {
+            return Err(self.unusable(format!(
+                "its pathLenConstraint forbids the {below} intermediate certificates before it in the file"
+            )));
+        }
+        if !self.key_usage.is_some_and(|usage| usage.key_cert_sign()) {
+            return Err(self.unusable("may not sign certificates (keyUsage lacks keyCertSign)"));
+        }
+        if let Some(usages) = &self.extended_key_usage
+            && !usages.0.iter().any(|usage| [oids::CODE_SIGNING, oids::ANY_USAGE].contains(usage))
+        {
+            return Err(self.unusable("not for code signing (its extendedKeyUsage lacks codeSigning)"));
+        }
+        let unknown = |oid| !oids::UNDERSTOOD_IN_CA.contains(&oid);
+        if let Some(extension) = self.raw.tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
+            return Err(self.unusable(format!("has the unknown critical extension {}", extension.oid)));
+        }
+        Ok(())
+    }
+
+    /// That `issuer` issued it: name, key identifier, signature.
+    fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
+        if self.raw.tbs.issuer != issuer.raw.tbs.subject {
+            return Err(self.unusable(format!(
+                "its issuer is not the subject of {}; put the issuing certificate first, then each certificate's issuer",
+                issuer.title
+            )));
+        }
+        if let (Some(named), Some(has)) = (&self.authority_key_id, &issuer.key_id)
+            && named != has
+        {
+            return Err(self.unusable(format!(
+                "its authorityKeyIdentifier is not the subjectKeyIdentifier of {}: another key of the same name signed it",
+                issuer.title
+            )));
+        }
+        let raw = &self.raw;
+        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| match error {
+            SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
+            other => self.unusable(other.to_string()),
+        })
+    }
+
+    /// What its key signs with, as the issuing certificate.
+    fn algorithm(&self) -> Result<CaAlgorithm, ChainError> {
+        let key = PublicKeyKind::of(self.raw.tbs.spki)
+            .map_err(|error| self.unusable(format!("its key cannot be read: {error}")))?;
+        CaAlgorithm::of(key).ok_or_else(|| {
+            self.unusable(format!("cannot issue with {key}; the issuing key must be ECDSA P-256 or P-384"))
+        })
+    }
+}
+
+fn check_links(links: &[Link<'_>], root: &Link<'_>) -> Result<(), ChainError> {
+    if !root.is_self_issued() {
+        let problem = "the last certificate is not self-signed; append its issuer, up to and including the root \
+                       (issuing certificate first, root last)";
+        return Err(root.unusable(problem));
+    }
+    let mut below = 0;
+    for (index, link) in links.iter().enumerate() {
+        // RFC 5280 §4.1.2.6: a CA has a name. An empty one is an empty SEQUENCE.
+        if link.raw.tbs.subject == [encode::SEQUENCE, 0] {
+            return Err(link.unusable("has no subject"));
+        }
+        if links.iter().take(index).any(|earlier| earlier.raw.tbs_der == link.raw.tbs_der) {
+            return Err(link.unusable("stands in the file twice"));
+        }
+        link.check_is_ca(below)?;
+        // RFC 5280 §6.1.4 (l): self-issued certificates do not count.
+        below += usize::from(!link.is_self_issued());
+        link.check_issued_by(links.get(index + 1).unwrap_or(root))?;
+    }
+    Ok(())
+}
+
+/// The certificates of a PEM file.
+fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    if text.len() > MAX_CHAIN_FILE {
+        return Err(format!("it is larger than {MAX_CHAIN_FILE} octets"));
+    }
+    let mut certificates = Vec::new();
+    for block in pem::blocks(text)? {
+        if block.label != "CERTIFICATE" {
+            let problem = "only CERTIFICATE may be in it; keys have files of their own";
+            return Err(format!("it has a block {:?}; {problem}", block.label));
+        }
+        certificates.push(block.der.to_vec());
+    }
+    Ok(certificates)
+}
+
+/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
+fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
+    let mut inner = Vec::with_capacity(encode::tlv_len(key_id.len()));
+    encode::push_tlv(&mut inner, 0x80, key_id);
+    let mut whole = Vec::with_capacity(encode::tlv_len(inner.len()));
+    encode::push_tlv(&mut whole, encode::SEQUENCE, &inner);
+    whole
+}
+
+fn sha256(bytes: &[u8]) -> Hash {
+    let mut hash = Hash::default();
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref()); // both are 32 octets
+    hash
 }

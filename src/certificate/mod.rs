@@ -3,8 +3,32 @@
 //! Pure: signatures are made elsewhere and handed in. RFC 5280, RFC 6962 §3.1 to §3.3.
 
 mod chain;
+mod encode;
 pub mod inspect;
+pub mod oids;
+pub mod pem;
+mod precertificate;
+mod profile;
+mod raw;
+mod signature;
 mod template;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use chain::{CaAlgorithm, CaChain, ChainError};
-pub use template::{Certificate, LoggedPrecertificate, Precertificate, Template};
+pub use precertificate::{Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate};
+pub use raw::{Malformed, without_extension};
+pub use signature::{PublicKeyKind, SignatureError, verify as verify_signature};
+pub use template::{Template, ToBeSigned};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// The key identifier of a public key: the first 160 bits of the SHA-256 of the subjectPublicKey's octets
+/// (RFC 7093 §2, method 1).
+fn key_identifier(subject_public_key: &[u8]) -> [u8; 20] {
+    let mut identifier = [0; 20];
+    for (octet, hashed) in identifier.iter_mut().zip(digest(&SHA256, subject_public_key).as_ref()) {
+        *octet = *hashed;
+    }
+    identifier
+}

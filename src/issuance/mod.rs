@@ -71,15 +71,16 @@ impl CertificateAuthority {
         let key = request.possession.prove(principal.challenge())?;
 
         let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
-        let signature = self.signer.sign(&template.precertificate_tbs()).await?;
+        let signature = self.signer.sign(template.precertificate_tbs()).await?;
         let precertificate = template.into_precertificate(&signature);
 
         let sct = self.log.enter(PrecertificateEntry::from(&precertificate)).await?;
         let place = sct.place;
         let logged = precertificate.logged(sct.to_bytes());
 
-        let tbs = logged.certificate_tbs()?;
-        let signature = self.signer.sign(&tbs).await?;
-        Ok(Issued { certificate: logged.into_certificate(tbs, &signature), chain: self.chain.clone(), place })
+        let corresponding = logged.prove_correspondence()?;
+        let signature = self.signer.sign(corresponding.certificate_tbs()).await?;
+        let certificate = corresponding.into_certificate(&signature);
+        Ok(Issued { certificate, chain: self.chain.clone(), place })
     }
 }

@@ -1,5 +1,6 @@
 //! What issuing needs of the world.
 
+use crate::certificate::ToBeSigned;
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
 use crate::token::KeySet;
@@ -27,7 +28,9 @@ pub trait IssuerKeys: Send + Sync {
 /// The key of the issuing certificate. Implemented by `signer`.
 pub trait CaSigner: Send + Sync {
     /// Signs a TBSCertificate with the algorithm of [`crate::certificate::CaChain::algorithm`]; DER for ECDSA.
-    fn sign<'a>(&'a self, tbs: &'a [u8]) -> Answer<'a, Result<Vec<u8>, SignerError>>;
+    ///
+    /// Only a [`crate::certificate::Template`] leads to a [`ToBeSigned`], so the key signs nothing else.
+    fn sign<'a>(&'a self, tbs: &'a ToBeSigned) -> Answer<'a, Result<Vec<u8>, SignerError>>;
 }
 
 /// The CA's key could not be used. The text is for operators, callers never see it.

@@ -68,3 +68,12 @@ pub trait TileStore: Send + Sync + 'static {
     /// The object, or `None`.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError>;
 }
+
+/// The key that signs for the log: SCTs and tree heads. Implemented by `signer`.
+pub trait LogSigner: Send + Sync + 'static {
+    /// DER SubjectPublicKeyInfo, ECDSA P-256; its SHA-256 is the log's id (RFC 6962 §3.2).
+    fn public_key(&self) -> &[u8];
+
+    /// DER ECDSA signature over the SHA-256 of `message`. The error is for operators.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String>;
+}
