@@ -395,10 +395,10 @@ mod tests {
             assert_eq!(tree_root(n, &mut node_of(tree)), Ok(roots[size]));
             assert_eq!(inclusion_proof(n, n, &mut node_of(tree)), Ok(None));
             assert_eq!(consistency_proof(n + 1, n, &mut node_of(tree)), Ok(None));
-            for index in 0..size {
+            for (index, leaf) in tree.iter().enumerate() {
                 let proof = inclusion_proof(index as u64, n, &mut node_of(tree)).unwrap().unwrap();
                 assert_eq!(proof, path(index, tree), "leaf {index} of {size}");
-                assert!(verify_inclusion(&leaves[index], index as u64, n, &proof, &roots[size]));
+                assert!(verify_inclusion(leaf, index as u64, n, &proof, &roots[size]));
             }
             for first in 0..=size {
                 let proof = consistency_proof(first as u64, n, &mut node_of(tree)).unwrap().unwrap();

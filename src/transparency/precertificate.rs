@@ -6,6 +6,7 @@
 use super::wire::{Reader, put_length24, put_vector16, put_vector24};
 use super::{Entry, Hash, Malformed, Place, merkle};
 use crate::environment::UnixMillis;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// RFC 6962 §3.1, LogEntryType: x509_entry.
@@ -61,20 +62,21 @@ pub(super) fn leaf_index_extension(index: u64) -> [u8; 8] {
     [0, 0, 5, a, b, c, d, e]
 }
 
-/// The index in CtExtensions: the extension must be there once; others are passed over.
+/// The index in CtExtensions: it must be there, others are passed over, and no type may be given twice.
 pub(super) fn leaf_index(extensions: &[u8]) -> Result<u64, Malformed> {
     let mut reader = Reader::new(extensions);
+    let mut seen = BTreeSet::new();
     let mut found = None;
     while !reader.is_empty() {
         let kind = reader.number::<1>("extensions")?;
         let data = reader.vector::<2>("extensions")?;
+        if !seen.insert(kind) {
+            return Err(Malformed("an extension is given twice"));
+        }
         if kind == LEAF_INDEX {
             let mut data = Reader::new(data);
-            let index = data.number::<5>("leaf_index extension")?;
+            found = Some(data.number::<5>("leaf_index extension")?);
             data.end("leaf_index extension")?;
-            if found.replace(index).is_some() {
-                return Err(Malformed("leaf_index extension given twice"));
-            }
         }
     }
     found.ok_or(Malformed("no leaf_index extension"))
