@@ -1,9 +1,33 @@
 //! The configuration file: YAML as people write it, to values that cannot be wrong.
+//!
+//! Strict: a key that is not known is an error, never ignored. All errors are found at once, each with its line and
+//! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
 
+mod fulcio;
+mod issuers;
+mod reader;
+mod report;
+mod tree;
+mod values;
+
+pub use report::{ConfigErrors, Finding, Warning};
+
+use crate::certificate::CaChain;
 use crate::identity::Issuers;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use crate::identity::extensions::ClaimsArc;
+use reader::{Field, Section, Source, Strictness};
+use report::{Place, Report};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The largest configuration file that is read, in bytes.
+const MOST_BYTES: u64 = 1024 * 1024;
+/// The default of `listen`.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
+/// The default of `ca.validity`, the lifetime that every client of Fulcio expects.
+const DEFAULT_VALIDITY: Duration = Duration::from_secs(600);
+const VALIDITY_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
 
 /// A configuration that passed every check that needs no network and no private key.
 #[derive(Clone, Debug)]
@@ -22,6 +46,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The allow-list, from `issuers` and `identity_config` together.
     pub issuers: Issuers,
+    /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
+    pub claims_arc: Option<ClaimsArc>,
 }
 
 /// `ca:`
@@ -43,3 +69,327 @@ pub struct LogConfig {
     /// The origin line of checkpoints: the log's base URL without its scheme.
     pub origin: String,
 }
+
+impl Config {
+    /// Reads a configuration and everything it names but private keys, of which only their presence is checked.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the lines.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let report = Report::default();
+        let config = read(path, &report);
+        match (config, report.conclude(false)?) {
+            (Some(config), warnings) => Ok((config, warnings)),
+            (None, _) => unreachable!("a configuration that was not made has left an error in the report"),
+        }
+    }
+
+    /// What clients call the CA, without a slash at its end: `public_url`, or `http://{listen}`.
+    pub fn base_url(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+
+    /// The log's base URL, under which its checkpoint and tiles are.
+    pub fn log_url(&self) -> String {
+        format!("{}/ct", self.base_url())
+    }
+}
+
+/// Checks a configuration, or a Fulcio identity configuration, which its top-level keys give away.
+///
+/// With `ignore_missing_files` a file that is named and not there is a warning: for a check on another machine than the
+/// one that will serve.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the lines.
+pub fn check(path: &Path, ignore_missing_files: bool) -> Result<Vec<Warning>, ConfigErrors> {
+    let report = Report::default();
+    if let Some((text, document)) = open(path, &report) {
+        if fulcio::is_identity_configuration(&document) {
+            fulcio::read(path, &text, None, &report);
+        } else {
+            read_document(path, &document, &report);
+        }
+    }
+    report.conclude(ignore_missing_files)
+}
+
+fn read(path: &Path, report: &Report) -> Option<Config> {
+    let (_, document) = open(path, report)?;
+    read_document(path, &document, report)
+}
+
+/// The file's text and its tree.
+fn open(path: &Path, report: &Report) -> Option<(String, tree::Node)> {
+    let whole = Place { file: path, line: 1, key: "" };
+    let bytes = match values::read_file(path, MOST_BYTES) {
+        Ok(bytes) => bytes,
+        Err(values::FileError::Missing(_)) => {
+            report.error(whole, "there is no such file; `countersign init DIR` makes a configuration");
+            return None;
+        }
+        Err(values::FileError::Unusable(message)) => {
+            report.error(whole, message);
+            return None;
+        }
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        report.error(whole, "is not UTF-8 text; save it as UTF-8");
+        return None;
+    };
+    match tree::parse(&text) {
+        Ok(document) => Some((text, document)),
+        // JSON that is no YAML can only be an identity configuration, whose reader copes with it.
+        Err(error) => match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(value) => Some((text, tree::parse(&value.to_string()).ok()?)),
+            Err(_) => {
+                let tree::SyntaxError { line, message } = error;
+                report.error(Place { file: path, line, key: "" }, message);
+                None
+            }
+        },
+    }
+}
+
+fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<Config> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let source = Source { file: path, report, strictness: Strictness::Strict };
+    let top = Section::new(source, document, "")?;
+
+    let listen = read_listen(&top);
+    let public_url = top.get("public_url").and_then(|field| read_public_url(&field));
+    let admin = read_admin(&top, listen);
+    let data = top.require("data", "name the directory of the log's store, data for instance");
+    let data = data.and_then(|field| read_data(&field, directory));
+    let ca = top
+        .require("ca", "`countersign init` writes it")
+        .and_then(|field| read_ca(&field.section()?, directory));
+    let default_origin = default_origin(public_url.as_deref(), listen);
+    let log = top
+        .require("log", "`countersign init` writes it")
+        .and_then(|field| read_log(&field.section()?, directory, default_origin));
+    let claims_arc = match top.get("extensions") {
+        Some(field) => read_extensions(&field.section()?),
+        None => Some(ClaimsArc::default()),
+    };
+    let issuers = read_issuers(&top, directory, claims_arc.as_ref(), report);
+    refuse_later(&top);
+    top.report_unknown();
+    if public_url.is_none() && !top.has("public_url") {
+        warn_of_base_url(&top, listen);
+    }
+    Some(Config { listen: listen?, public_url, admin, data: data?, ca: ca?, log: log?, issuers, claims_arc })
+}
+
+/// Keys of the design that this version does not have.
+fn refuse_later(top: &Section<'_>) {
+    for (key, advice) in [
+        ("tls", "put a proxy that ends TLS in front, and its URL into public_url"),
+        ("policy", "until then every pipeline of a listed issuer gets certificates"),
+    ] {
+        if let Some(field) = top.get(key) {
+            field.error(format!("comes with a later version; remove it: {advice}"));
+        }
+    }
+}
+
+fn read_listen(top: &Section<'_>) -> Option<SocketAddr> {
+    match top.get("listen") {
+        Some(field) => field.parse(values::socket_address),
+        None => values::socket_address(DEFAULT_LISTEN).ok(),
+    }
+}
+
+fn read_public_url(field: &Field<'_>) -> Option<String> {
+    let url = field.parse(values::base_url)?;
+    if let Some((_, path)) = values::without_scheme(&url).split_once('/') {
+        field.warning(format!(
+            "has a path (/{path}): gRPC clients, sigstore-java among them, look at the root of the host"
+        ));
+    }
+    if values::is_exposed(&url) {
+        field.warning("is plain http: clients send their ID tokens in the clear");
+    }
+    Some(url)
+}
+
+fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAddr> {
+    let section = top.get("admin")?.section()?;
+    let field = section.require("listen", "write an address, 127.0.0.1:2112 for instance");
+    section.report_unknown();
+    let field = field?;
+    let admin = field.parse(values::socket_address)?;
+    if Some(admin) == listen && admin.port() != 0 {
+        field.error("is the address of listen; give it a port of its own");
+        return None;
+    }
+    if !admin.ip().is_loopback() {
+        field.warning("is reachable from other machines: metrics and readiness ask for no password");
+    }
+    Some(admin)
+}
+
+fn read_data(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
+    let path = read_path(field, directory)?;
+    if path.exists() && !path.is_dir() {
+        field.error(format!("{} is not a directory", path.display()));
+        return None;
+    }
+    Some(path)
+}
+
+fn read_ca(section: &Section<'_>, directory: &Path) -> Option<CaConfig> {
+    let certificates = section
+        .require("certificates", "name the PEM file of the chain, issuing certificate first, root last")
+        .and_then(|field| read_chain(&field, directory));
+    let key = section
+        .require("signer", "write signer: { file: { key: ca/key.pem } }")
+        .and_then(|field| read_signer(&field.section()?, directory));
+    let validity = match section.get("validity") {
+        Some(field) => field.parse_scalar(|text| values::duration(text, VALIDITY_BOUNDS)),
+        None => Some(DEFAULT_VALIDITY),
+    };
+    section.report_unknown();
+    Some(CaConfig { certificates: certificates?, key: key?, validity: validity? })
+}
+
+fn read_chain(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
+    let path = read_path(field, directory)?;
+    let pem = issuers::read_named_file(field, directory);
+    if let Some(Err(error)) = pem.as_deref().map(CaChain::from_pem) {
+        field.error(format!("{}: {error}", path.display()));
+        return None;
+    }
+    Some(path)
+}
+
+fn read_signer(section: &Section<'_>, directory: &Path) -> Option<PathBuf> {
+    let file = section.require("file", "write file: { key: ca/key.pem }; other signers come with a later version");
+    section.report_unknown();
+    let file = file?.section()?;
+    let key = file.require("key", "name the PEM file of the issuing certificate's private key");
+    file.report_unknown();
+    read_key(&key?, directory)
+}
+
+fn read_log(section: &Section<'_>, directory: &Path, default_origin: Option<String>) -> Option<LogConfig> {
+    if let Some(field) = section.get("mode") {
+        field.parse(log_mode);
+    }
+    let key = section
+        .require("key", "name the PEM file of the log's private key (ECDSA P-256)")
+        .and_then(|field| read_key(&field, directory));
+    let origin = match section.get("origin") {
+        Some(field) => field.parse(values::origin),
+        None => default_origin,
+    };
+    section.report_unknown();
+    Some(LogConfig { key: key?, origin: origin? })
+}
+
+fn log_mode(text: &str) -> Result<(), String> {
+    match text {
+        "embedded" => Ok(()),
+        "external" | "none" => Err(format!("{text} comes with a later version; embedded is what this one has")),
+        _ => Err(format!("{} is no mode; write embedded", values::quoted(text))),
+    }
+}
+
+fn read_extensions(section: &Section<'_>) -> Option<ClaimsArc> {
+    let wanted = section.get("gitlab_claims").is_none_or(|field| field.boolean().unwrap_or(true));
+    let arc = section.get("arc");
+    section.report_unknown();
+    let arc_or_default = match &arc {
+        Some(field) => field.parse(|text| ClaimsArc::parse(text).map_err(|error| error.to_string())),
+        None => Some(ClaimsArc::default()),
+    };
+    if let Some(field) = arc.filter(|_| !wanted) {
+        field.warning("has no effect, because gitlab_claims is false");
+    }
+    arc_or_default.filter(|_| wanted)
+}
+
+fn read_issuers(
+    top: &Section<'_>,
+    directory: &Path,
+    claims_arc: Option<&ClaimsArc>,
+    report: &Report,
+) -> Issuers {
+    let list = top.get("issuers");
+    let identity_config = top.get("identity_config");
+    if list.is_none() && identity_config.is_none() && !top.has("issuers") && !top.has("identity_config") {
+        top.error("names no issuer; write issuers: [{ url: https://gitlab.com, type: gitlab-pipeline }]");
+    }
+    let mut declared = Vec::new();
+    if let Some(list) = list {
+        declared = issuers::read(&list, claims_arc, directory);
+        if list.is_empty_list() {
+            list.error("is empty; name at least one issuer");
+        }
+    }
+    let mut patterns = Vec::new();
+    if let Some(field) = identity_config
+        && let Some(path) = read_path(&field, directory)
+        && let Some(bytes) = issuers::read_named_file(&field, directory)
+    {
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                let identities = fulcio::read(&path, &text, claims_arc, report);
+                declared.extend(identities.issuers);
+                patterns = identities.patterns;
+            }
+            Err(_) => field.error(format!("{} is not UTF-8 text", path.display())),
+        }
+    }
+    Issuers::new(issuers::unite(declared, report), patterns)
+}
+
+/// A path, relative ones from the configuration's directory.
+fn read_path(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
+    let text = field.text()?;
+    if text.is_empty() || text.contains('\0') {
+        field.error("is not a path");
+        return None;
+    }
+    Some(directory.join(text))
+}
+
+/// The path of a private key: the file has to be there, and is not opened.
+fn read_key(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
+    let path = read_path(field, directory)?;
+    match values::check_file(&path) {
+        Ok(()) => {}
+        Err(values::FileError::Missing(message)) => {
+            field.missing_file(format!("{message}; `countersign init` makes keys"));
+        }
+        Err(values::FileError::Unusable(message)) => {
+            field.error(message);
+            return None;
+        }
+    }
+    Some(path)
+}
+
+/// The log's base URL without its scheme.
+fn default_origin(public_url: Option<&str>, listen: Option<SocketAddr>) -> Option<String> {
+    match (public_url, listen) {
+        (Some(url), _) => Some(format!("{}/ct", values::without_scheme(url))),
+        (None, Some(listen)) => Some(format!("{listen}/ct")),
+        (None, None) => None,
+    }
+}
+
+/// An address that nobody can connect to is no name for trust material.
+fn warn_of_base_url(top: &Section<'_>, listen: Option<SocketAddr>) {
+    let Some(listen) = listen else { return };
+    let any = match listen.ip() {
+        IpAddr::V4(address) => address.is_unspecified(),
+        IpAddr::V6(address) => address.is_unspecified(),
+    };
+    if any || listen.port() == 0 {
+        top.warning("public_url", format!("is not set, so trust material names http://{listen}, which clients cannot use; set it"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+//! Reads a tree by its keys and collects everything that is wrong, instead of stopping at the first thing.
+
+use super::report::{Place, Report};
+use super::tree::{self, Node, Plain, Value};
+use std::cell::RefCell;
+use std::path::Path;
+
+/// What is done with a key that nobody asked for, and with scalars of the wrong type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// An error: our own files.
+    Strict,
+    /// A warning, and scalars are taken as text, null as absent: files of the reference, which does the same.
+    Lenient,
+}
+
+/// The file that is read, and where findings go.
+#[derive(Clone, Copy)]
+pub struct Source<'s> {
+    pub file: &'s Path,
+    pub report: &'s Report,
+    pub strictness: Strictness,
+}
+
+/// A mapping. Every key that is asked for is known; [`Section::report_unknown`] reports the others.
+pub struct Section<'s> {
+    source: Source<'s>,
+    path: String,
+    line: usize,
+    entries: Vec<Field<'s>>,
+    known: RefCell<Vec<&'static str>>,
+}
+
+/// A key with its value.
+#[derive(Clone)]
+pub struct Field<'s> {
+    source: Source<'s>,
+    name: String,
+    path: String,
+    line: usize,
+    node: &'s Node,
+}
+
+impl<'s> Section<'s> {
+    /// The mapping at `node`, whose own key is `path` (empty for the whole file).
+    pub fn new(source: Source<'s>, node: &'s Node, path: &str) -> Option<Self> {
+        let place = Place { file: source.file, line: node.line, key: path };
+        let Value::Map(entries) = &node.value else {
+            source.report.error(place, "is not a mapping; write `key: value` lines");
+            return None;
+        };
+        let mut section = Self {
+            source,
+            path: path.to_owned(),
+            line: node.line,
+            entries: Vec::new(),
+            known: RefCell::default(),
+        };
+        section.add(entries, false);
+        Some(section)
+    }
+
+    /// The value of `key`, if it is there.
+    pub fn get(&self, key: &'static str) -> Option<Field<'s>> {
+        self.known.borrow_mut().push(key);
+        let field = self.entries.iter().find(|field| field.name == key)?;
+        if !field.is_null() {
+            return Some(field.clone());
+        }
+        if self.source.strictness == Strictness::Strict {
+            field.error("has no value; give it one or remove the key");
+        }
+        None
+    }
+
+    /// The value of `key`, which must be there; `advice` says what to write.
+    pub fn require(&self, key: &'static str, advice: &str) -> Option<Field<'s>> {
+        let field = self.get(key);
+        if field.is_none() && !self.entries.iter().any(|field| field.name == key) {
+            let key = join(&self.path, key);
+            let place = Place { file: self.source.file, line: self.line, key: &key };
+            self.source.report.error(place, format!("is missing; {advice}"));
+        }
+        field
+    }
+
+    /// Every key with its value, in the file's order: for mappings whose keys are data.
+    pub fn fields(&self) -> impl Iterator<Item = &Field<'s>> {
+        self.entries.iter()
+    }
+
+    /// Whether the key is written, be its value null.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|field| field.name == key)
+    }
+
+    /// An error about the section itself.
+    pub fn error(&self, message: impl Into<String>) {
+        let place = Place { file: self.source.file, line: self.line, key: &self.path };
+        self.source.report.error(place, message);
+    }
+
+    /// A warning about `key`, which is not there.
+    pub fn warning(&self, key: &str, message: impl Into<String>) {
+        let key = join(&self.path, key);
+        self.source.report.warning(Place { file: self.source.file, line: self.line, key: &key }, message);
+    }
+
+    /// Reports every key that was not asked for.
+    pub fn report_unknown(&self) {
+        let known = self.known.borrow();
+        for field in self.entries.iter().filter(|field| !known.contains(&field.name.as_str())) {
+            let message = format!("unknown key; {}", suggestion(&field.name, &known));
+            match self.source.strictness {
+                Strictness::Strict => field.error(message),
+                Strictness::Lenient => field.warning(message),
+            }
+        }
+    }
+
+    fn add(&mut self, entries: &'s [(Node, Node)], merged: bool) {
+        for (key, value) in entries {
+            let Value::Scalar { text, plain } = &key.value else {
+                let place = Place { file: self.source.file, line: key.line, key: &self.path };
+                self.source.report.error(place, "has a key that is not a scalar");
+                continue;
+            };
+            if *plain && text == "<<" {
+                continue;
+            }
+            let field = Field {
+                source: self.source,
+                name: text.clone(),
+                path: join(&self.path, text),
+                line: key.line,
+                node: value,
+            };
+            match self.entries.iter().find(|other| other.name == *text) {
+                // What is written out wins over what is merged in, and the first merged mapping over later ones.
+                Some(_) if merged => {}
+                Some(first) => {
+                    field.error(format!("stands here a second time, first on line {}", first.line));
+                }
+                None => self.entries.push(field),
+            }
+        }
+        for (key, value) in entries {
+            if matches!(&key.value, Value::Scalar { text, plain: true } if text == "<<") {
+                self.merge(value);
+            }
+        }
+    }
+
+    /// `<<: *base` and `<<: [*one, *two]` (yaml.org/type/merge.html).
+    fn merge(&mut self, node: &'s Node) {
+        match &node.value {
+            Value::Map(entries) => self.add(entries, true),
+            Value::List(items) => {
+                for item in items {
+                    match &item.value {
+                        Value::Map(entries) => self.add(entries, true),
+                        _ => self.error("merges (`<<`) something that is not a mapping"),
+                    }
+                }
+            }
+            Value::Scalar { .. } => self.error("merges (`<<`) something that is not a mapping"),
+        }
+    }
+}
+
+impl<'s> Field<'s> {
+    /// The key.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The line of the key.
+    pub const fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The key's path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where this stands.
+    pub fn place(&self) -> Place<'_> {
+        Place { file: self.source.file, line: self.line, key: &self.path }
+    }
+
+    /// A string.
+    pub fn text(&self) -> Option<&'s str> {
+        match &self.node.value {
+            Value::Scalar { text, plain } => {
+                let meaning = if *plain { tree::resolve(text) } else { Plain::Text };
+                match (meaning, self.source.strictness) {
+                    (Plain::Text, _) => Some(text),
+                    (Plain::Boolean(_) | Plain::Number, Strictness::Lenient) => Some(text),
+                    (meaning, _) => {
+                        self.error(format!("is {}, a string is expected; put it in quotes", words(meaning)));
+                        None
+                    }
+                }
+            }
+            Value::List(_) => self.wrong_type("a list", "a string"),
+            Value::Map(_) => self.wrong_type("a mapping", "a string"),
+        }
+    }
+
+    /// A string that `parse` turns into a value, or says why it cannot.
+    pub fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        parse(self.text()?).map_err(|message| self.error(message)).ok()
+    }
+
+    /// A scalar as it is written, whatever it would mean: durations, so that `600` can be told that it lacks a unit.
+    pub fn parse_scalar<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match &self.node.value {
+            Value::Scalar { text, .. } => parse(text).map_err(|message| self.error(message)).ok(),
+            Value::List(_) => self.wrong_type("a list", "a string"),
+            Value::Map(_) => self.wrong_type("a mapping", "a string"),
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        match &self.node.value {
+            Value::Scalar { text, plain: true } => match tree::resolve(text) {
+                Plain::Boolean(value) => Some(value),
+                meaning => self.wrong_type(words(meaning), "true or false"),
+            },
+            Value::Scalar { .. } => self.wrong_type("a string", "true or false"),
+            Value::List(_) => self.wrong_type("a list", "true or false"),
+            Value::Map(_) => self.wrong_type("a mapping", "true or false"),
+        }
+    }
+
+    /// A mapping.
+    pub fn section(&self) -> Option<Section<'s>> {
+        let section = Section::new(self.source, self.node, &self.path)?;
+        Some(Section { line: self.line, ..section })
+    }
+
+    /// A list, each item as a field of its own (`key[0]`, `key[1]`, …).
+    pub fn items(&self) -> Option<Vec<Field<'s>>> {
+        let Value::List(items) = &self.node.value else {
+            self.error("is not a list; write one `- …` line for each item");
+            return None;
+        };
+        let item = |(index, node): (usize, &'s Node)| Field {
+            source: self.source,
+            name: index.to_string(),
+            path: format!("{}[{index}]", self.path),
+            line: node.line,
+            node,
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// Whether this is a list of nothing.
+    pub fn is_empty_list(&self) -> bool {
+        matches!(&self.node.value, Value::List(items) if items.is_empty())
+    }
+
+    /// Something is wrong with this value.
+    pub fn error(&self, message: impl Into<String>) {
+        self.source.report.error(self.place(), message);
+    }
+
+    /// The file that this value names is not there.
+    pub fn missing_file(&self, message: impl Into<String>) {
+        self.source.report.missing_file(self.place(), message);
+    }
+
+    /// The author should look at this value.
+    pub fn warning(&self, message: impl Into<String>) {
+        self.source.report.warning(self.place(), message);
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(&self.node.value, Value::Scalar { text, plain: true } if tree::resolve(text) == Plain::Null)
+    }
+
+    fn wrong_type<T>(&self, is: &str, expected: &str) -> Option<T> {
+        self.error(format!("is {is}, {expected} is expected"));
+        None
+    }
+}
+
+fn words(meaning: Plain) -> &'static str {
+    match meaning {
+        Plain::Null => "null",
+        Plain::Boolean(_) => "a boolean",
+        Plain::Number => "a number",
+        Plain::Text => "a string",
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The nearest known key, or all of them.
+fn suggestion(unknown: &str, known: &[&'static str]) -> String {
+    let folded = unknown.to_lowercase().replace('-', "_");
+    let nearest = known
+        .iter()
+        .map(|key| (distance(&folded, &key.to_lowercase().replace('-', "_")), *key))
+        .min()
+        .filter(|(distance, key)| *distance <= (key.len() / 3).max(1));
+    match nearest {
+        Some((_, key)) => format!("did you mean {key}?"),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// Edit distance (Levenshtein) of two short words; long ones are far from everything.
+fn distance(a: &str, b: &str) -> usize {
+    const LONGEST: usize = 64;
+    if a.len() > LONGEST || b.len() > LONGEST {
+        return usize::MAX;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        next.push(i + 1);
+        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or(usize::MAX - 1);
+            next.push((diagonal + usize::from(from != *to)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_suggested_and_all_of_them_when_none_is_near() {
+        let known = ["listen", "public_url", "issuers"];
+        assert_eq!(suggestion("lisen", &known), "did you mean listen?");
+        assert_eq!(suggestion("publicUrl", &known), "did you mean public_url?");
+        assert_eq!(suggestion("public-url", &known), "did you mean public_url?");
+        assert_eq!(suggestion("database", &known), "known here: listen, public_url, issuers");
+        assert_eq!(suggestion(&"x".repeat(1000), &known), "known here: listen, public_url, issuers");
+    }
+}

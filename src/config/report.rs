@@ -1,0 +1,121 @@
+//! What was found in a file: errors and warnings, each with its line and key.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, as the caller named it.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+    /// The key's path, `issuers[0].url`; empty when it concerns the whole file.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    /// `FILE:LINE: key.path: message`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Something that is accepted but hardly meant.
+pub type Warning = Finding;
+
+/// Everything that is wrong with a configuration, in the order of the lines. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<Finding>);
+
+impl ConfigErrors {
+    /// The errors.
+    pub fn findings(&self) -> &[Finding] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    /// One error a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{finding}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    Error,
+    MissingFile,
+    Warning,
+}
+
+/// Collects findings while files are read.
+#[derive(Debug, Default)]
+pub struct Report {
+    findings: RefCell<Vec<(Weight, Finding)>>,
+}
+
+impl Report {
+    /// The configuration is wrong.
+    pub fn error(&self, place: Place<'_>, message: impl Into<String>) {
+        self.add(Weight::Error, place, message.into());
+    }
+
+    /// A file that the configuration names is not there.
+    pub fn missing_file(&self, place: Place<'_>, message: impl Into<String>) {
+        self.add(Weight::MissingFile, place, message.into());
+    }
+
+    /// The configuration is accepted, but its author should look.
+    pub fn warning(&self, place: Place<'_>, message: impl Into<String>) {
+        self.add(Weight::Warning, place, message.into());
+    }
+
+    /// `Ok` with the warnings, or all errors. With `ignore_missing_files` a missing file is a warning.
+    pub fn conclude(self, ignore_missing_files: bool) -> Result<Vec<Warning>, ConfigErrors> {
+        let is_warning = |weight: Weight| {
+            weight == Weight::Warning || (ignore_missing_files && weight == Weight::MissingFile)
+        };
+        let (warnings, errors): (Vec<_>, Vec<_>) =
+            self.findings.into_inner().into_iter().partition(|(weight, _)| is_warning(*weight));
+        let in_order = |findings: Vec<(Weight, Finding)>| {
+            let mut findings: Vec<_> = findings.into_iter().map(|(_, finding)| finding).collect();
+            findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+            findings
+        };
+        if errors.is_empty() { Ok(in_order(warnings)) } else { Err(ConfigErrors(in_order(errors))) }
+    }
+
+    fn add(&self, weight: Weight, place: Place<'_>, message: String) {
+        let Place { file, line, key } = place;
+        let finding = Finding { file: file.to_owned(), line: line.max(1), key: key.to_owned(), message };
+        self.findings.borrow_mut().push((weight, finding));
+    }
+}
+
+/// Where something stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'p> {
+    /// The file.
+    pub file: &'p Path,
+    /// Counted from 1.
+    pub line: usize,
+    /// The key's path.
+    pub key: &'p str,
+}

@@ -1,0 +1,283 @@
+//! YAML 1.2 as a tree in which every node knows its line.
+//!
+//! Built from the parser's events, without recursion, with bounds on depth and on what aliases may grow to. Duplicate
+//! keys stay in the tree, so that the reader can name each of them. Types are decided by whoever reads a scalar.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use std::collections::HashMap;
+
+/// How deep collections may nest. Configurations need five levels.
+const MAX_DEPTH: usize = 32;
+/// How many nodes a document may have, aliases expanded ("billion laughs").
+const MAX_NODES: usize = 200_000;
+
+/// A node and where it starts.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Counted from 1. For an alias: the alias's own line.
+    pub line: usize,
+    /// What stands there.
+    pub value: Value,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A scalar's text. Plain scalars may mean null, a boolean or a number; quoted and block scalars are strings.
+    Scalar { text: String, plain: bool },
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping in the file's order, duplicates and merge keys as written.
+    Map(Vec<(Node, Node)>),
+}
+
+/// What a plain scalar means in YAML's core schema (YAML 1.2 §10.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Null,
+    Boolean(bool),
+    Number,
+    Text,
+}
+
+/// Why a text is no tree, and on which line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Counted from 1.
+    pub line: usize,
+    /// In words for the author of the file.
+    pub message: String,
+}
+
+/// Parses one document.
+///
+/// # Errors
+/// Not YAML, no document or several of them, too deep, too large when expanded, a tag that means nothing here.
+pub fn parse(text: &str) -> Result<Node, SyntaxError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event
+            .map_err(|error| SyntaxError::at(error.marker().line(), format!("not YAML: {}", error.info())))?;
+        builder.take(event, span)?;
+    }
+    builder.document.ok_or_else(|| SyntaxError::at(1, "the file is empty"))
+}
+
+/// What a plain scalar's text means.
+pub fn resolve(text: &str) -> Plain {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Plain::Null,
+        "true" | "True" | "TRUE" => Plain::Boolean(true),
+        "false" | "False" | "FALSE" => Plain::Boolean(false),
+        _ if is_number(text) => Plain::Number,
+        _ => Plain::Text,
+    }
+}
+
+impl Node {
+    /// How many nodes this is, itself included.
+    fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::Scalar { .. } => 0,
+            Value::List(items) => items.iter().map(Self::size).sum(),
+            Value::Map(entries) => entries.iter().map(|(key, value)| key.size() + value.size()).sum(),
+        }
+    }
+}
+
+impl SyntaxError {
+    fn at(line: usize, message: impl Into<String>) -> Self {
+        Self { line: line.max(1), message: message.into() }
+    }
+}
+
+/// A collection whose end has not come yet.
+struct Open {
+    line: usize,
+    anchor: usize,
+    is_map: bool,
+    nodes: Vec<Node>,
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+    documents: usize,
+    document: Option<Node>,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
+        let line = span.start.line();
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err(SyntaxError::at(line, "a second document begins here; one is expected"));
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_text = tag_means_text(tag.as_deref(), line)?;
+                let plain = style == ScalarStyle::Plain && !is_text;
+                self.add(Node { line, value: Value::Scalar { text: text.into_owned(), plain } }, anchor, 1)
+            }
+            Event::SequenceStart(anchor, tag) => self.begin(line, anchor, false, tag.as_deref()),
+            Event::MappingStart(anchor, tag) => self.begin(line, anchor, true, tag.as_deref()),
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => {
+                let (node, size) = self.anchors.get(&anchor).ok_or_else(|| {
+                    SyntaxError::at(line, "an alias stands within the very thing that it names")
+                })?;
+                let (size, node) = (*size, Node { line, value: node.value.clone() });
+                self.add(node, 0, size)
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        line: usize,
+        anchor: usize,
+        is_map: bool,
+        tag: Option<&Tag>,
+    ) -> Result<(), SyntaxError> {
+        tag_means_text(tag, line)?;
+        if self.open.len() >= MAX_DEPTH {
+            return Err(SyntaxError::at(line, format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        self.open.push(Open { line, anchor, is_map, nodes: Vec::new() });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), SyntaxError> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let value = if open.is_map { Value::Map(pairs(open.nodes)) } else { Value::List(open.nodes) };
+        self.add(Node { line: open.line, value }, open.anchor, 1)
+    }
+
+    /// Puts a finished node where it belongs. `new` is how many nodes it adds to the document's count.
+    fn add(&mut self, node: Node, anchor: usize, new: usize) -> Result<(), SyntaxError> {
+        self.nodes += new;
+        if self.nodes > MAX_NODES {
+            return Err(SyntaxError::at(node.line, format!("more than {MAX_NODES} nodes, aliases counted")));
+        }
+        if anchor > 0 {
+            let size = node.size();
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        match self.open.last_mut() {
+            Some(open) => open.nodes.push(node),
+            None => self.document = Some(node),
+        }
+        Ok(())
+    }
+}
+
+/// Keys and values alternate in the events of a mapping.
+fn pairs(nodes: Vec<Node>) -> Vec<(Node, Node)> {
+    let mut nodes = nodes.into_iter();
+    std::iter::from_fn(|| Some((nodes.next()?, nodes.next()?))).collect()
+}
+
+/// Whether a tag makes a plain scalar a string. Tags of the core schema that restate the type are let pass.
+fn tag_means_text(tag: Option<&Tag>, line: usize) -> Result<bool, SyntaxError> {
+    match tag {
+        None => Ok(false),
+        Some(tag) if tag.is_yaml_core_schema() => Ok(tag.suffix == "str"),
+        Some(tag) => Err(SyntaxError::at(line, format!("the tag {tag} means nothing here; remove it"))),
+    }
+}
+
+/// Integers and floats of the core schema (YAML 1.2 §10.3.2).
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let hex_or_octal = |prefix: &str, radix: u32| {
+        text.strip_prefix(prefix)
+            .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
+    };
+    if hex_or_octal("0x", 16) || hex_or_octal("0o", 8) {
+        return true;
+    }
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return true;
+    }
+    // Rust's float grammar is wider only by words (`inf`, `nan`), which have no digit in front.
+    unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') && unsigned.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> SyntaxError {
+        parse(text).expect_err("refused")
+    }
+
+    #[test]
+    fn plain_scalars_mean_what_the_core_schema_says() {
+        for (text, meaning) in [
+            ("", Plain::Null),
+            ("~", Plain::Null),
+            ("true", Plain::Boolean(true)),
+            ("FALSE", Plain::Boolean(false)),
+            ("yes", Plain::Text),
+            ("7", Plain::Number),
+            ("-1", Plain::Number),
+            ("+1e3", Plain::Number),
+            (".5", Plain::Number),
+            ("0x1F", Plain::Number),
+            ("0xyz", Plain::Text),
+            (".inf", Plain::Number),
+            ("inf", Plain::Text),
+            ("nan", Plain::Text),
+            ("10m", Plain::Text),
+            ("1.2.840", Plain::Text),
+            ("127.0.0.1:5555", Plain::Text),
+        ] {
+            assert_eq!(resolve(text), meaning, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_node_knows_its_line_behind_a_byte_order_mark_too() {
+        for mark in ["", "\u{feff}"] {
+            let tree = parse(&format!("{mark}a: 1\n\nb:\n  - x\n  - y\n")).expect("yaml");
+            let Value::Map(entries) = &tree.value else { panic!("a mapping") };
+            assert_eq!(entries.iter().map(|(key, _)| key.line).collect::<Vec<_>>(), [1, 3]);
+            let Value::List(items) = &entries[1].1.value else { panic!("a list") };
+            assert_eq!(items.iter().map(|item| item.line).collect::<Vec<_>>(), [4, 5]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_single_document_is_refused_with_its_line() {
+        assert_eq!(error("").message, "the file is empty");
+        assert_eq!(error("# only a comment\n").message, "the file is empty");
+        assert_eq!(error("a: 1\n---\nb: 2\n").line, 2);
+        assert_eq!(error("a: !secret x\n").message, "the tag !secret means nothing here; remove it");
+        let tab = error("a:\n\tb: 1\n");
+        assert!(tab.message.starts_with("not YAML: "), "{tab:?}");
+        assert_eq!(tab.line, 2);
+    }
+
+    #[test]
+    fn aliases_cannot_grow_a_document_beyond_its_bounds() {
+        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..9 {
+            let before = format!("*a{}", level - 1);
+            text += &format!("a{level}: &a{level} [{}]\n", [before.as_str(); 10].join(","));
+        }
+        assert!(error(&text).message.contains("aliases counted"));
+        assert!(error("a: &a [*a]\n").message.contains("alias"));
+    }
+
+    #[test]
+    fn depth_is_bounded_without_recursion() {
+        assert!(error(&"[".repeat(100_000)).message.contains("levels deep"));
+    }
+}
