@@ -22,6 +22,11 @@ pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
     Ok(bytes)
 }
 
+/// The file's bytes, however many they are.
+pub fn read_whole(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::refused(format!("cannot read {what} from {}: {error}", path.display())))
+}
+
 /// How a file that may exist already is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {

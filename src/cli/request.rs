@@ -207,7 +207,7 @@ impl Issued {
         }
         let (leaf_der, authorities) = documents.split_first().ok_or_else(|| broken("it is empty".to_owned()))?;
         let leaf = Leaf::from_der(leaf_der).map_err(|words| broken(format!("the certificate: {words}")))?;
-        if leaf.spki() != spki {
+        if leaf.spki_der() != spki {
             return Err(broken("the certificate is for another key than the one that was sent".to_owned()));
         }
         let chain_pem = authorities.iter().fold(String::new(), |mut pem, der| {
