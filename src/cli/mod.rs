@@ -5,6 +5,7 @@
 pub mod completions;
 pub mod config;
 pub mod init;
+pub mod audit;
 pub mod client;
 pub mod encoding;
 pub mod examination;
@@ -13,6 +14,7 @@ pub mod inspect;
 pub mod job_token;
 pub mod leaf;
 pub mod log;
+pub mod log_reader;
 pub mod material;
 pub mod output;
 pub mod proof;
@@ -23,6 +25,7 @@ pub mod signing_key;
 pub mod time;
 pub mod token;
 pub mod trust;
+pub mod verification;
 pub mod verify;
 
 pub use output::{CliError, Output};
