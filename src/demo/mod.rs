@@ -1,5 +1,7 @@
 //! Show the whole way on this machine, with a make-believe GitLab
 
+pub mod gitlab;
+
 use crate::cli::{CliError, Output};
 
 /// Show the whole way on this machine, with a make-believe GitLab

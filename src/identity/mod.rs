@@ -6,7 +6,7 @@ pub mod extensions;
 pub mod gitlab;
 mod issuers;
 
-pub use issuers::{Entry, EntryKind, Issuer, IssuerPattern, Issuers};
+pub use issuers::{Entry, EntryKind, Issuer, IssuerPattern, Issuers, KeySource};
 
 use der::asn1::ObjectIdentifier;
 
