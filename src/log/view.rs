@@ -178,23 +178,32 @@ fn unsealed_nodes(level: u8, sealed: u64, tiles: &dyn TileStore) -> Result<VecDe
 }
 
 /// The root of the complete subtree `(level, index)`, see [`merkle`], which lies in a sealed tile.
-pub(super) fn sealed_node(level: u32, index: u64, tiles: &dyn TileStore) -> Result<Hash, StoreError> {
-    let Some(node) = NodeInTile::new(level, index) else {
-        return Err(StoreError::Corrupt(format!("no log has a node {index} at level {level}")));
-    };
+fn sealed_node(level: u32, index: u64, tiles: &dyn TileStore) -> Result<Hash, StoreError> {
+    let node = NodeInTile::new(level, index).ok_or_else(|| no_node(level, index))?;
     let hashes = sealed_hashes(node.level, node.tile, tiles)?;
     Ok(merkle::subtree_root(&hashes[node.first..node.first + node.count]))
 }
 
 /// The 256 hashes of a sealed tile.
-pub(super) fn sealed_hashes(level: u8, index: u64, tiles: &dyn TileStore) -> Result<Vec<Hash>, StoreError> {
+fn sealed_hashes(level: u8, index: u64, tiles: &dyn TileStore) -> Result<Vec<Hash>, StoreError> {
     let path = TilePath::full(TileKind::Hashes(level), index)
-        .ok_or_else(|| StoreError::Corrupt(format!("no log has a tile {index} at level {level}")))?;
+        .ok_or_else(|| no_node(u32::from(level) * TILE_HEIGHT, index))?;
     let content = sealed_tile(&path, tiles)?;
-    match tile::hashes(&content, path.width()) {
-        Some(hashes) => Ok(hashes.to_vec()),
-        None => Err(StoreError::Corrupt(format!("{path} has {} octets instead of 8192", content.len()))),
+    check_hashes(&path, &content)?;
+    Ok(content.as_chunks().0.to_vec())
+}
+
+/// Refuses what is not a full hash tile.
+pub(super) fn check_hashes(path: &TilePath, content: &[u8]) -> Result<(), StoreError> {
+    if tile::hashes(content, 256).is_some() {
+        return Ok(());
     }
+    Err(StoreError::Corrupt(format!("{path} has {} octets instead of 8192", content.len())))
+}
+
+/// A node or tile that is beyond what any log can have.
+pub(super) fn no_node(level: u32, index: u64) -> StoreError {
+    StoreError::Corrupt(format!("no log has a node {index} at level {level}"))
 }
 
 /// The content of a sealed tile, which must be there.

@@ -159,6 +159,11 @@ impl<'t> DataTileEntry<'t> {
         }
     }
 
+    /// How many octets of `bytes` its first entry has, or `None` when there is none.
+    pub fn length(bytes: &[u8]) -> Option<usize> {
+        DataTileEntry::parse(bytes).ok().map(|(_, rest)| bytes.len() - rest.len())
+    }
+
     /// Index and time, as the entry itself tells them.
     pub const fn place(&self) -> Place {
         self.place
