@@ -124,7 +124,8 @@ impl CaChain {
     /// The same for DER certificates.
     pub fn from_der(certificates: Vec<Vec<u8>>) -> Result<Self, ChainError> {
         if certificates.len() > MAX_CHAIN_LENGTH {
-            let problem = format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
+            let problem =
+                format!("it has {} certificates, at most {MAX_CHAIN_LENGTH} may be", certificates.len());
             return Err(ChainError::Unreadable(problem));
         }
         let mut links = Vec::with_capacity(certificates.len());
@@ -329,9 +330,11 @@ impl<'a> Link<'a> {
             )));
         }
         let raw = &self.raw;
-        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| match error {
-            SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
-            other => self.unusable(other.to_string()),
+        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| {
+            match error {
+                SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
+                other => self.unusable(other.to_string()),
+            }
         })
     }
 
@@ -397,4 +400,202 @@ fn sha256(bytes: &[u8]) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref()); // both are 32 octets
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use rcgen::{
+        BasicConstraints as Constraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+        ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+        PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
+        SignatureAlgorithm, date_time_ymd,
+    };
+
+    /// A certificate and its key, to issue others.
+    struct Authority {
+        params: CertificateParams,
+        key: KeyPair,
+        pem: String,
+    }
+
+    /// A CA certificate as it should be, before `change`; self-signed without an issuer.
+    fn authority(
+        name: &str,
+        key: KeyPair,
+        issuer: Option<&Authority>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Authority {
+        let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2030, 1, 1);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(Constraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.use_authority_key_identifier_extension = issuer.is_some();
+        change(&mut params);
+        let certificate = match issuer {
+            Some(issuer) => params.signed_by(&key, &Issuer::from_params(&issuer.params, &issuer.key)),
+            None => params.self_signed(&key),
+        };
+        Authority { pem: certificate.unwrap().pem(), params, key }
+    }
+
+    fn key(algorithm: &'static SignatureAlgorithm) -> KeyPair {
+        KeyPair::generate_for(algorithm).unwrap()
+    }
+
+    fn p256() -> KeyPair {
+        key(&PKCS_ECDSA_P256_SHA256)
+    }
+
+    fn nothing(_: &mut CertificateParams) {}
+
+    fn refusal(parts: &[&Authority]) -> String {
+        let text: String = parts.iter().map(|authority| authority.pem.as_str()).collect();
+        CaChain::from_pem(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    fn accepted(parts: &[&Authority]) -> CaChain {
+        let text: String = parts.iter().map(|authority| authority.pem.as_str()).collect();
+        CaChain::from_pem(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn chains_that_do_not_chain_are_refused_naming_the_certificate_and_the_way_out() {
+        let root = authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing);
+        let issuing = authority("issuing", p256(), Some(&root), nothing);
+        let below = authority("below", p256(), Some(&issuing), nothing);
+        let with = |change: fn(&mut CertificateParams)| authority("issuing", p256(), Some(&root), change);
+        let namesake = authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing);
+        let orphan = with(|params| params.use_authority_key_identifier_extension = false);
+        let other_root = authority("other root", p256(), None, nothing);
+        let narrow_root =
+            authority("root", p256(), None, |p| p.is_ca = IsCa::Ca(Constraints::Constrained(0)));
+        let narrow = authority("issuing", p256(), Some(&narrow_root), nothing);
+        let narrow_below = authority("below", p256(), Some(&narrow), nothing);
+        let leaf = with(|params| params.is_ca = IsCa::NoCa);
+        let explicit_leaf = with(|params| params.is_ca = IsCa::ExplicitNoCa);
+        let server = with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+        let signer = with(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+        let no_usage = with(|params| params.key_usages = vec![]);
+        let nameless = authority("", p256(), None, |p| p.distinguished_name = DistinguishedName::new());
+        let backwards = with(|params| params.not_after = date_time_ymd(2025, 1, 1));
+        let critical = with(|params| {
+            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions = vec![extension];
+        });
+        let p521 = authority("issuing", key(&PKCS_ECDSA_P521_SHA512), Some(&root), nothing);
+        let ed25519 = authority("issuing", key(&PKCS_ED25519), Some(&root), nothing);
+        for (parts, expected) in [
+            (
+                &[&root, &issuing][..],
+                "CA certificate 2 (CN=issuing): the last certificate is not self-signed",
+            ),
+            (
+                &[&issuing],
+                "CA certificate 1 (CN=issuing): the last certificate is not self-signed; append its issuer",
+            ),
+            (
+                &[&issuing, &below, &root],
+                "CA certificate 1 (CN=issuing): its issuer is not the subject of CA certificate 2 (CN=below)",
+            ),
+            (&[&issuing, &other_root], "its issuer is not the subject of CA certificate 2 (CN=other root)"),
+            (&[&issuing, &namesake], "another key of the same name"),
+            (&[&orphan, &namesake], "not signed by the key of CA certificate 2 (CN=root)"),
+            (&[&issuing, &root, &root], "CA certificate 3 (CN=root): stands in the file twice"),
+            (&[&narrow_below, &narrow, &narrow_root], "CA certificate 3 (CN=root): its pathLenConstraint"),
+            (&[&leaf, &root], "CA certificate 1 (CN=issuing): not a CA certificate"),
+            (&[&explicit_leaf, &root], "not a CA certificate"),
+            (&[&server, &root], "extendedKeyUsage lacks codeSigning"),
+            (&[&signer, &root], "keyUsage lacks keyCertSign"),
+            (&[&no_usage, &root], "keyUsage lacks keyCertSign"),
+            (&[&nameless], "has no subject"),
+            (&[&backwards, &root], "ends before it begins"),
+            (&[&critical, &root], "unknown critical extension 1.2.3.4"),
+            (&[&p521, &root], "cannot issue with ECDSA P-521; the issuing key must be ECDSA P-256 or P-384"),
+            (&[&ed25519, &root], "cannot issue with Ed25519"),
+        ] {
+            let refusal = refusal(parts);
+            assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_chain_are_refused() {
+        let root = authority("root", p256(), None, nothing);
+        let nine = root.pem.repeat(9);
+        let with_key = format!("{}{}", root.pem, root.key.serialize_pem());
+        let huge = " ".repeat(MAX_CHAIN_FILE + 1);
+        let garbage = pem::encode("CERTIFICATE", &[0x30, 3, 1, 2, 3]);
+        for (text, expected) in [
+            ("", "it is empty; give the issuing certificate first"),
+            ("hello", "it is empty"),
+            (&nine, "it has 9 certificates, at most 8"),
+            (&with_key, "it has a block \"PRIVATE KEY\"; only CERTIFICATE may be in it"),
+            (&huge, "larger than"),
+            (&garbage, "CA certificate 1: cannot be read"),
+        ] {
+            let refusal = CaChain::from_pem(text.as_bytes()).unwrap_err().to_string();
+            assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");
+            assert!(!refusal.contains("BEGIN") && refusal.len() < 300, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn upper_certificates_may_sign_with_every_algorithm_in_use() {
+        let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        for key in
+            [p256(), key(&PKCS_ECDSA_P384_SHA384), key(&PKCS_ECDSA_P521_SHA512), key(&PKCS_ED25519), rsa]
+        {
+            let root = authority("root", key, None, nothing);
+            let middle = authority("middle", p256(), Some(&root), nothing);
+            let usage = |params: &mut CertificateParams| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+            };
+            let issuing = authority("issuing", p256(), Some(&middle), usage);
+            assert_eq!(accepted(&[&issuing, &middle, &root]).certificates().len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_root_alone_may_issue_and_its_key_decides_the_algorithm() {
+        let small = accepted(&[&authority("root", p256(), None, nothing)]);
+        let large = accepted(&[&authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing)]);
+        assert_eq!(small.algorithm(), CaAlgorithm::EcdsaP256Sha256);
+        assert_eq!(large.algorithm(), CaAlgorithm::EcdsaP384Sha384);
+    }
+
+    #[test]
+    fn the_validity_of_every_certificate_counts_to_the_second() {
+        let root = authority("root", p256(), None, |p| p.not_after = date_time_ymd(2028, 1, 1));
+        let issuing = authority("issuing", p256(), Some(&root), |p| p.not_before = date_time_ymd(2027, 1, 1));
+        let chain = accepted(&[&issuing, &root]);
+        let (begin, end) = (UnixMillis::from_secs(1_798_761_600), UnixMillis::from_secs(1_830_297_600));
+        assert_eq!((chain.not_before(), chain.not_after()), (begin, end));
+        let checked = |millis| chain.check_validity(UnixMillis(millis)).map_err(|error| error.to_string());
+        assert_eq!(checked(begin.0), Ok(()));
+        assert_eq!(checked(end.0 + 999), Ok(()), "notAfter is inclusive");
+        let early = checked(begin.0 - 1).unwrap_err();
+        assert!(
+            early.starts_with("CA certificate 1 (CN=issuing): not valid before 2027-01-01T00:00:00Z"),
+            "{early}"
+        );
+        let late = checked(end.0 + 1000).unwrap_err();
+        assert!(late.starts_with("CA certificate 2 (CN=root): expired at 2028-01-01T00:00:00Z"), "{late}");
+    }
+
+    #[test]
+    fn what_is_prepared_agrees_with_the_certificates() {
+        let chain = testing::chain();
+        assert_eq!(chain.pem().concat(), testing::CHAIN);
+        let prints: Vec<_> = chain.certificates().iter().map(|der| sha256(der)).collect();
+        assert_eq!(chain.fingerprints()[..], prints);
+        assert_eq!(*chain.issuer_key_hash(), sha256(chain.issuing_spki()));
+        assert_eq!(hex::encode(chain.issuing_key_id()), "a225e14bc4c5e55e6ef0121b99859196ac277a51");
+        assert_eq!(chain.certificates().len(), 2);
+    }
 }

@@ -225,7 +225,8 @@ fn extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<RawExtension<'a>>,
 fn extension(der: &[u8]) -> Result<RawExtension<'_>, Malformed> {
     let mut parts = SliceReader::new(content(der, Tag::Sequence)?)?;
     let oid = ObjectIdentifier::decode(&mut parts)?;
-    let critical = if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
+    let critical =
+        if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
     let value = <&OctetStringRef>::decode(&mut parts)?.as_bytes();
     parts.finish()?;
     Ok(RawExtension { oid, critical, value })
@@ -233,4 +234,92 @@ fn extension(der: &[u8]) -> Result<RawExtension<'_>, Malformed> {
 
 const fn context_specific(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, NOW};
+    use super::super::{inspect::Inspected, oids};
+    use super::*;
+    use der::Encode;
+    use proptest::prelude::*;
+
+    fn certificate() -> Vec<u8> {
+        testing::issue(&testing::chain(), NOW).der().to_vec()
+    }
+
+    /// The same removal by decoding and encoding with `x509-cert`.
+    #[test]
+    fn removing_an_extension_agrees_with_an_independent_implementation() {
+        use x509_cert::certificate::Certificate;
+        let der = certificate();
+        let tbs = tbs_of(&der).unwrap();
+        let decoded = Certificate::from_der(&der).unwrap();
+        assert_eq!(decoded.tbs_certificate().to_der().unwrap(), tbs);
+        for removed in decoded.tbs_certificate().extensions().unwrap() {
+            let ours = without_extension(tbs, removed.extn_id).unwrap();
+            let all = decoded.tbs_certificate().extensions().unwrap().iter();
+            let kept: Vec<_> =
+                all.filter(|extension| extension.extn_id != removed.extn_id).cloned().collect();
+            let encoded = kept.to_der().unwrap();
+            assert!(ours.ends_with(&encoded), "{}", removed.extn_id);
+            let gone = removed.to_der().unwrap();
+            assert!(!ours.windows(gone.len()).any(|window| window == gone), "{}", removed.extn_id);
+        }
+    }
+
+    #[test]
+    fn removing_what_is_not_there_once_is_an_error() {
+        let der = certificate();
+        let tbs = tbs_of(&der).unwrap();
+        assert!(without_extension(tbs, oids::POISON).unwrap_err().to_string().contains("0 times"));
+        let once = without_extension(tbs, oids::SCT_LIST).unwrap();
+        assert!(without_extension(&once, oids::SCT_LIST).is_err());
+        assert!(without_extension(&[], oids::SCT_LIST).is_err());
+        assert!(without_extension(&der, oids::SCT_LIST).is_err(), "a certificate is no TBSCertificate");
+    }
+
+    #[test]
+    fn a_certificate_that_says_two_algorithms_or_has_a_tail_is_refused() {
+        let der = certificate();
+        assert!(RawCertificate::parse(&[&der[..], &[0]].concat()).is_err());
+        let mut other = der.clone();
+        let outer = other.windows(4).rposition(|window| window == [0x3d, 4, 3, 2]).unwrap();
+        other[outer + 3] = 3;
+        assert!(RawCertificate::parse(&other).unwrap_err().to_string().contains("differ"));
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_bit_is_accepted_or_makes_the_reader_panic() {
+        let (der, chain) = (certificate(), testing::chain());
+        for end in 0..der.len() {
+            assert!(Inspected::from_der(&der[..end]).is_err());
+        }
+        for index in 0..der.len() {
+            let mut bad = der.clone();
+            bad[index] ^= 1 << (index % 8);
+            if let Ok(inspected) = Inspected::from_der(&bad) {
+                let _ = inspected.logged_tbs();
+                assert!(inspected.verify_issued_by(&chain, NOW).is_err(), "octet {index}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_the_reader_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            at in 0usize..2000,
+        ) {
+            let _ = Inspected::parse(&bytes);
+            let _ = without_extension(&bytes, oids::SCT_LIST);
+            let mut spliced = certificate();
+            let at = at.min(spliced.len());
+            let end = (at + bytes.len()).min(spliced.len());
+            spliced.splice(at..end, bytes);
+            if let Ok(inspected) = Inspected::from_der(&spliced) {
+                let _ = inspected.logged_tbs();
+            }
+        }
+    }
 }

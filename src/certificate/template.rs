@@ -164,3 +164,200 @@ fn tbs(fields: &[u8], extensions: &[u8], slot: &[u8]) -> Vec<u8> {
 fn unfit(what: &'static str) -> Refusal {
     Refusal::new(Reason::Internal).because(format!("{what} does not fit into a certificate"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inspect::{AlternativeName, Inspected};
+    use super::super::raw::RawCertificate;
+    use super::super::testing::{self, Always, LEAF_SPKI, LIFETIME, NAME, NOW};
+    use super::super::verify_signature;
+    use super::*;
+
+    fn at(now: UnixMillis) -> Result<(UnixMillis, UnixMillis), Reason> {
+        let template = testing::template(&testing::chain(), now).map_err(|refusal| refusal.reason())?;
+        let precertificate = template.into_precertificate(&[0]);
+        let raw = RawCertificate::parse(precertificate.der()).unwrap();
+        Ok((raw.tbs.not_before, raw.tbs.not_after))
+    }
+
+    /// The profile, clause by clause, read from the finished certificate.
+    #[test]
+    fn a_certificate_has_the_profile_and_nothing_else() {
+        let chain = testing::chain();
+        let certificate = testing::issue(&chain, NOW);
+        let raw = RawCertificate::parse(certificate.der()).unwrap();
+        let inspected = Inspected::from_der(certificate.der()).unwrap();
+        assert_eq!(raw.tbs.version, 3);
+        assert_eq!(raw.tbs.serial, [&[0x01, 0xa1, 0xfd, 0x55, 0x7a, 0xfb][..], &[0xa5; 13]].concat());
+        assert_eq!(certificate.serial(), hex::encode(raw.tbs.serial));
+        assert_eq!(raw.tbs.issuer, chain.issuing_subject());
+        assert_eq!(raw.tbs.subject, [0x30, 0], "empty subject");
+        assert_eq!(raw.tbs.not_before, UnixMillis(1_795_251_600_000), "whole seconds");
+        assert_eq!(raw.tbs.not_after.since(raw.tbs.not_before), LIFETIME);
+        assert_eq!(raw.tbs.spki, LEAF_SPKI);
+        assert_eq!(raw.algorithm, chain.algorithm().identifier());
+        verify_signature(chain.issuing_spki(), raw.algorithm, raw.tbs_der, raw.signature).unwrap();
+
+        let extensions: Vec<_> = raw.tbs.extensions.iter().map(|e| (e.oid, e.critical)).collect();
+        let mut expected = vec![
+            (oids::KEY_USAGE, true),
+            (oids::EXTENDED_KEY_USAGE, false),
+            (oids::SUBJECT_KEY_ID, false),
+            (oids::AUTHORITY_KEY_ID, false),
+            (oids::SUBJECT_ALT_NAME, true),
+        ];
+        expected.extend(testing::identity_extensions().iter().map(|extension| (extension.oid, false)));
+        expected.push((oids::SCT_LIST, false));
+        assert_eq!(extensions, expected);
+
+        assert_eq!(inspected.key_usage(), ["digitalSignature"]);
+        assert_eq!(inspected.extended_key_usages(), [oids::CODE_SIGNING]);
+        assert_eq!(inspected.names(), [AlternativeName::Uri(NAME.into())]);
+        assert_eq!(inspected.authority_key_id(), Some(chain.issuing_key_id()));
+        assert_eq!(inspected.subject_key_id().map(<[u8]>::len), Some(20));
+        assert!(!inspected.is_ca() && !inspected.is_precertificate());
+        let list = [&[0, 65, 0, 63][..], &testing::sct()].concat();
+        assert_eq!((testing::sct().len(), inspected.sct_list()), (63, Some(&list[..])), "exactly one SCT");
+        inspected.verify_issued_by(&chain, NOW).unwrap();
+    }
+
+    #[test]
+    fn the_precertificate_differs_by_a_critical_poison_in_the_last_place() {
+        let template = testing::template(&testing::chain(), NOW).unwrap();
+        let signature = testing::sign(template.precertificate_tbs());
+        let signed = template.precertificate_tbs().der().to_vec();
+        let precertificate = template.into_precertificate(&signature);
+        let raw = RawCertificate::parse(precertificate.der()).unwrap();
+        assert_eq!(raw.tbs_der, signed);
+        let last = raw.tbs.extensions.last().unwrap();
+        assert_eq!((last.oid, last.critical, last.value), (oids::POISON, true, &[5, 0][..]));
+        assert_eq!(without_extension(raw.tbs_der, oids::POISON).unwrap(), precertificate.logged_tbs());
+        assert!(without_extension(raw.tbs_der, oids::SCT_LIST).is_err());
+    }
+
+    #[test]
+    fn the_entry_for_the_log_is_what_a_verifier_rebuilds_from_the_certificate() {
+        let chain = testing::chain();
+        let precertificate = testing::template(&chain, NOW).unwrap().into_precertificate(&[1, 2, 3]);
+        let entry = crate::transparency::precertificate::PrecertificateEntry::from(&precertificate);
+        let certificate = Inspected::from_der(testing::issue(&chain, NOW).der()).unwrap();
+        assert_eq!(entry.tbs, certificate.logged_tbs().unwrap());
+        assert_eq!(entry.precertificate, precertificate.der());
+        assert_eq!(entry.issuer_key_hash, *chain.issuer_key_hash());
+        assert_eq!(entry.fingerprints[..], chain.fingerprints()[..]);
+    }
+
+    #[test]
+    fn a_certificate_in_which_any_octet_of_the_tbs_differs_does_not_correspond() {
+        let template = testing::template(&testing::chain(), NOW).unwrap();
+        let slot = profile::sct_list(&testing::sct()).unwrap();
+        let good = tbs(&template.fields, &template.extensions, &slot);
+        let logged = tbs(&template.fields, &template.extensions, &[]);
+        let precertificate = template.certificate(&template.precertificate_tbs, &[1, 2, 3]);
+        assert!(corresponds(&good, &precertificate, &logged));
+        let slot_value = good.len() - testing::sct().len()..good.len();
+        for index in (0..good.len()).filter(|index| !slot_value.contains(index)) {
+            let mut bad = good.clone();
+            bad[index] ^= 1;
+            // Lengths and flags around the slot are the slot's own.
+            let in_slot = index >= good.len() - slot.len();
+            assert!(in_slot || !corresponds(&bad, &precertificate, &logged), "octet {index}");
+        }
+        for index in 0..logged.len() {
+            let mut bad = logged.clone();
+            bad[index] ^= 1;
+            assert!(!corresponds(&good, &precertificate, &bad), "octet {index} of what was logged");
+        }
+        let tbs_end = precertificate.len() - 18;
+        let poison_len = profile::poison().len();
+        for index in 4..tbs_end - poison_len {
+            let mut bad = precertificate.clone();
+            bad[index] ^= 1;
+            assert!(!corresponds(&good, &bad, &logged), "octet {index} of the precertificate");
+        }
+    }
+
+    #[test]
+    fn nothing_that_lacks_its_ct_slot_or_has_two_corresponds() {
+        let template = testing::template(&testing::chain(), NOW).unwrap();
+        let slot = profile::sct_list(&testing::sct()).unwrap();
+        let logged = tbs(&template.fields, &template.extensions, &[]);
+        let good = tbs(&template.fields, &template.extensions, &slot);
+        let twice = tbs(&template.fields, &template.extensions, &[&slot[..], &slot].concat());
+        let precertificate = template.certificate(&template.precertificate_tbs, &[1]);
+        let unpoisoned = encode::certificate(&logged, template.chain.algorithm().identifier(), &[1]);
+        assert!(corresponds(&good, &precertificate, &logged));
+        assert!(!corresponds(&logged, &precertificate, &logged));
+        assert!(!corresponds(&twice, &precertificate, &logged));
+        assert!(!corresponds(&good, &unpoisoned, &logged));
+    }
+
+    #[test]
+    fn an_sct_that_does_not_fit_into_a_list_is_refused() {
+        let logged = |length| {
+            let template = testing::template(&testing::chain(), NOW).unwrap();
+            template.into_precertificate(&[1]).logged(vec![7; length]).prove_correspondence()
+        };
+        assert!(logged(65_533).is_ok());
+        assert_eq!(logged(65_534).err().unwrap().reason(), Reason::Internal);
+    }
+
+    #[test]
+    fn the_end_is_clamped_to_the_chain_and_outside_of_it_nothing_is_issued() {
+        let chain = testing::chain();
+        let second = Duration::from_secs(1);
+        let (begin, end) = (chain.not_before(), chain.not_after());
+        let before = |end: UnixMillis, seconds: u64| UnixMillis(end.0 - seconds * 1000);
+        assert_eq!(at(begin), Ok((begin, begin.plus(LIFETIME))));
+        assert_eq!(at(UnixMillis(begin.0 - 1)), Err(Reason::CaUnavailable));
+        assert_eq!(at(before(end, 600)), Ok((before(end, 600), end)));
+        assert_eq!(at(before(end, 599)), Ok((before(end, 599), end)), "clamped");
+        assert_eq!(at(before(end, 1)), Ok((before(end, 1), end)), "clamped to a second");
+        assert_eq!(at(end), Err(Reason::CaUnavailable));
+        assert_eq!(at(end.plus(second)), Err(Reason::CaUnavailable));
+        assert_eq!(at(UnixMillis(u64::MAX)), Err(Reason::CaUnavailable));
+        assert_eq!(at(UnixMillis(0)), Err(Reason::CaUnavailable));
+    }
+
+    #[test]
+    fn years_until_2049_are_utc_time_and_later_ones_generalized_time() {
+        const BOUNDARY: u64 = 2_524_608_000; // 2050-01-01T00:00:00Z
+        let utc = |text: &str| [&[0x17, 13], text.as_bytes()].concat();
+        let generalized = |text: &str| [&[0x18, 15], text.as_bytes()].concat();
+        for (now, not_before, not_after) in [
+            (BOUNDARY - 601, utc("491231234959Z"), utc("491231235959Z")),
+            (BOUNDARY - 600, utc("491231235000Z"), generalized("20500101000000Z")),
+            (BOUNDARY - 1, utc("491231235959Z"), generalized("20500101000959Z")),
+            (BOUNDARY, generalized("20500101000000Z"), generalized("20500101001000Z")),
+        ] {
+            let template = testing::template(&testing::chain(), UnixMillis::from_secs(now)).unwrap();
+            let expected = [not_before, not_after].concat();
+            let found = template.fields.windows(expected.len()).any(|window| window == expected);
+            assert!(found, "{now}");
+        }
+    }
+
+    #[test]
+    fn serial_numbers_are_positive_minimal_and_lead_back_to_the_time() {
+        let serial = |now, octet| profile::serial(UnixMillis(now), &Always(octet));
+        let whole = serial(NOW.0, 0xff).unwrap();
+        assert_eq!((whole.len(), u64::from_str_radix(&hex::encode(&whole[..6]), 16)), (19, Ok(NOW.0)));
+        // Before November 2004 the first octet would be zero.
+        assert_eq!(serial(0x00ff_0000_0000, 1).unwrap(), [&[0, 0xff, 0, 0, 0, 0][..], &[1; 13]].concat());
+        assert_eq!(serial(0x007f_0000_0000, 1).unwrap(), [&[0x7f, 0, 0, 0, 0][..], &[1; 13]].concat());
+        assert_eq!(serial(0, 0).unwrap(), [0]);
+        assert_eq!(serial(0, 0x80).unwrap(), [&[0][..], &[0x80; 13]].concat());
+        assert_eq!(serial((1 << 47) - 1, 0).unwrap()[0], 0x7f);
+        assert_eq!(serial(1 << 47, 0), None);
+    }
+
+    #[test]
+    fn debug_output_shows_no_claim() {
+        let chain = testing::chain();
+        let template = testing::template(&chain, NOW).unwrap();
+        let certificate = testing::issue(&chain, NOW);
+        let inspected = Inspected::from_der(certificate.der()).unwrap();
+        let shown = format!("{:?} {certificate:?} {inspected:?}", template.precertificate_tbs());
+        assert!(!shown.contains("gitlab") && !shown.contains("group") && shown.len() < 300, "{shown}");
+    }
+}

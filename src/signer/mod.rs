@@ -1,1 +1,19 @@
-//! signer
+//! Keys that sign: the CA's and the log's, and the ceremony that makes them.
+//!
+//! Implements [`crate::issuance::CaSigner`] and [`crate::log::ports::LogSigner`]. ECDSA's nonce comes from aws-lc's own
+//! generator.
+
+pub mod ceremony;
+#[cfg(test)]
+mod counterparts;
+mod file;
+mod key_file;
+mod log_key;
+
+pub use file::FileSigner;
+pub use log_key::LogKey;
+
+/// Why a key cannot be used. The text is for operators: which file, what is wrong, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SignerOpenError(pub String);
