@@ -1,12 +1,22 @@
-//! Print a completion script for a shell
+//! `countersign completions SHELL`: a script that completes commands and options.
 
-use crate::cli::{CliError, Output};
+use super::{CliError, Output};
+use clap_complete::{Shell, generate};
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
-pub struct CompletionsArgs {}
+#[command(after_long_help = "Examples:\n  \
+    countersign completions bash > /etc/bash_completion.d/countersign\n  \
+    countersign completions zsh > ~/.zfunc/_countersign\n  \
+    countersign completions fish > ~/.config/fish/completions/countersign.fish")]
+pub struct CompletionsArgs {
+    /// The shell that will read the script
+    shell: Shell,
+}
 
-/// Runs the command.
-pub fn run(_args: CompletionsArgs, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::refused("not built yet"))
+/// Prints the script.
+pub fn run(args: CompletionsArgs, output: &mut Output) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    generate(args.shell, &mut super::command(), "countersign", &mut script);
+    output.raw(&script)
 }

@@ -1,12 +1,81 @@
-//! Check a configuration
+//! `countersign config check FILE`: everything that is wrong with a configuration, at once.
 
-use crate::cli::{CliError, Output};
+use super::{CliError, Output};
+use crate::config::{self, ConfigErrors, Finding, Warning};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
-/// Check a configuration
+/// Work with configurations
 #[derive(Debug, clap::Args)]
-pub struct ConfigArgs {}
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    Check(CheckArgs),
+}
+
+/// Check a configuration and show everything that is wrong with it
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Check a configuration and show everything that is wrong with it.\n\n\
+        Every error comes with its line and key, all of them at once; unknown keys are errors. The files that it\n\
+        names are checked too: the chain, key sets, certificates and the Fulcio identity configuration are read, private\n\
+        keys only have to be there. Nothing is fetched and nothing is written. A Fulcio identity configuration can be\n\
+        checked by itself.",
+    after_long_help = "Examples:\n  \
+        countersign config check ca/countersign.yaml\n  \
+        countersign config check --ignore-missing-files countersign.yaml   in the CI of a repository without the keys\n  \
+        countersign config check fulcio.yaml                               a Fulcio identity configuration\n\n\
+        Exit codes: 0 it can be served (warnings are on standard error), 78 it cannot."
+)]
+struct CheckArgs {
+    /// The configuration, or a Fulcio identity configuration
+    file: PathBuf,
+    /// Only warn of files that the configuration names and that are not here
+    #[arg(long)]
+    ignore_missing_files: bool,
+}
 
 /// Runs the command.
-pub fn run(_args: ConfigArgs, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::refused("not built yet"))
+pub fn run(args: ConfigArgs, output: &mut Output) -> Result<(), CliError> {
+    let ConfigCommand::Check(args) = args.command;
+    let warnings = config::check(&args.file, args.ignore_missing_files).map_err(|errors| refused(&errors))?;
+    for warning in &warnings {
+        show_warning(warning, output);
+    }
+    output.json(&document(&[], &warnings))?;
+    output.say(format_args!("{} is fine", args.file.display()))
+}
+
+/// The refusal of a configuration: exit code 78, one error a line.
+pub fn refused(errors: &ConfigErrors) -> CliError {
+    let count = errors.findings().len();
+    let things = if count == 1 { "error" } else { "errors" };
+    CliError::configuration(format!("the configuration has {count} {things}\n{errors}"))
+        .with_json(document(errors.findings(), &[]))
+}
+
+/// A warning on standard error; programs find it in the document.
+pub fn show_warning(warning: &Warning, output: &mut Output) {
+    if !output.is_json() {
+        output.note(format_args!("warning: {warning}"));
+    }
+}
+
+fn document(errors: &[Finding], warnings: &[Warning]) -> Value {
+    let list = |findings: &[Finding]| findings.iter().map(finding).collect::<Vec<_>>();
+    json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(warnings) })
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "file": finding.file.display().to_string(),
+        "line": finding.line,
+        "key": finding.key,
+        "message": finding.message,
+    })
 }

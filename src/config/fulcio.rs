@@ -199,7 +199,9 @@ impl Reader<'_> {
             claim.error("is for entries of type email alone; remove it");
         }
         match kind {
-            "uri" | "username" => check_subject_domain(field, kind, section, subject_domain, names.subject_domain),
+            "uri" | "username" => {
+                check_subject_domain(field, kind, section, subject_domain, names.subject_domain)
+            }
             "spiffe" if field.path().starts_with(names.sections[1]) => {
                 kind_field.error("spiffe is not for patterns of issuers; name each issuer");
             }

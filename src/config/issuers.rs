@@ -125,9 +125,8 @@ fn read_entry(
     let url = section.require("url", "write the GitLab instance's URL, as its tokens' iss has it");
     let insecure_http = boolean(section, "insecure_http");
     let url = url.and_then(|field| read_url(&field, insecure_http));
-    let kind = section
-        .require("type", "write type: gitlab-pipeline")
-        .and_then(|field| field.parse(known_type));
+    let kind =
+        section.require("type", "write type: gitlab-pipeline").and_then(|field| field.parse(known_type));
     let audience = match section.get("audience") {
         Some(field) => field.parse(audience),
         None => Some(DEFAULT_AUDIENCE.to_owned()),
@@ -184,7 +183,9 @@ fn read_key_source(section: &Section<'_>, directory: &Path) -> Option<KeySource>
     let grace = section.get("outage_grace");
     if let Some(jwks_file) = jwks_file {
         for useless in [&ca_certificate, &grace].into_iter().flatten() {
-            useless.error("has no use beside jwks_file: no keys are fetched for this issuer; remove one of them");
+            useless.error(
+                "has no use beside jwks_file: no keys are fetched for this issuer; remove one of them",
+            );
         }
         let keys = read_named_file(&jwks_file, directory)?;
         if let Err(message) = KeySet::parse(&keys) {

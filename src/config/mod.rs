@@ -264,7 +264,8 @@ fn read_chain(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
 }
 
 fn read_signer(section: &Section<'_>, directory: &Path) -> Option<PathBuf> {
-    let file = section.require("file", "write file: { key: ca/key.pem }; other signers come with a later version");
+    let file =
+        section.require("file", "write file: { key: ca/key.pem }; other signers come with a later version");
     section.report_unknown();
     let file = file?.section()?;
     let key = file.require("key", "name the PEM file of the issuing certificate's private key");
@@ -290,7 +291,9 @@ fn read_log(section: &Section<'_>, directory: &Path, default_origin: Option<Stri
 fn log_mode(text: &str) -> Result<(), String> {
     match text {
         "embedded" => Ok(()),
-        "external" | "none" => Err(format!("{text} comes with a later version; embedded is what this one has")),
+        "external" | "none" => {
+            Err(format!("{text} comes with a later version; embedded is what this one has"))
+        }
         _ => Err(format!("{} is no mode; write embedded", values::quoted(text))),
     }
 }
@@ -387,9 +390,9 @@ fn warn_of_base_url(top: &Section<'_>, listen: Option<SocketAddr>) {
         IpAddr::V6(address) => address.is_unspecified(),
     };
     if any || listen.port() == 0 {
-        top.warning("public_url", format!("is not set, so trust material names http://{listen}, which clients cannot use; set it"));
+        top.warning(
+            "public_url",
+            format!("is not set, so trust material names http://{listen}, which clients cannot use; set it"),
+        );
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -127,7 +127,8 @@ pub enum FileError {
 /// A regular file of at most `most` bytes.
 pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     check_file(path)?;
-    let unreadable = |error: io::Error| FileError::Unusable(format!("{} cannot be read: {error}", path.display()));
+    let unreadable =
+        |error: io::Error| FileError::Unusable(format!("{} cannot be read: {error}", path.display()));
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > most {
@@ -154,7 +155,8 @@ pub fn pem_certificates(pem: &[u8]) -> Result<(), String> {
     use x509_cert::{Certificate, der::DecodePem};
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
-    let text = std::str::from_utf8(pem).map_err(|_| "is not PEM: it has bytes that are no text".to_owned())?;
+    let text =
+        std::str::from_utf8(pem).map_err(|_| "is not PEM: it has bytes that are no text".to_owned())?;
     if text.contains("PRIVATE KEY-----") {
         return Err("has a private key in it; it should have certificates alone".to_owned());
     }
@@ -223,7 +225,9 @@ mod tests {
         for (text, seconds) in [("10m", 600), ("600s", 600), ("1h30m", 5400), ("1d", 86_400), ("0s", 0)] {
             assert_eq!(duration(text, any), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "600", "m", "10 m", "10M", "1.5h", "-1s", "30m1h", "99999999999999999999d", "10ms", "10m5"] {
+        for text in
+            ["", "600", "m", "10 m", "10M", "1.5h", "-1s", "30m1h", "99999999999999999999d", "10ms", "10m5"]
+        {
             assert!(duration(text, any).is_err(), "{text}");
         }
     }

@@ -1,3 +1,4 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
+mod config;
 mod support;
