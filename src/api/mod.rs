@@ -1,1 +1,80 @@
-//! api
+//! The public HTTP API and the operators' listener: routes, messages, errors.
+//!
+//! Fulcio's v2 API in JSON at the root, the log's reads below `/ct`. It decides nothing: `issuance` and `log` do.
+//! Sockets, HTTP versions and time-outs of connections are `server`'s.
+
+mod admin;
+mod body;
+mod ct;
+mod edge;
+pub mod error;
+mod message;
+mod paths;
+mod state;
+mod v2;
+
+pub use admin::router as admin_router;
+pub use edge::REQUEST_ID;
+pub use state::ApiState;
+
+use crate::refusal::Reason;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use error::Rejection;
+use std::any::Any;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Everything that the public listener answers.
+pub fn router(state: Arc<ApiState>) -> Router {
+    let routes = Router::new()
+        .route("/api/v2/signingCert", only(post(v2::signing_certificate)))
+        .route("/api/v2/trustBundle", only(get(v2::trust_bundle)))
+        .route("/api/v2/configuration", only(get(v2::configuration)))
+        .route("/healthz", only(get(v2::healthz)))
+        .merge(ct::routes())
+        .route_layer(from_fn(edge::leave_template))
+        .fallback(not_found)
+        .with_state(state.clone());
+    around(routes, state)
+}
+
+/// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers.
+fn around(routes: Router, state: Arc<ApiState>) -> Router {
+    Router::new()
+        .fallback_service(routes)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state, edge::edge))
+}
+
+/// No method but the route's own: the reference answers HEAD with 501 too.
+fn only(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
+    route.head(method_not_allowed).fallback(method_not_allowed)
+}
+
+async fn not_found() -> Rejection {
+    Reason::NotFound.into()
+}
+
+async fn method_not_allowed() -> Rejection {
+    Reason::MethodNotAllowed.into()
+}
+
+/// The panic's text may hold anything, so nobody gets to see it.
+fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked; the request is answered with INTERNAL");
+    Rejection(Reason::Internal.into()).into_response()
+}
+
+/// A GET's answer that is the same for everybody.
+fn plain(status: StatusCode, content_type: &'static str, body: impl Into<axum::body::Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(axum::http::header::CONTENT_TYPE, axum::http::HeaderValue::from_static(content_type));
+    response
+}

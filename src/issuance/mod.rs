@@ -33,6 +33,8 @@ pub struct Issued {
     pub chain: Arc<CaChain>,
     /// Where it stands in the log.
     pub place: Place,
+    /// The issuer that vouched, `iss` of the verified token.
+    pub issuer: String,
 }
 
 /// The certificate authority: everything that issuing needs.
@@ -81,6 +83,6 @@ impl CertificateAuthority {
         let corresponding = logged.prove_correspondence()?;
         let signature = self.signer.sign(corresponding.certificate_tbs()).await?;
         let certificate = corresponding.into_certificate(&signature);
-        Ok(Issued { certificate, chain: self.chain.clone(), place })
+        Ok(Issued { certificate, chain: self.chain.clone(), place, issuer: issuer.url })
     }
 }

@@ -1,14 +1,198 @@
-//! The certificate transparency log: precertificates in, SCTs out, and everything that readers may ask.
+//! The certificate transparency log: precertificates in, SCTs out, and everything that readers may ask
+//! (RFC 6962, c2sp.org/static-ct-api).
+//!
+//! It does not verify chains: the CA beside it made the precertificate, and names its issuers when the log is opened.
 
-use crate::refusal::Refusal;
-use crate::transparency::precertificate::PrecertificateEntry;
+use super::ports::{Identity, LogSigner, StoreError};
+use super::reader::LogReader;
+use super::{Candidate, Log, StartError, Stores};
+use crate::environment::{Clock, UnixMillis};
+use crate::refusal::{Reason, Refusal};
+use crate::transparency::checkpoint::{SignedTreeHead, TreeHead, check_origin};
+use crate::transparency::precertificate::{DataTileEntry, PrecertificateEntry};
+use crate::transparency::sct::Sct;
+use crate::transparency::{Entry, Hash, Place, sha256};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A signed tree head is signed anew when it is this old.
+const STH_LIFETIME: Duration = Duration::from_secs(60);
+/// A signed tree head may be this far ahead of the clock; beyond it the last one is served again.
+const STH_AHEAD: Duration = Duration::from_secs(1);
+
+/// What a log is opened with.
+pub struct CtLogSettings {
+    /// The submission prefix without scheme and trailing slash (static-ct-api); fixed when the log is made.
+    pub origin: String,
+    /// DER of every CA certificate that entries name, issuing certificate first, root last.
+    pub issuers: Vec<Vec<u8>>,
+}
+
+/// Why a CT log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The origin cannot be one.
+    #[error("`log.origin` {0:?} is not usable: {1}")]
+    Origin(String, crate::transparency::Malformed),
+    /// The log does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The issuers' certificates cannot be written.
+    #[error("cannot write an issuer's certificate into the log's data directory: {0}")]
+    Issuer(StoreError),
+}
 
 /// A CT log of ours.
-pub struct CtLog {}
+pub struct CtLog {
+    log: Log<Arc<PrecertificateEntry>>,
+    reader: LogReader,
+    signer: Arc<dyn LogSigner>,
+    clock: Arc<dyn Clock>,
+    origin: String,
+    log_id: Hash,
+    issuers: Vec<Vec<u8>>,
+    signed: Mutex<Option<SignedTreeHead>>,
+}
+
+impl Candidate for Arc<PrecertificateEntry> {
+    fn at(&self, place: Place) -> Entry {
+        PrecertificateEntry::at(self, place)
+    }
+}
 
 impl CtLog {
-    /// Enters a precertificate; answers with the SCT (RFC 6962 §3.2, TLS encoding) once the entry is durable.
-    pub async fn enter(&self, _entry: PrecertificateEntry) -> Result<crate::transparency::sct::Sct, Refusal> {
-        todo!()
+    /// Opens the log, or makes a new one in an empty store. Blocks while it recovers.
+    ///
+    /// # Errors
+    /// See [`OpenError`] and [`StartError`].
+    pub fn open(
+        settings: CtLogSettings,
+        signer: Arc<dyn LogSigner>,
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let CtLogSettings { origin, issuers } = settings;
+        check_origin(&origin).map_err(|error| OpenError::Origin(origin.clone(), error))?;
+        let log_id = sha256(signer.public_key());
+        let identity = Identity { origin: origin.clone(), log_id };
+        let log = Log::open(&identity, stores, clock.clone())?;
+        // Before any entry can name them.
+        for issuer in &issuers {
+            log.tiles().put(&issuer_path(&sha256(issuer)), issuer).map_err(OpenError::Issuer)?;
+        }
+        let reader = LogReader::new(log.tiles().clone(), log.view().clone(), DataTileEntry::length);
+        Ok(Self { log, reader, signer, clock, origin, log_id, issuers, signed: Mutex::default() })
     }
+
+    /// Enters a precertificate; answers with the SCT (RFC 6962 §3.2) once the entry is durable.
+    ///
+    /// # Errors
+    /// [`Reason::LogUnavailable`], [`Reason::Overloaded`], [`Reason::ShuttingDown`]. The entry may stand in the log then,
+    /// but there is no SCT for it.
+    pub async fn enter(&self, entry: PrecertificateEntry) -> Result<Sct, Refusal> {
+        let entry = Arc::new(entry);
+        let place = self.log.enter(entry.clone()).await?;
+        let signature = self.signer.sign(&entry.sct_input(place)).map_err(cannot_sign)?;
+        Ok(Sct { log_id: self.log_id, place, signature })
+    }
+
+    /// The present signed tree head (RFC 6962 §3.5). Signed when it is asked for, once for each head, and served again for
+    /// a minute; timestamps strictly increase.
+    ///
+    /// # Errors
+    /// [`Reason::LogUnavailable`] when the key fails.
+    pub fn sth(&self) -> Result<SignedTreeHead, Refusal> {
+        let now = self.clock.now();
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (head, last) = {
+            let view = self.log.view().read().unwrap_or_else(PoisonError::into_inner);
+            (TreeHead { size: view.head.size, root: view.head.root, timestamp: now }, view.head.timestamp)
+        };
+        let mut timestamp = now.max(last);
+        if let Some(signed) = &*signed {
+            let fresh = signed.head.size == head.size && now.since(signed.head.timestamp) < STH_LIFETIME;
+            timestamp = timestamp.max(UnixMillis(signed.head.timestamp.0.saturating_add(1)));
+            if fresh || timestamp > now.plus(STH_AHEAD) {
+                return Ok(signed.clone());
+            }
+        }
+        let head = TreeHead { timestamp, ..head };
+        let signature = self.signer.sign(&head.signature_input()).map_err(cannot_sign)?;
+        Ok(signed.insert(SignedTreeHead { head, signature }).clone())
+    }
+
+    /// The same tree head as a checkpoint (static-ct-api, "Checkpoints").
+    ///
+    /// # Errors
+    /// As [`sth`](Self::sth).
+    pub fn checkpoint(&self) -> Result<String, Refusal> {
+        Ok(self.sth()?.to_note(&self.origin, &self.log_id))
+    }
+
+    /// Tiles, entries and proofs.
+    pub const fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    /// DER of the CA certificate with this SHA-256, if an entry may name it.
+    ///
+    /// # Errors
+    /// [`Reason::LogUnavailable`] when the store fails.
+    pub fn issuer(&self, fingerprint: &Hash) -> Result<Option<Vec<u8>>, Refusal> {
+        if let Some(issuer) = self.issuers.iter().find(|issuer| sha256(issuer) == *fingerprint) {
+            return Ok(Some(issuer.clone()));
+        }
+        self.log.tiles().get(&issuer_path(fingerprint)).map_err(|error| {
+            tracing::error!(%error, "cannot read an issuer's certificate");
+            Refusal::new(Reason::LogUnavailable)
+        })
+    }
+
+    /// DER of the roots that entries chain to (RFC 6962 §4.7).
+    pub fn roots(&self) -> &[Vec<u8>] {
+        self.issuers.split_at(self.issuers.len().saturating_sub(1)).1
+    }
+
+    /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn health(&self) -> Result<(), String> {
+        self.log.health()
+    }
+
+    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
+    pub async fn stopped(&self) -> String {
+        self.log.stopped().await
+    }
+
+    /// SHA-256 of the log key's DER SubjectPublicKeyInfo.
+    pub const fn log_id(&self) -> &Hash {
+        &self.log_id
+    }
+
+    /// The log key's DER SubjectPublicKeyInfo.
+    pub fn public_key(&self) -> &[u8] {
+        self.signer.public_key()
+    }
+
+    /// The log's origin.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Answers what is pending, seals what is complete, and ends. Blocks meanwhile; readers are answered on.
+    pub fn close(&self) {
+        self.log.close();
+    }
+}
+
+/// static-ct-api, "Issuers".
+fn issuer_path(fingerprint: &Hash) -> String {
+    format!("issuer/{}", hex::encode(fingerprint))
+}
+
+fn cannot_sign(reason: String) -> Refusal {
+    tracing::error!(reason, "the log's key cannot sign");
+    Refusal::new(Reason::LogUnavailable).retry_after(Duration::from_secs(5))
 }

@@ -1,13 +1,201 @@
 //! A tiled transparency log: sequencing, sealing, recovery, reading.
 //!
 //! It knows nothing of certificates: an entry is bytes with a leaf hash. [`ct`] puts precertificates on it.
+//!
+//! ```text
+//! enter -> queue -> sequencer -> HeadStore (durable) -> HeadRecord -> View -> answer with the place
+//!                                                                      |
+//!                                      sealer, every 256 entries: View -> TileStore (durable) -> View forgets
+//! ```
+//!
+//! What was answered is durable, at its index, for good. What fails is never answered, but may stand in the log.
 
 pub mod audit;
+pub mod conformance;
 pub mod ct;
 pub mod ports;
 pub mod reader;
+mod recovery;
+mod sealer;
+mod sequencer;
+mod status;
 #[cfg(test)]
 mod testing;
 pub mod view;
 
 pub use ct::CtLog;
+pub use recovery::{CLOCK_TOLERANCE, StartError};
+
+use crate::environment::Clock;
+use crate::refusal::{Reason, Refusal};
+use crate::transparency::merkle::RightEdge;
+use crate::transparency::{Entry, Place};
+use ports::{HeadRecord, HeadStore, Identity, TileStore};
+use sealer::SealerHandle;
+use sequencer::{Command, Pending, Sequencer};
+use status::{Status, unavailable};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use view::View;
+
+/// Entries that may wait for the sequencer; more are refused at once.
+pub const QUEUE: usize = 4096;
+
+/// What becomes an entry once its place is known.
+pub trait Candidate: Send + 'static {
+    /// The entry at `place`.
+    fn at(&self, place: Place) -> Entry;
+}
+
+/// Where a log lives.
+pub struct Stores {
+    /// The head.
+    pub head: Box<dyn HeadStore>,
+    /// Its second record.
+    pub record: Box<dyn HeadRecord>,
+    /// The tiles.
+    pub tiles: Arc<dyn TileStore>,
+    /// Whatever must live until the last write: the lock on the directory.
+    pub guard: Box<dyn Any + Send + Sync>,
+}
+
+/// A running log of entries of one kind: two threads, and the queue to them.
+pub struct Log<C> {
+    queue: SyncSender<Command<C>>,
+    sealer: SealerHandle,
+    status: Arc<Status>,
+    view: Arc<RwLock<View>>,
+    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
+    tiles: Arc<dyn TileStore>,
+    /// Dropped after the threads have ended.
+    _guard: Box<dyn Any + Send + Sync>,
+}
+
+impl<C: Candidate> Log<C> {
+    /// Recovers the log, or makes a new one in an empty store, and starts its threads.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn open(identity: &Identity, mut stores: Stores, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let view =
+            recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
+        let head = view.head.clone();
+        let edge = RightEdge::from_parts(head.size, head.right_edge.clone())
+            .expect("recovery compared the edge with the tree");
+        let view = Arc::new(RwLock::new(view));
+        let status = Arc::new(Status::new());
+        let no_thread = |error| StartError::StoreUnusable(ports::StoreError::NotWritten(format!("{error}")));
+        let (sealer, sealing) =
+            sealer::start(view.clone(), stores.tiles.clone(), status.clone()).map_err(no_thread)?;
+        let (queue, commands) = sync_channel(QUEUE);
+        let sequencer = Sequencer {
+            commands,
+            store: stores.head,
+            record: stores.record,
+            clock,
+            view: view.clone(),
+            sealer: sealer.clone(),
+            status: status.clone(),
+            head,
+            edge,
+        };
+        let spawned = thread::Builder::new().name("log-sequencer".to_owned()).spawn({
+            let status = status.clone();
+            move || run_guarded(sequencer, &status)
+        });
+        let sequencing = spawned.inspect_err(|_| sealer.close()).map_err(no_thread)?;
+        let threads = Mutex::new(Some([sequencing, sealing]));
+        Ok(Self { queue, sealer, status, view, threads, tiles: stores.tiles, _guard: stores.guard })
+    }
+
+    /// Enters a candidate; answers with its place once it is durable.
+    ///
+    /// When the answer is a refusal, or nobody waits for it any more, the entry may stand in the log all the same.
+    ///
+    /// # Errors
+    /// [`Reason::Overloaded`] at once when too much waits; [`Reason::LogUnavailable`] when it could not be made durable;
+    /// [`Reason::ShuttingDown`].
+    pub async fn enter(&self, candidate: C) -> Result<Place, Refusal> {
+        if self.status.is_stopped() {
+            return Err(unavailable());
+        }
+        let (answer, wait) = oneshot::channel();
+        match self.queue.try_send(Command::Enter(Pending { candidate, answer })) {
+            Ok(()) => wait.await.unwrap_or_else(|_| Err(self.gone())),
+            Err(TrySendError::Full(_)) => {
+                Err(Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1)))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(self.gone()),
+        }
+    }
+
+    /// The live part of the log, for readers.
+    pub fn view(&self) -> &Arc<RwLock<View>> {
+        &self.view
+    }
+
+    /// The sealed part of the log, for readers.
+    pub fn tiles(&self) -> &Arc<dyn TileStore> {
+        &self.tiles
+    }
+
+    /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn health(&self) -> Result<(), String> {
+        let health = self.status.health();
+        if health.is_err() {
+            self.sealer.wake();
+            // A full queue is a try by itself.
+            self.queue.try_send(Command::Probe).ok();
+        }
+        health
+    }
+
+    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
+    pub async fn stopped(&self) -> String {
+        self.status.wait_for_stop().await
+    }
+
+    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile. A second call does nothing.
+    pub fn close(&self) {
+        self.end();
+    }
+
+    fn gone(&self) -> Refusal {
+        if self.status.is_stopped() { unavailable() } else { Refusal::new(Reason::ShuttingDown) }
+    }
+}
+
+impl<C> Log<C> {
+    fn end(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some([sequencing, sealing]) = threads.take() else { return };
+        // An error: the thread has ended already.
+        self.queue.send(Command::Close).ok();
+        let ended = sequencing.join();
+        self.sealer.close();
+        if ended.and(sealing.join()).is_err() {
+            tracing::error!("a thread of the log ended in a panic");
+        }
+    }
+}
+
+impl<C> Drop for Log<C> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A panic in the sequencer stops the log for good, as an error of the store does.
+fn run_guarded<C: Candidate>(sequencer: Sequencer<C>, status: &Status) {
+    if catch_unwind(AssertUnwindSafe(|| sequencer.run())).is_err() {
+        status.stop("the sequencer panicked");
+    }
+}

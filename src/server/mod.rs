@@ -1,13 +1,29 @@
 //! Puts the parts together and runs them.
+//!
+//! Start: data directory, chain, keys, log, listeners, in this order, so that what is wrong is told before anything
+//! listens. End: listeners first, then the log, so that every request that was taken is answered.
 
 pub mod environment;
+mod limits;
+mod listener;
+mod signals;
+mod start;
 
+use crate::api::ApiState;
 use crate::config::Config;
+use crate::log::CtLog;
 use environment::Environment;
+use listener::Listener;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A server that is up.
-pub struct Running {}
+pub struct Running {
+    public: Listener,
+    admin: Option<Listener>,
+    state: Arc<ApiState>,
+    log: Arc<CtLog>,
+}
 
 /// Why a server did not start, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -22,19 +38,55 @@ pub enum StartError {
 
 impl Running {
     /// Starts everything: store, log, CA, listeners. No issuer needs to answer.
-    pub async fn start(_config: Config, _environment: Environment) -> Result<Self, StartError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StartError`], with nothing left running.
+    pub async fn start(config: Config, environment: Environment) -> Result<Self, StartError> {
+        start::start(config, environment).await
     }
+
     /// Where JSON is served, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.public.address()
     }
+
     /// The operators' listener.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        todo!()
+        self.admin.as_ref().map(Listener::address)
     }
+
+    /// Serves until SIGTERM or SIGINT, then shuts down.
+    ///
+    /// # Errors
+    /// In words for the operator, after the shutdown: when the log stopped for good, and when signals cannot be received.
+    pub async fn until_signal(self) -> Result<(), String> {
+        let log = self.log.clone();
+        let ended = tokio::select! {
+            signal = signals::end() => signal.map_err(|error| format!("signals cannot be received: {error}")),
+            reason = log.stopped() => Err(format!("the log has stopped: {reason}")),
+        };
+        if let Ok(signal) = &ended {
+            tracing::info!(signal, "shutting down");
+        }
+        self.shut_down().await;
+        ended.map(|_| ())
+    }
+
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        todo!()
+        let Self { public, admin, state, log } = self;
+        state.drain();
+        public.stop().await;
+        if let Some(admin) = admin {
+            admin.stop().await;
+        }
+        close(log).await;
+        tracing::info!("stopped");
     }
+}
+
+/// Closes the log, which blocks.
+async fn close(log: Arc<CtLog>) {
+    // An error: the log panicked while closing, and has said so.
+    let _ = tokio::task::spawn_blocking(move || log.close()).await;
 }

@@ -1,1 +1,74 @@
-//! store
+//! Where the log lies: the default store in one data directory, and one in memory for tests.
+//!
+//! ```text
+//! data/LOCK          one process at a time; holds the owner's process id
+//! data/head/         sled: the head and the unsealed entries, a few MiB for good
+//! data/head.record   the second record of the head
+//! data/log/tile/…    sealed tiles, plain files
+//! data/log/issuer/…  CA certificates by their SHA-256, plain files
+//! ```
+//!
+//! What must be durable is synced here with `fdatasync`/`fsync`, file and directory. Nothing grows with the log but
+//! the plain files.
+
+mod files;
+mod lock;
+pub mod memory;
+mod record;
+mod sled;
+
+pub use self::sled::SledHeadStore;
+pub use files::FileTileStore;
+pub use lock::{DirectoryLock, LockError};
+pub use record::FileHeadRecord;
+
+use crate::log::ports::StoreError;
+use std::path::{Path, PathBuf};
+
+/// The default store: everything that a log needs, in one directory.
+#[derive(Debug)]
+pub struct DataDirectory {
+    /// The head and the unsealed entries.
+    pub head: SledHeadStore,
+    /// The second record of the head.
+    pub record: FileHeadRecord,
+    /// The sealed tiles and the issuers.
+    pub tiles: FileTileStore,
+    /// Keeps other processes out for as long as it lives.
+    pub lock: DirectoryLock,
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirectoryError {
+    /// Another process has it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A part of it cannot be opened.
+    #[error("cannot open {}: {problem}", path.display())]
+    Part {
+        /// The part.
+        path: PathBuf,
+        /// What the store says.
+        problem: StoreError,
+    },
+}
+
+impl DataDirectory {
+    /// Opens the directory, which is made (mode 0700) where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// When another process has the directory, and when a part of it can be neither opened nor made.
+    pub fn open(path: &Path) -> Result<Self, DataDirectoryError> {
+        let part = |name: &str| path.join(name);
+        let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
+        files::make_directory(path).map_err(failed(path.to_owned()))?;
+        let lock = DirectoryLock::acquire(path)?;
+        Ok(Self {
+            head: SledHeadStore::open(&part("head")).map_err(failed(part("head")))?,
+            record: FileHeadRecord::open(&part("head.record")).map_err(failed(part("head.record")))?,
+            tiles: FileTileStore::open(&part("log")).map_err(failed(part("log")))?,
+            lock,
+        })
+    }
+}

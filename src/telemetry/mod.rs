@@ -1,1 +1,61 @@
-//! telemetry
+//! What the process says about itself: one line an event on stderr, for people or for programs.
+//!
+//! Lines are written by a thread of their own, so that a slow reader of stderr delays nobody; when it is too slow, lines are
+//! dropped and counted. A panic is logged by its place, never by its text, which may hold anything.
+
+mod writer;
+
+use std::io::IsTerminal as _;
+use std::panic;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use writer::LineWriter;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Writes what is left when it is dropped.
+#[must_use = "lines that are not yet written are lost without it"]
+pub struct Guard {
+    _writer: writer::Flush,
+}
+
+/// The filter that is used where `filter` says nothing: our own events, and only warnings of libraries.
+const DEFAULT_FILTER: &str = "warn,countersign=info";
+
+/// Starts logging to stderr. `filter` has the syntax of `tracing_subscriber`'s `EnvFilter` (`countersign=debug`).
+///
+/// # Errors
+/// When `filter` cannot be parsed, or logging was started before.
+pub fn init(format: Format, filter: Option<&str>) -> Result<Guard, String> {
+    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the log filter {filter:?}: {error}"))?;
+    let (writer, flush) = LineWriter::start(std::io::stderr());
+    subscribe(format, filter, writer)?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(Guard { _writer: flush })
+}
+
+fn subscribe<W>(format: Format, filter: EnvFilter, writer: W) -> Result<(), String>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let started = match format {
+        Format::Human => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    started.map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    tracing::error!(%place, "panicked");
+}

@@ -1,4 +1,5 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
+mod layers;
 mod config;
 mod support;

@@ -1,0 +1,135 @@
+//! Request bodies: read whole, within a size, a time and a share of memory.
+
+use crate::refusal::{Reason, Refusal};
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use http_body_util::BodyExt as _;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+/// The largest body, in bytes; the reference's cap.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// How long a body may take to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body above this size needs one of the few permits for large ones.
+const SMALL_BODY_BYTES: usize = 128 * 1024;
+/// How many large bodies are held at once: 256 MiB of them.
+const LARGE_BODIES: usize = 64;
+/// How much of a refused body is read and thrown away, so that a caller that is still writing gets to read the answer.
+const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads bodies for one server.
+pub struct Bodies {
+    large: Semaphore,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { large: Semaphore::new(LARGE_BODIES) }
+    }
+}
+
+impl Bodies {
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`Reason::RequestTooLarge`], [`Reason::RequestTimeout`], [`Reason::Overloaded`] when too many large bodies are under
+    /// way, [`Reason::RequestMalformed`] when the caller broke off.
+    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Refusal> {
+        let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let too_large = declared.is_some_and(|length| length > MAX_BODY_BYTES as u64);
+        // RFC 9110 §10.1.1: a caller that expects `100 Continue` has not begun to send.
+        if too_large && headers.contains_key(EXPECT) {
+            return Err(Reason::RequestTooLarge.into());
+        }
+        let read = match too_large {
+            true => Err(Reason::RequestTooLarge.into()),
+            false => timeout(READ_TIMEOUT, self.collect(&mut body))
+                .await
+                .unwrap_or_else(|_| Err(Reason::RequestTimeout.into())),
+        };
+        if matches!(&read, Err(refusal) if refusal.reason() == Reason::RequestTooLarge) {
+            drain(&mut body).await;
+        }
+        read
+    }
+
+    async fn collect(&self, body: &mut Body) -> Result<Bytes, Refusal> {
+        let mut whole = Vec::new();
+        let mut permit: Option<SemaphorePermit<'_>> = None;
+        let mut first: Option<Bytes> = None;
+        while let Some(data) = next(body).await? {
+            let length = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
+            if length > MAX_BODY_BYTES {
+                return Err(Reason::RequestTooLarge.into());
+            }
+            if length > SMALL_BODY_BYTES && permit.is_none() {
+                let overloaded = || Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1));
+                permit = Some(self.large.try_acquire().map_err(|_| overloaded())?);
+            }
+            match (first.take(), whole.is_empty()) {
+                // Most bodies arrive in one piece, which is then used as it is.
+                (None, true) => first = Some(data),
+                (Some(piece), _) => whole = [piece, data].concat(),
+                (None, false) => whole.extend_from_slice(&data),
+            }
+        }
+        Ok(first.unwrap_or_else(|| whole.into()))
+    }
+}
+
+/// The next piece with any data in it.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|_| Refusal::new(Reason::RequestMalformed).because("The body broke off before its end."))?;
+        if let Ok(data) = frame.into_data()
+            && !data.is_empty()
+        {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+async fn drain(body: &mut Body) {
+    let mut left = DRAINED_BYTES;
+    let _ = timeout(DRAIN_TIMEOUT, async {
+        while let Ok(Some(data)) = next(body).await {
+            left = left.saturating_sub(data.len());
+            if left == 0 {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(body: Body) -> Result<Bytes, Reason> {
+        Bodies::default().read(&HeaderMap::new(), body).await.map_err(|refusal| refusal.reason())
+    }
+
+    #[tokio::test]
+    async fn bodies_up_to_the_cap_are_read_and_larger_ones_refused() {
+        assert_eq!(read(Body::empty()).await, Ok(Bytes::new()));
+        assert_eq!(read(Body::from("abc")).await, Ok(Bytes::from("abc")));
+        assert_eq!(read(Body::from(vec![0; MAX_BODY_BYTES])).await.map(|body| body.len()), Ok(MAX_BODY_BYTES));
+        assert_eq!(read(Body::from(vec![0; MAX_BODY_BYTES + 1])).await, Err(Reason::RequestTooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_declared_length_above_the_cap_is_refused_before_anything_is_kept() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, (MAX_BODY_BYTES + 1).into());
+        let read = Bodies::default().read(&headers, Body::from("abc")).await;
+        assert_eq!(read.map_err(|refusal| refusal.reason()), Err(Reason::RequestTooLarge));
+    }
+}

@@ -1,0 +1,89 @@
+//! What the handlers share.
+
+use super::body::Bodies;
+use super::v2::Prepared;
+use crate::environment::UnixMillis;
+use crate::issuance::CertificateAuthority;
+use crate::refusal::{Reason, Refusal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many certificates may be in the making at once. More than this cannot be answered within a client's patience.
+const SIGNINGS_AT_ONCE: usize = 4096;
+/// How many reads of the log are at work at once; the others wait their turn, so that readers cannot starve issuing.
+const READS_AT_ONCE: usize = 8;
+/// How long a failed signature keeps the server out of service before it is tried again.
+const SIGNER_REST: Duration = Duration::from_secs(30);
+
+/// The certificate authority, what of the answers can be made before anybody asks, and the limits.
+pub struct ApiState {
+    pub(super) authority: Arc<CertificateAuthority>,
+    pub(super) prepared: Prepared,
+    pub(super) bodies: Bodies,
+    pub(super) reads: Arc<Semaphore>,
+    signings: Semaphore,
+    draining: AtomicBool,
+    /// When the CA's key last failed, in milliseconds since 1970; 0: it works.
+    signer_failed: AtomicU64,
+}
+
+impl ApiState {
+    /// For this authority.
+    pub fn new(authority: Arc<CertificateAuthority>) -> Self {
+        Self {
+            prepared: Prepared::new(&authority),
+            authority,
+            bodies: Bodies::default(),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
+            signings: Semaphore::new(SIGNINGS_AT_ONCE),
+            draining: AtomicBool::new(false),
+            signer_failed: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on health says no, and HTTP/1 connections are closed after their answer.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// A place among the certificates in the making.
+    pub(super) fn admit(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.signings
+            .try_acquire()
+            .map_err(|_| Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1)))
+    }
+
+    /// Remembers whether the CA's key worked.
+    pub(super) fn note_outcome(&self, refused: Option<Reason>) {
+        match refused {
+            None => self.signer_failed.store(0, Ordering::Relaxed),
+            Some(Reason::CaUnavailable) => {
+                self.signer_failed.store(self.authority.clock.now().0, Ordering::Relaxed);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a certificate could be issued now.
+    ///
+    /// # Errors
+    /// Why not, in words for the operator.
+    pub fn health(&self) -> Result<(), String> {
+        if self.is_draining() {
+            return Err("the server is shutting down".into());
+        }
+        let now = self.authority.clock.now();
+        self.authority.chain.check_validity(now).map_err(|error| error.to_string())?;
+        let failed = UnixMillis(self.signer_failed.load(Ordering::Relaxed));
+        if failed.0 != 0 && now.since(failed) < SIGNER_REST {
+            return Err(format!("the CA's key could not be used at {failed}"));
+        }
+        self.authority.log.health()
+    }
+}

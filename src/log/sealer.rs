@@ -1,0 +1,107 @@
+//! The sealer: a thread beside the hot path that writes each full tile once, for good.
+//!
+//! Tiles first, durable; only then may an append drop their entries from the head store, and the view forget them. A crash
+//! between the two seals the same tiles again, byte for byte.
+
+use super::ports::{StoreError, TileStore};
+use super::status::{Status, Trouble};
+use super::view::View;
+use crate::transparency::tile::{TILE_WIDTH, tiles_completed_by};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle, Thread};
+
+/// What the sealer and the others share.
+#[derive(Debug)]
+struct Shared {
+    /// Entries below this index are in durable tiles.
+    sealed: AtomicU64,
+    closing: AtomicBool,
+}
+
+/// How the others reach the sealer.
+#[derive(Clone, Debug)]
+pub(super) struct SealerHandle {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+impl SealerHandle {
+    /// Entries below this index are in durable tiles.
+    pub(super) fn sealed(&self) -> u64 {
+        self.shared.sealed.load(Ordering::Acquire)
+    }
+
+    /// There may be something to seal. Returns at once.
+    pub(super) fn wake(&self) {
+        self.thread.unpark();
+    }
+
+    /// Lets the sealer seal what is complete now, and end.
+    pub(super) fn close(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// Starts the sealer. It begins at once with what a crash left unsealed.
+pub(super) fn start(
+    view: Arc<RwLock<View>>,
+    tiles: Arc<dyn TileStore>,
+    status: Arc<Status>,
+) -> io::Result<(SealerHandle, JoinHandle<()>)> {
+    let sealed = view.read().unwrap_or_else(PoisonError::into_inner).unsealed_start;
+    let shared = Arc::new(Shared { sealed: AtomicU64::new(sealed), closing: AtomicBool::new(false) });
+    let sealer = Sealer { view, tiles, status, shared: shared.clone() };
+    let thread = thread::Builder::new().name("log-sealer".to_owned()).spawn(move || sealer.run())?;
+    Ok((SealerHandle { shared, thread: thread.thread().clone() }, thread))
+}
+
+struct Sealer {
+    view: Arc<RwLock<View>>,
+    tiles: Arc<dyn TileStore>,
+    status: Arc<Status>,
+    shared: Arc<Shared>,
+}
+
+impl Sealer {
+    fn run(self) {
+        loop {
+            // Asked before sealing, so that what was complete when the close came is sealed.
+            let last = self.shared.closing.load(Ordering::Acquire);
+            match self.seal() {
+                Ok(()) => self.status.clear(Trouble::Sealing),
+                Err(StoreError::NotWritten(reason)) => self.status.set(Trouble::Sealing, &reason),
+                Err(error) => return self.status.stop(&error.to_string()),
+            }
+            if last {
+                return;
+            }
+            thread::park();
+        }
+    }
+
+    /// Seals every complete tile, oldest first.
+    fn seal(&self) -> Result<(), StoreError> {
+        while let Some(tile) = self.next() {
+            for path in tiles_completed_by(tile) {
+                let content = self.view.read().unwrap_or_else(PoisonError::into_inner).tile(&path);
+                let content =
+                    content.ok_or_else(|| StoreError::Corrupt(format!("{path} is complete, but not at hand")))?;
+                self.tiles.put(&path.to_string(), &content)?;
+            }
+            let sealed = (tile + 1) * TILE_WIDTH;
+            self.view.write().unwrap_or_else(PoisonError::into_inner).forget_below(sealed);
+            self.shared.sealed.store(sealed, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The number of the first data tile that is complete and not sealed.
+    fn next(&self) -> Option<u64> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let tile = view.unsealed_start / TILE_WIDTH;
+        (tile < view.head.size / TILE_WIDTH).then_some(tile)
+    }
+}

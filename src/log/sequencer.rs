@@ -1,0 +1,180 @@
+//! The sequencer: one thread that gives every entry its place, in groups, each durable before it is answered.
+//!
+//! There is no timer. A group is what waits when the thread is free: the next one fills while the disk syncs. So a lone
+//! entry waits for nobody, and many share one sync.
+
+use super::Candidate;
+use super::ports::{Group, Head, HeadRecord, HeadStore, Recorded, StoreError};
+use super::sealer::SealerHandle;
+use super::status::{Status, Trouble, unavailable};
+use super::view::View;
+use crate::environment::Clock;
+use crate::refusal::Refusal;
+use crate::transparency::merkle::RightEdge;
+use crate::transparency::tile::TILE_WIDTH;
+use crate::transparency::{Entry, MAX_SIZE, Place};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::oneshot;
+
+/// Entries in a group at most.
+const GROUP_ENTRIES: usize = 1024;
+/// A group is closed once its entries have this many bytes.
+const GROUP_BYTES: usize = 2 << 20;
+/// Entries that may wait for being sealed; beyond it the log waits for the tiles' store. Some 50 MB of memory.
+const BACKLOG: u64 = 64 * TILE_WIDTH;
+
+/// An entry and who waits for it.
+pub(super) struct Pending<C> {
+    pub(super) candidate: C,
+    pub(super) answer: oneshot::Sender<Result<Place, Refusal>>,
+}
+
+/// What the sequencer is told.
+pub(super) enum Command<C> {
+    /// An entry.
+    Enter(Pending<C>),
+    /// Try whether the store can write again.
+    Probe,
+    /// Answer what is pending, then end.
+    Close,
+}
+
+/// The thread's state.
+pub(super) struct Sequencer<C> {
+    pub(super) commands: Receiver<Command<C>>,
+    pub(super) store: Box<dyn HeadStore>,
+    pub(super) record: Box<dyn HeadRecord>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) view: Arc<RwLock<View>>,
+    pub(super) sealer: SealerHandle,
+    pub(super) status: Arc<Status>,
+    /// The head in the store, and its edge ready to grow.
+    pub(super) head: Head,
+    pub(super) edge: RightEdge,
+}
+
+/// A group on its way.
+struct Draft {
+    group: Group,
+    edge: RightEdge,
+    answers: Vec<(oneshot::Sender<Result<Place, Refusal>>, Place)>,
+}
+
+impl<C: Candidate> Sequencer<C> {
+    /// Works until it is told to close, or until nobody can tell it anything any more.
+    pub(super) fn run(mut self) {
+        let mut closing = false;
+        while !closing {
+            match self.commands.recv() {
+                Ok(Command::Enter(first)) => closing = self.sequence(first),
+                Ok(Command::Probe) => self.probe(),
+                Ok(Command::Close) | Err(_) => closing = true,
+            }
+        }
+        // What came in before the close is answered; what comes later finds the queue gone.
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Enter(first) = command {
+                self.sequence(first);
+            }
+        }
+    }
+
+    /// Takes what waits as one group. Says whether a close was among it.
+    fn sequence(&mut self, first: Pending<C>) -> bool {
+        let mut draft = self.draft();
+        let mut bytes = self.take(&mut draft, first);
+        let mut closing = false;
+        while draft.answers.len() < GROUP_ENTRIES && bytes < GROUP_BYTES && !closing {
+            match self.commands.try_recv() {
+                Ok(Command::Enter(next)) => bytes += self.take(&mut draft, next),
+                Ok(Command::Probe) => {}
+                Ok(Command::Close) => closing = true,
+                Err(_) => break,
+            }
+        }
+        if !draft.answers.is_empty() {
+            self.commit(draft);
+        }
+        closing
+    }
+
+    fn draft(&self) -> Draft {
+        let timestamp = self.clock.now().max(self.head.timestamp);
+        let group =
+            Group { entries: Vec::new(), head: Head { timestamp, ..self.head.clone() }, sealed: self.sealer.sealed() };
+        Draft { group, edge: self.edge.clone(), answers: Vec::new() }
+    }
+
+    /// Gives an entry its place in the draft; answers how large it is. One whose caller has gone is passed over.
+    fn take(&self, draft: &mut Draft, pending: Pending<C>) -> usize {
+        if pending.answer.is_closed() {
+            return 0;
+        }
+        let place = Place { index: draft.edge.size(), timestamp: draft.group.head.timestamp };
+        if place.index >= MAX_SIZE || self.status.is_stopped() {
+            pending.answer.send(Err(unavailable())).ok();
+            return 0;
+        }
+        let entry = pending.candidate.at(place);
+        let length = entry.bytes.len();
+        draft.edge.push(entry.leaf_hash);
+        draft.group.entries.push(entry);
+        draft.answers.push((pending.answer, place));
+        length
+    }
+
+    /// Makes the group durable, then visible, then answers: in this order.
+    fn commit(&mut self, mut draft: Draft) {
+        draft.group.head = Head {
+            size: draft.edge.size(),
+            root: draft.edge.root(),
+            timestamp: draft.group.head.timestamp,
+            right_edge: draft.edge.hashes().to_vec(),
+        };
+        if let Err(error) = self.append(&draft.group) {
+            let reason = error.to_string();
+            match error {
+                StoreError::NotWritten(_) => self.status.set(Trouble::Appending, &reason),
+                // Nothing may be assumed of the store, and a failed sync must not be tried again: the pages may be gone.
+                StoreError::Unknown(_) | StoreError::Corrupt(_) | StoreError::Conflict => self.status.stop(&reason),
+            }
+            return draft.answers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(unavailable()))));
+        }
+        self.status.clear(Trouble::Appending);
+        let Group { entries, head, .. } = draft.group;
+        self.publish(&head, entries);
+        (self.head, self.edge) = (head, draft.edge);
+        draft.answers.into_iter().for_each(|(answer, place)| drop(answer.send(Ok(place))));
+    }
+
+    fn append(&mut self, group: &Group) -> Result<(), StoreError> {
+        if group.head.size - group.sealed > BACKLOG {
+            self.sealer.wake();
+            return Err(StoreError::NotWritten("tiles cannot be written, and too many entries wait for them".into()));
+        }
+        self.store.append(&self.head, group)
+    }
+
+    fn publish(&mut self, head: &Head, entries: Vec<Entry>) {
+        match self.record.write(&Recorded::from(head)) {
+            Ok(()) => self.status.clear(Trouble::Recording),
+            // The record may lag.
+            Err(error) => self.status.set(Trouble::Recording, &error.to_string()),
+        }
+        let completes_tile = head.size / TILE_WIDTH != self.head.size / TILE_WIDTH;
+        self.view.write().unwrap_or_else(PoisonError::into_inner).push_group(head.clone(), entries);
+        if completes_tile {
+            self.sealer.wake();
+        }
+    }
+
+    /// An empty group shows whether the store can write again, so that health recovers without traffic.
+    fn probe(&mut self) {
+        if !self.status.is_stopped() {
+            let mut draft = self.draft();
+            draft.group.head.timestamp = self.head.timestamp;
+            self.commit(draft);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How the log is: what keeps it from taking entries, for now or for good.
+
+use crate::refusal::{Reason, Refusal};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// When another try has a chance, if nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What may keep the log from working, each until it succeeds again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trouble {
+    /// Groups cannot be written.
+    Appending,
+    /// The second record cannot be written.
+    Recording,
+    /// Tiles cannot be written.
+    Sealing,
+}
+
+/// The log's state as its threads and its callers share it.
+#[derive(Debug)]
+pub(super) struct Status {
+    troubles: Mutex<[Option<String>; 3]>,
+    stopped: watch::Sender<Option<String>>,
+}
+
+impl Status {
+    pub(super) fn new() -> Self {
+        Self { troubles: Mutex::default(), stopped: watch::Sender::new(None) }
+    }
+
+    /// Notes a trouble for operators; said once in the log when it begins.
+    pub(super) fn set(&self, trouble: Trouble, reason: &str) {
+        let mut troubles = self.troubles();
+        let slot = &mut troubles[trouble as usize];
+        if slot.is_none() {
+            tracing::error!(?trouble, reason, "the transparency log has a problem and keeps trying");
+        }
+        *slot = Some(reason.to_owned());
+    }
+
+    /// The trouble is over.
+    pub(super) fn clear(&self, trouble: Trouble) {
+        if self.troubles()[trouble as usize].take().is_some() {
+            tracing::info!(?trouble, "the transparency log's problem is over");
+        }
+    }
+
+    /// The log takes nothing any more. The first reason stays.
+    pub(super) fn stop(&self, reason: &str) {
+        self.stopped.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            if first {
+                tracing::error!(reason, "the transparency log stops for good; restart to recover from what is stored");
+                *stopped = Some(reason.to_owned());
+            }
+            first
+        });
+    }
+
+    /// Whether the log takes nothing any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.borrow().is_some()
+    }
+
+    /// Why the log takes nothing any more.
+    fn stopped(&self) -> Option<String> {
+        self.stopped.borrow().clone()
+    }
+
+    /// Ends when the log takes nothing any more, with the reason.
+    pub(super) async fn wait_for_stop(&self) -> String {
+        let mut stopped = self.stopped.subscribe();
+        let reason = stopped.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        reason.ok().flatten().unwrap_or_default()
+    }
+
+    /// All is well, or what is wrong, for operators.
+    pub(super) fn health(&self) -> Result<(), String> {
+        if let Some(reason) = self.stopped() {
+            return Err(format!("the log has stopped: {reason}"));
+        }
+        let names = ["entries", "the head's second record", "tiles"];
+        let troubles = self.troubles();
+        let texts: Vec<String> = names
+            .iter()
+            .zip(troubles.iter())
+            .filter_map(|(name, reason)| Some(format!("the log cannot write {name}: {}", reason.as_ref()?)))
+            .collect();
+        if texts.is_empty() { Ok(()) } else { Err(texts.join("; ")) }
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, [Option<String>; 3]> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The refusal of an entry that the log cannot take. What is wrong is for operators alone.
+pub(super) fn unavailable() -> Refusal {
+    Refusal::new(Reason::LogUnavailable).retry_after(RETRY_AFTER)
+}

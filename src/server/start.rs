@@ -1,0 +1,133 @@
+//! The order of starting.
+
+use super::environment::Environment;
+use super::listener::Listener;
+use super::{Running, StartError, limits};
+use crate::api::{self, ApiState};
+use crate::certificate::CaChain;
+use crate::config::Config;
+use crate::issuance::CertificateAuthority;
+use crate::log::ct::{CtLogSettings, OpenError};
+use crate::log::{CtLog, Stores};
+use crate::oidc::JwksCache;
+use crate::signer::{FileSigner, LogKey};
+use crate::store::DataDirectory;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Starts everything.
+pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
+    // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
+    let data = open_data(&config.data).await?;
+    let chain = Arc::new(chain(&config.ca.certificates, &environment)?);
+    let signer = FileSigner::open(&config.ca.key, &chain).map_err(unusable)?;
+    let log_key = LogKey::open(&config.log.key).map_err(unusable)?;
+    let keys = JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?;
+    let log = Arc::new(open_log(config.log.origin, data, log_key, &chain, &environment).await?);
+
+    let authority = Arc::new(CertificateAuthority {
+        chain,
+        signer: Box::new(signer),
+        issuers: Arc::new(config.issuers),
+        keys: Arc::new(keys),
+        log: log.clone(),
+        lifetime: config.ca.validity,
+        clock: environment.clock,
+        random: environment.random,
+    });
+    let state = Arc::new(ApiState::new(authority));
+    match listen(config.listen, config.admin, &state).await {
+        Ok((public, admin)) => Ok(Running { public, admin, state, log }),
+        Err(error) => {
+            super::close(log).await;
+            Err(error)
+        }
+    }
+}
+
+async fn open_log(
+    origin: String,
+    data: DataDirectory,
+    key: LogKey,
+    chain: &CaChain,
+    environment: &Environment,
+) -> Result<CtLog, StartError> {
+    let DataDirectory { head, record, tiles, lock } = data;
+    let stores = Stores { head: Box::new(head), record: Box::new(record), tiles: Arc::new(tiles), guard: Box::new(lock) };
+    let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
+    let clock = environment.clock.clone();
+    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
+        .await
+        .map_err(|error| StartError::Failed(format!("the log cannot be opened: {error}")))?
+        .map_err(|error| match error {
+            OpenError::Origin(..) => StartError::Configuration(error.to_string()),
+            OpenError::Start(_) | OpenError::Issuer(_) => StartError::Failed(error.to_string()),
+        })
+}
+
+/// Both listeners, or none.
+async fn listen(
+    public: SocketAddr,
+    admin: Option<SocketAddr>,
+    state: &Arc<ApiState>,
+) -> Result<(Listener, Option<Listener>), StartError> {
+    let public = bind("listen", public).await?;
+    let admin = match admin {
+        Some(address) => Some(bind("admin.listen", address).await?),
+        None => None,
+    };
+    let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
+    let public = Listener::start(public, api::router(state.clone()), limits::connections()).map_err(failed)?;
+    let admin = admin
+        .map(|socket| Listener::start(socket, api::admin_router(state.clone()), limits::ADMIN_CONNECTIONS))
+        .transpose()
+        .map_err(failed)?;
+    tracing::info!(
+        listen = %public.address(),
+        admin = admin.as_ref().map(|admin| admin.address().to_string()),
+        "serving"
+    );
+    Ok((public, admin))
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Failed(format!("{key}: {address} cannot be listened on: {error}")))
+}
+
+async fn open_data(path: &Path) -> Result<DataDirectory, StartError> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || DataDirectory::open(&path))
+        .await
+        .map_err(|error| StartError::Failed(format!("the data directory cannot be opened: {error}")))?
+        .map_err(|error| StartError::Failed(error.to_string()))
+}
+
+fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> {
+    let unusable = |problem: String| {
+        StartError::Configuration(format!("ca.certificates: {}: {problem}", path.display()))
+    };
+    let pem = read_capped(path).map_err(|error| unusable(error.to_string()))?;
+    let chain = CaChain::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
+    chain.check_validity(environment.clock.now()).map_err(|error| unusable(error.to_string()))?;
+    Ok(chain)
+}
+
+/// A file of at most 1 MiB.
+fn read_capped(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    const MOST_BYTES: u64 = 1024 * 1024;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn unusable(error: crate::signer::SignerOpenError) -> StartError {
+    StartError::Configuration(error.to_string())
+}

@@ -1,0 +1,228 @@
+//! Tiles and issuers as plain files, so that any web server, rsync or CDN serves and copies them.
+//!
+//! A file appears whole: it is written under a temporary name in its own directory, synced, renamed, and the directory
+//! is synced. Temporary names start with a dot; one that a crash left behind is overwritten by the next try.
+
+use crate::log::ports::{StoreError, TileStore};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// How many directories are remembered as synced. A log has one new directory for 256,000 entries.
+const REMEMBERED: usize = 1024;
+
+/// Objects as files below one directory.
+#[derive(Debug)]
+pub struct FileTileStore {
+    root: PathBuf,
+    /// Directories whose own entry in their parent is known to be durable. Also serialises writers.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl FileTileStore {
+    /// Opens the directory, which is made when it is missing.
+    ///
+    /// # Errors
+    /// `NotWritten` when it can be neither opened nor made.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        make_directory(root)?;
+        Ok(Self { root: root.to_owned(), durable: Mutex::new(HashSet::new()) })
+    }
+
+    /// The file of an object: only the shapes of static-ct-api's paths, so nothing leaves the directory.
+    fn locate(&self, path: &str) -> Result<PathBuf, StoreError> {
+        if is_tile(path) || is_issuer(path) {
+            Ok(self.root.join(path))
+        } else {
+            Err(StoreError::NotWritten(format!("{path:?} is not the path of a full tile or of an issuer")))
+        }
+    }
+
+    /// Makes `directory` and what leads to it, and syncs each parent of a directory that is not known to be durable.
+    fn make_durable(&self, directory: &Path, known: &mut HashSet<PathBuf>) -> Result<(), StoreError> {
+        if known.contains(directory) {
+            return Ok(());
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .create(directory)
+            .map_err(|error| not_written(directory, &error))?;
+        let ours = directory.ancestors().take_while(|ancestor| ancestor.starts_with(&self.root));
+        for made in ours {
+            if let Some(parent) = made.parent() {
+                sync_directory(parent)?;
+            }
+        }
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(directory.to_owned());
+        Ok(())
+    }
+}
+
+impl TileStore for FileTileStore {
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = self.locate(path)?;
+        let Some((directory, name)) = file.parent().zip(file.file_name()) else {
+            return Err(StoreError::NotWritten(format!("{path:?} has no directory")));
+        };
+        let mut known = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_durable(directory, &mut known)?;
+        match read(&file)? {
+            Some(present) if present != bytes => Err(StoreError::Corrupt(format!(
+                "{} exists with other bytes than the log would write",
+                file.display()
+            ))),
+            // A process may have ended between the rename and the sync of the directory.
+            Some(_) => sync_directory(directory),
+            None => {
+                let mut temporary = std::ffi::OsString::from(".");
+                temporary.push(name);
+                temporary.push(".tmp");
+                write_whole(&directory.join(temporary), &file, bytes)?;
+                sync_directory(directory)
+            }
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        read(&self.locate(path)?)
+    }
+}
+
+/// Makes a directory that only its owner may enter, and syncs its parent.
+pub(super) fn make_directory(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| not_written(path, &error))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| {
+        StoreError::Unknown(format!("cannot sync the directory {}: {error}", path.display()))
+    })
+}
+
+/// Until the rename nothing is visible, so all but a failed sync may be tried again. After a failed sync the system may
+/// believe that lost pages are clean, so that must not be tried again.
+fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let written = File::create(temporary).and_then(|mut open| open.write_all(bytes).map(|()| open));
+    let open = written.map_err(|error| {
+        // Gives the space back; the error that counts is the first one.
+        fs::remove_file(temporary).ok();
+        not_written(file, &error)
+    })?;
+    open.sync_all()
+        .map_err(|error| StoreError::Unknown(format!("cannot sync {}: {error}", file.display())))?;
+    fs::rename(temporary, file).map_err(|error| not_written(file, &error))
+}
+
+fn read(file: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::NotWritten(format!("cannot read {}: {error}", file.display()))),
+    }
+}
+
+fn not_written(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::NotWritten(format!("cannot write {}: {error}", path.display()))
+}
+
+/// `tile/<L|data>/[xNNN/…]NNN`: a full tile (tlog-tiles, "Merkle Tree").
+fn is_tile(path: &str) -> bool {
+    let Some((level, number)) = path.strip_prefix("tile/").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let is_level = level == "data" || (level.len() == 1 && level.bytes().all(|digit| digit.is_ascii_digit()));
+    let is_group = |group: &str| group.len() == 3 && group.bytes().all(|digit| digit.is_ascii_digit());
+    let mut groups = number.rsplit('/');
+    is_level
+        && groups.next().is_some_and(is_group)
+        && groups.all(|group| group.strip_prefix('x').is_some_and(is_group))
+        && number.len() <= 4 * 7
+}
+
+/// `issuer/<SHA-256 in lower-case hexadecimal>` (static-ct-api, "Issuers").
+fn is_issuer(path: &str) -> bool {
+    path.strip_prefix("issuer/").is_some_and(|name| {
+        name.len() == 64 && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance;
+
+    #[test]
+    fn it_is_a_tile_store() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::tile_store(|| FileTileStore::open(&directory.path().join("log")).unwrap());
+    }
+
+    #[test]
+    fn only_paths_of_full_tiles_and_issuers_are_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileTileStore::open(&directory.path().join("log")).unwrap();
+        let issuer = format!("issuer/{}", "0a".repeat(32));
+        for path in ["tile/0/000", "tile/data/999", "tile/5/x001/x234/067", issuer.as_str()] {
+            store.put(path, b"bytes").unwrap();
+            assert_eq!(store.get(path).unwrap().unwrap(), b"bytes", "{path}");
+        }
+        for path in [
+            "",
+            "/etc/passwd",
+            "../LOCK",
+            "tile/../../LOCK",
+            "tile/0/../000",
+            "tile/0/000.p/5",
+            "tile/0/0",
+            "tile/0/x000",
+            "tile/0/000/x000",
+            "tile/0/x000/",
+            "tile/00/000",
+            "tile/-1/000",
+            "tile/data/00a",
+            "issuer/",
+            "issuer/..",
+            "issuer/0A",
+            "tile/0/x000/x000/x000/x000/x000/x000/x000/000",
+        ] {
+            assert!(store.put(path, b"bytes").is_err(), "{path}");
+            assert!(store.get(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_temporary_file_of_a_crash_is_overwritten_and_never_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileTileStore::open(directory.path()).unwrap();
+        fs::create_dir_all(directory.path().join("tile/0")).unwrap();
+        fs::write(directory.path().join("tile/0/.000.tmp"), "half of something longer").unwrap();
+        assert_eq!(store.get("tile/0/000").unwrap(), None);
+        store.put("tile/0/000", b"whole").unwrap();
+        assert_eq!(store.get("tile/0/000").unwrap().unwrap(), b"whole");
+        assert_eq!(fs::read_dir(directory.path().join("tile/0")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_data_directory_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        make_directory(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

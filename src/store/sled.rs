@@ -1,0 +1,430 @@
+//! The head and the unsealed entries in sled, which stays at a few MiB however long the log grows.
+//!
+//! What sled 0.34.7 does and does not do, as its source has it, and what stands here for it:
+//! - `flush` writes and calls `sync_file_range`, which neither syncs the file's length nor empties the disk's cache. So
+//!   every append ends with an `fdatasync` of sled's file through a handle of our own.
+//! - A value or a page above 128 KiB becomes a file of its own that sled never syncs. So entries are cut into pieces
+//!   of [`PIECE`] bytes; a page holds about sixteen.
+//! - After a failed write it is stuck until it is opened anew, and what reached the disk is not known: `Unknown`, and this
+//!   store takes nothing any more. So free space is asked for before each append, when refusing is still safe.
+//! - It asserts and unwraps: its calls are made where a panic is caught.
+//! - A damaged or cut file may open at an older head without a word: that is what the second record is for.
+//!
+//! Keys: `h` the head, `i` the identity, and for entries `index u64 | piece u16`, big-endian.
+
+use crate::environment::UnixMillis;
+use crate::log::ports::{Group, Head, HeadStore, Identity, StoreError, Stored};
+use crate::transparency::{Entry, Hash};
+use aws_lc_rs::digest::{SHA256, digest};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bytes of an entry in one value.
+const PIECE: usize = 4096;
+/// What sled may keep in memory. Unsealed entries are fewer.
+const CACHE: u64 = 4 << 20;
+/// Space that must be left for sled's own segments, besides a multiple of what is appended.
+const RESERVE: u64 = 2 << 20;
+/// How often a file lock that a dropped store of this very process still holds is tried again.
+const LOCK_TRIES: usize = 200;
+
+const HEAD: &[u8] = b"h";
+const IDENTITY: &[u8] = b"i";
+/// The first byte of the head's and the identity's encoding.
+const VERSION: u8 = 1;
+
+/// The head store in a directory of its own.
+pub struct SledHeadStore {
+    path: PathBuf,
+    /// `None` only while it is dropped.
+    database: Option<::sled::Db>,
+    /// sled's file, to sync it.
+    file: File,
+    /// The index of the first entry present.
+    first: u64,
+    /// For each entry present, how many pieces it has.
+    pieces: VecDeque<u16>,
+    /// Why this store takes nothing any more.
+    broken: Option<StoreError>,
+}
+
+impl SledHeadStore {
+    /// Opens the store in `path`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// `Corrupt` when sled cannot read what is there; `Unknown` when it could not be opened for another reason.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        super::files::make_directory(path)?;
+        let database = open_database(path)?;
+        let file = File::options().read(true).write(true).open(path.join("db"));
+        let file = file.map_err(|error| StoreError::Unknown(format!("cannot open sled's file: {error}")))?;
+        sync_all(path)?;
+        let mut store = Self {
+            path: path.to_owned(),
+            database: Some(database),
+            file,
+            first: 0,
+            pieces: VecDeque::new(),
+            broken: None,
+        };
+        if let Some((stored, pieces)) = store.read()? {
+            store.first = stored.first;
+            store.pieces = pieces;
+        }
+        Ok(store)
+    }
+
+    fn database(&self) -> Result<&::sled::Db, StoreError> {
+        self.database.as_ref().ok_or_else(|| StoreError::Unknown("the store is closed".to_owned()))
+    }
+
+    fn read(&self) -> Result<Option<(Stored, VecDeque<u16>)>, StoreError> {
+        let database = self.database()?;
+        guarded(|| {
+            let head = database.get(HEAD).map_err(sled_error)?;
+            let identity = database.get(IDENTITY).map_err(sled_error)?;
+            let (head, identity) = match (head, identity) {
+                (Some(head), Some(identity)) => (decode_head(&head)?, decode_identity(&identity)?),
+                (None, None) if database.is_empty() => return Ok(None),
+                _ => return Err(StoreError::Corrupt("the head or the identity is missing".to_owned())),
+            };
+            let (first, unsealed, pieces) = read_entries(database, head.size)?;
+            Ok(Some((Stored { identity, head, first, unsealed }, pieces)))
+        })
+    }
+
+    /// One batch, made durable. Any error in it breaks the store.
+    fn write(&mut self, batch: ::sled::Batch) -> Result<(), StoreError> {
+        let written = self.database().and_then(|database| {
+            guarded(|| {
+                database.apply_batch(batch).map_err(sled_error)?;
+                database.flush().map_err(sled_error)?;
+                self.file
+                    .sync_data()
+                    .map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
+            })
+        });
+        if let Err(error) = &written {
+            self.broken = Some(error.clone());
+        }
+        written
+    }
+
+    /// Whether `bytes` more can be written, as far as the file system tells. Nothing is lost by refusing here.
+    fn has_room_for(&self, bytes: usize) -> Result<(), StoreError> {
+        let path = self.path.display();
+        let system = rustix::fs::fstatvfs(&self.file).map_err(|error| {
+            StoreError::NotWritten(format!("cannot ask for the free space of {path}: {error}"))
+        })?;
+        if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Err(StoreError::NotWritten(format!("the file system of {path} is read-only")));
+        }
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        let wanted = RESERVE.saturating_add((bytes as u64).saturating_mul(4));
+        if free < wanted {
+            let kib = |bytes: u64| bytes / 1024;
+            return Err(StoreError::NotWritten(format!(
+                "the file system of {path} is full: {} KiB free, {} KiB wanted",
+                kib(free),
+                kib(wanted)
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl HeadStore for SledHeadStore {
+    fn load(&self) -> Result<Option<Stored>, StoreError> {
+        Ok(self.read()?.map(|(stored, _)| stored))
+    }
+
+    fn create(&mut self, identity: &Identity, head: &Head) -> Result<(), StoreError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let database = self.database()?;
+        if !guarded(|| Ok(database.is_empty()))? {
+            return Err(StoreError::Conflict);
+        }
+        self.has_room_for(0)?;
+        let mut batch = ::sled::Batch::default();
+        batch.insert(IDENTITY, encode_identity(identity));
+        batch.insert(HEAD, encode_head(head));
+        self.write(batch)?;
+        (self.first, self.pieces) = (head.size, VecDeque::new());
+        Ok(())
+    }
+
+    fn append(&mut self, expected: &Head, group: &Group) -> Result<(), StoreError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let database = self.database()?;
+        let present = guarded(|| database.get(HEAD).map_err(sled_error))?;
+        if present.as_deref() != Some(encode_head(expected).as_slice()) {
+            return Err(StoreError::Conflict);
+        }
+        self.has_room_for(group.entries.iter().map(|entry| entry.bytes.len() + PIECE / 8).sum())?;
+
+        let mut batch = ::sled::Batch::default();
+        let mut added = VecDeque::with_capacity(group.entries.len());
+        for (index, entry) in (expected.size..).zip(&group.entries) {
+            let pieces = pieces_of(entry);
+            let count = u16::try_from(pieces.len())
+                .map_err(|_| StoreError::NotWritten("an entry is larger than 256 MiB".to_owned()))?;
+            for (number, piece) in (0..count).zip(pieces) {
+                batch.insert(&key(index, number), piece);
+            }
+            added.push_back(count);
+        }
+        let forgotten = group.sealed.saturating_sub(self.first);
+        for (index, &count) in (self.first..group.sealed).zip(&self.pieces) {
+            (0..count).for_each(|number| batch.remove(&key(index, number)));
+        }
+        batch.insert(HEAD, encode_head(&group.head));
+        self.write(batch)?;
+
+        self.pieces.extend(added);
+        self.pieces.drain(..usize::try_from(forgotten).unwrap_or(usize::MAX).min(self.pieces.len()));
+        self.first = self.first.max(group.sealed);
+        Ok(())
+    }
+}
+
+impl Drop for SledHeadStore {
+    fn drop(&mut self) {
+        // sled flushes once more when it is dropped, and unwraps the result. Everything that counts is durable already.
+        let database = self.database.take();
+        if guarded(|| {
+            drop(database);
+            Ok(())
+        })
+        .is_err()
+        {
+            tracing::warn!(path = %self.path.display(), "the head store did not close cleanly");
+        }
+    }
+}
+
+impl std::fmt::Debug for SledHeadStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledHeadStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// sled's file lock belongs to the process, and a store that was dropped a moment ago in this process may still
+/// have a thread with it; other processes are kept out by `LOCK`.
+fn open_database(path: &Path) -> Result<::sled::Db, StoreError> {
+    let config = ::sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE)
+        .flush_every_ms(None)
+        .mode(::sled::Mode::HighThroughput);
+    let mut tries = 0;
+    loop {
+        match guarded(|| Ok(config.open())) {
+            Ok(Ok(database)) => return Ok(database),
+            Ok(Err(::sled::Error::Io(error)))
+                if tries < LOCK_TRIES && error.to_string().contains("could not acquire lock") =>
+            {
+                tries += 1;
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            Ok(Err(error)) => return Err(sled_error(error)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Runs a call of sled's so that its panics become errors.
+fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(StoreError::Unknown(format!("the head store failed in a way it should not: {text}")))
+    })
+}
+
+fn sled_error(error: ::sled::Error) -> StoreError {
+    match error {
+        ::sled::Error::Corruption { .. } | ::sled::Error::Unsupported(_) => {
+            StoreError::Corrupt(error.to_string())
+        }
+        other => StoreError::Unknown(other.to_string()),
+    }
+}
+
+/// sled makes directories and files at its start and syncs none of them.
+fn sync_all(path: &Path) -> Result<(), StoreError> {
+    let failed =
+        |error: std::io::Error| StoreError::Unknown(format!("cannot sync {}: {error}", path.display()));
+    for item in fs::read_dir(path).map_err(failed)? {
+        let item = item.map_err(failed)?.path();
+        File::open(&item).and_then(|file| file.sync_all()).map_err(failed)?;
+    }
+    super::files::sync_directory(path)
+}
+
+fn key(index: u64, piece: u16) -> [u8; 10] {
+    let mut key = [0; 10];
+    let bytes = index.to_be_bytes().into_iter().chain(piece.to_be_bytes());
+    key.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    key
+}
+
+/// The leaf hash, then the bytes, cut.
+fn pieces_of(entry: &Entry) -> Vec<Vec<u8>> {
+    let (head, tail) = entry.bytes.split_at(entry.bytes.len().min(PIECE - 32));
+    let mut first = Vec::with_capacity(32 + head.len());
+    first.extend(entry.leaf_hash);
+    first.extend(head);
+    std::iter::once(first).chain(tail.chunks(PIECE).map(<[u8]>::to_vec)).collect()
+}
+
+type Entries = (u64, Vec<Entry>, VecDeque<u16>);
+
+/// The entries, which must follow each other without a gap up to `size`.
+fn read_entries(database: &::sled::Db, size: u64) -> Result<Entries, StoreError> {
+    let gap =
+        |index: u64| StoreError::Corrupt(format!("entry {index} or a part of it is missing or damaged"));
+    let mut first = None;
+    let mut entries = Vec::new();
+    let mut pieces = VecDeque::new();
+    for item in database.iter() {
+        let (key, value) = item.map_err(sled_error)?;
+        let Some((index, piece)) = split_key(&key) else { continue };
+        let start = *first.get_or_insert(index);
+        let next = start + entries.len() as u64;
+        if piece == 0 && index == next {
+            let (hash, bytes) = value.split_first_chunk::<32>().ok_or_else(|| gap(index))?;
+            entries.push(Entry { leaf_hash: *hash, bytes: bytes.to_vec() });
+            pieces.push_back(1);
+        } else if let (Some(entry), Some(count)) = (entries.last_mut(), pieces.back_mut()) {
+            if index + 1 != next || piece != *count {
+                return Err(gap(next));
+            }
+            entry.bytes.extend_from_slice(&value);
+            *count = count.checked_add(1).ok_or_else(|| gap(index))?;
+        } else {
+            return Err(gap(index));
+        }
+    }
+    let first = first.unwrap_or(size);
+    match first + entries.len() as u64 {
+        end if end == size => Ok((first, entries, pieces)),
+        end => Err(gap(end.min(size))),
+    }
+}
+
+fn split_key(key: &[u8]) -> Option<(u64, u16)> {
+    let (index, piece) = key.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*index), u16::from_be_bytes(piece.try_into().ok()?)))
+}
+
+/// `version | u64 size | u64 timestamp | root | right edge | checksum`.
+fn encode_head(head: &Head) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + 32 * head.right_edge.len());
+    bytes.push(VERSION);
+    bytes.extend(head.size.to_be_bytes());
+    bytes.extend(head.timestamp.0.to_be_bytes());
+    bytes.extend(head.root);
+    head.right_edge.iter().for_each(|hash| bytes.extend(hash));
+    with_checksum(bytes)
+}
+
+fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {
+    let damaged = || StoreError::Corrupt("the head is damaged".to_owned());
+    let rest = checked(bytes).ok_or_else(damaged)?;
+    let (size, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (timestamp, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (root, edge) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+    let (edge, []) = edge.as_chunks::<32>() else { return Err(damaged()) };
+    let head = Head {
+        size: u64::from_be_bytes(*size),
+        root: *root,
+        timestamp: UnixMillis(u64::from_be_bytes(*timestamp)),
+        right_edge: edge.to_vec(),
+    };
+    if head.right_edge.len() as u32 == head.size.count_ones() { Ok(head) } else { Err(damaged()) }
+}
+
+/// `version | log id | origin | checksum`.
+fn encode_identity(identity: &Identity) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    bytes.extend(identity.log_id);
+    bytes.extend(identity.origin.as_bytes());
+    with_checksum(bytes)
+}
+
+fn decode_identity(bytes: &[u8]) -> Result<Identity, StoreError> {
+    let parsed = checked(bytes).and_then(|rest| {
+        let (log_id, origin): (&Hash, _) = rest.split_first_chunk()?;
+        Some(Identity { origin: String::from_utf8(origin.to_vec()).ok()?, log_id: *log_id })
+    });
+    parsed.ok_or_else(|| StoreError::Corrupt("the log's identity is damaged".to_owned()))
+}
+
+fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    let check = digest(&SHA256, &bytes);
+    bytes.extend(check.as_ref().iter().take(8));
+    bytes
+}
+
+/// What stands between the version and the checksum.
+fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (body, check) = bytes.split_last_chunk::<8>()?;
+    let (version, rest) = body.split_first()?;
+    (*version == VERSION && digest(&SHA256, body).as_ref().starts_with(check)).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance;
+
+    #[test]
+    fn it_is_a_head_store() {
+        let directory = tempfile::tempdir().unwrap();
+        conformance::head_store(|| SledHeadStore::open(&directory.path().join("head")).unwrap());
+    }
+
+    #[test]
+    fn large_entries_make_no_files_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head");
+        conformance::head_store(|| SledHeadStore::open(&path).unwrap());
+        assert_eq!(fs::read_dir(path.join("blobs")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_file_is_never_taken_for_the_present_head_and_never_panics() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head");
+        conformance::head_store(|| SledHeadStore::open(&path).unwrap());
+        let whole = SledHeadStore::open(&path).unwrap().load().unwrap().unwrap();
+        let file = fs::read(path.join("db")).unwrap();
+        for (name, bytes) in [
+            ("empty", Vec::new()),
+            ("cut", file.get(..file.len() / 2).unwrap().to_vec()),
+            ("cut at its end", file.get(..file.len() - 4096).unwrap().to_vec()),
+            ("zeros", vec![0; file.len()]),
+            ("noise", file.iter().map(|byte| byte ^ 0x5a).collect()),
+        ] {
+            let copy = directory.path().join(name);
+            fs::create_dir_all(copy.join("blobs")).unwrap();
+            for item in fs::read_dir(&path).unwrap().map(Result::unwrap).filter(|item| item.path().is_file())
+            {
+                fs::copy(item.path(), copy.join(item.file_name())).unwrap();
+            }
+            fs::write(copy.join("db"), bytes).unwrap();
+            // An error, no log, or an older head: the second record tells the latter two.
+            if let Ok(Some(stored)) = SledHeadStore::open(&copy).and_then(|store| store.load()) {
+                assert!(stored.head.size <= whole.head.size, "{name}");
+                assert!(stored.head != whole.head || stored == whole, "{name}");
+            }
+        }
+    }
+}

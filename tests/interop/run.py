@@ -1,0 +1,309 @@
+"""The interop suite: real clients against a real countersign, with nothing else running.
+
+Usage: run.py --countersign BINARY [--cosign BINARY]
+Needs Python with `sigstore` (which brings `cryptography`). A client that is not there is skipped by name, loudly.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.request
+
+import gitlab
+import verify_ct
+
+TESTS = []
+
+
+class Skipped(Exception):
+    """A client that cannot be had here."""
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def run(*command: object, ok: bool = True, env: dict | None = None, says: str = "") -> str:
+    """Runs a command that must succeed (or, with ok=False, fail), and returns what it said."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=(os.environ | (env or {})))
+    said = done.stdout + done.stderr
+    if (done.returncode == 0) != ok or says not in said:
+        raise AssertionError(f"{' '.join(words[:3])} … ended with {done.returncode}:\n{said[-3000:]}")
+    return said
+
+
+class World:
+    """A GitLab, a countersign that trusts it, and the trust material that countersign prints."""
+
+    def __init__(self, countersign: str, directory: pathlib.Path) -> None:
+        self.countersign, self.directory = countersign, directory
+        self.gitlab = gitlab.Gitlab()
+        self.ca = directory / "ca"
+        run(countersign, "init", self.ca, "--gitlab", self.gitlab.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        self.config = self.ca / "countersign.yaml"
+        self.listen_on(self.free_port())
+        self.log = open(directory / "server.log", "w")
+        self.server = subprocess.Popen([countersign, "serve", "--config", self.config], stdout=self.log, stderr=self.log)
+        self.wait_until_healthy()
+        for kind, name in [("root", "tr.json"), ("signing-config", "sc.json"), ("client-config", "ctc.json")]:
+            (directory / name).write_text(run(countersign, "trust", kind, "--config", self.config))
+        self.blob = directory / "blob"
+        self.blob.write_bytes(b"what the pipeline built\n")
+
+    @staticmethod
+    def free_port() -> int:
+        import socket
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    def listen_on(self, port: int) -> None:
+        """Trust material names the address, so it must be known before the server starts."""
+        self.url = f"http://127.0.0.1:{port}"
+        text = self.config.read_text()
+        text = re.sub(r"(?m)^listen: \S+", f"listen: 127.0.0.1:{port}", text, count=1)
+        text = re.sub(r"(?m)^(\s+)?origin: \S+", lambda m: f"{m.group(1) or ''}origin: 127.0.0.1:{port}/ct", text)
+        text = text.replace("origin: 127.0.0.1:0/ct", f"origin: 127.0.0.1:{port}/ct")
+        self.config.write_text(text)
+
+    def wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/healthz", timeout=1) as answer:
+                    assert json.load(answer) == {"status": "SERVING"}
+                    return
+            except OSError:
+                if time.monotonic() > deadline or self.server.poll() is not None:
+                    raise AssertionError((self.directory / "server.log").read_text()) from None
+                time.sleep(0.05)
+
+    def path(self, name: str) -> pathlib.Path:
+        return self.directory / name
+
+    def stop(self) -> None:
+        self.server.send_signal(signal.SIGTERM)
+        assert self.server.wait(timeout=20) == 0, "SIGTERM must end the server with 0"
+
+
+def need(program: str | None, name: str) -> str:
+    if not program or not shutil.which(program):
+        raise Skipped(name)
+    return program
+
+
+@test
+def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: argparse.Namespace) -> None:
+    cosign = need(args.cosign, "cosign v3")
+    trust = ["--trusted-root", world.path("tr.json")]
+    bundle = world.path("cosign.bundle")
+    run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), *trust,
+        "--signing-config", world.path("sc.json"), "--bundle", bundle)
+    verify = [cosign, "verify-blob", world.blob, "--bundle", bundle, *trust, "--insecure-ignore-tlog"]
+    run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", world.gitlab.url)
+    run(*verify, "--certificate-identity", world.gitlab.identity() + "x", "--certificate-oidc-issuer", world.gitlab.url, ok=False)
+    run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", "https://gitlab.com", ok=False)
+    other = world.path("other")
+    other.write_bytes(b"something else\n")
+    verify[2] = other
+    run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", world.gitlab.url, ok=False)
+
+
+@test
+def cosign_finds_the_token_in_a_gitlab_job_and_takes_a_url_with_a_slash(world: World, args: argparse.Namespace) -> None:
+    cosign = need(args.cosign, "cosign v3")
+    config = json.loads(world.path("sc.json").read_text())
+    for url in config["caUrls"]:
+        url["url"] += "/"
+    slash = world.path("sc-slash.json")
+    slash.write_text(json.dumps(config))
+    run(cosign, "sign-blob", world.blob, "--yes", "--trusted-root", world.path("tr.json"), "--signing-config", slash,
+        "--bundle", world.path("job.bundle"),
+        env={"GITLAB_CI": "true", "CI": "true", "SIGSTORE_ID_TOKEN": world.gitlab.token()})
+
+
+@test
+def cosign_signs_with_p384_and_rsa(world: World, args: argparse.Namespace) -> None:
+    cosign = need(args.cosign, "cosign v3")
+    for algorithm in ["ecdsa-sha2-384-nistp384", "rsa-sign-pkcs1-2048-sha256"]:
+        run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), "--trusted-root",
+            world.path("tr.json"), "--signing-config", world.path("sc.json"), "--signing-algorithm", algorithm,
+            "--bundle", world.path(f"{algorithm}.bundle"))
+
+
+@test
+def cosign_is_told_why_a_token_is_refused(world: World, args: argparse.Namespace) -> None:
+    cosign = need(args.cosign, "cosign v3")
+    run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(aud="elsewhere"), "--trusted-root",
+        world.path("tr.json"), "--signing-config", world.path("sc.json"), "--bundle", world.path("refused.bundle"),
+        ok=False, says="There was an error processing the identity token")
+
+
+@test
+def cosign_makes_the_same_trust_material_of_the_chain_and_the_log_key(world: World, args: argparse.Namespace) -> None:
+    cosign = need(args.cosign, "cosign v3")
+    ours = json.loads(world.path("tr.json").read_text())
+    chain = world.path("chain.pem")
+    bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))
+    chain.write_text("".join(bundle["chains"][0]["certificates"]))
+    key = world.path("log.pem")
+    der = ours["ctlogs"][0]["publicKey"]["rawBytes"]
+    key.write_text(f"-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+    made = world.path("made.json")
+    run(cosign, "trusted-root", "create", f"--fulcio=url={world.url},certificate-chain={chain}",
+        f"--ctfe=url={world.url}/ct,public-key={key},start-time=2026-01-01T00:00:00Z", "--out", made)
+    theirs = json.loads(made.read_text())
+    assert theirs["ctlogs"][0]["logId"] == ours["ctlogs"][0]["logId"]
+    assert theirs["certificateAuthorities"][0]["certChain"] == ours["certificateAuthorities"][0]["certChain"]
+
+
+def certificate_by_sigstore_python(world: World) -> bytes:
+    """The library's own way to a certificate; its CLI insists on a Rekor. It checks chain and SCT by itself."""
+    try:
+        from sigstore._internal.fulcio import FulcioClient
+        from sigstore.models import TrustedRoot
+        from sigstore.oidc import IdentityToken
+        from sigstore.sign import SigningContext
+    except ImportError as error:
+        raise Skipped("sigstore-python 4") from error
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    root = TrustedRoot.from_file(str(world.path("tr.json")))
+    context = SigningContext(fulcio=FulcioClient(world.url), rekor=None, trusted_root=root)
+    with context.signer(IdentityToken(world.gitlab.token())) as signer:
+        return signer._signing_cert().public_bytes(Encoding.PEM)
+
+
+@test
+def sigstore_python_gets_a_certificate_and_holds_it_to_an_identity(world: World, _: argparse.Namespace) -> None:
+    pem = certificate_by_sigstore_python(world)
+    from cryptography import x509
+    from sigstore.errors import VerificationError
+    from sigstore.verify.policy import Identity
+
+    certificate = x509.load_pem_x509_certificate(pem)
+    Identity(identity=world.gitlab.identity(), issuer=world.gitlab.url).verify(certificate)
+    for wrong in [Identity(identity="https://gitlab.com/eve", issuer=world.gitlab.url),
+                  Identity(identity=world.gitlab.identity(), issuer="https://gitlab.com")]:
+        try:
+            wrong.verify(certificate)
+        except VerificationError:
+            continue
+        raise AssertionError("sigstore-python took a wrong identity")
+
+
+@test
+def sigstore_python_refuses_the_sct_of_another_log(world: World, _: argparse.Namespace) -> None:
+    try:
+        from sigstore._internal.fulcio import FulcioClient
+        from sigstore.models import TrustedRoot
+        from sigstore.oidc import IdentityToken
+        from sigstore.sign import SigningContext
+    except ImportError as error:
+        raise Skipped("sigstore-python 4") from error
+    other = world.path("other-ca")
+    run(world.countersign, "init", other, "--gitlab", world.gitlab.url)
+    foreign = json.loads(run(world.countersign, "trust", "root", "--config", other / "countersign.yaml"))
+    mixed = json.loads(world.path("tr.json").read_text()) | {"ctlogs": foreign["ctlogs"]}
+    path = world.path("mixed.json")
+    path.write_text(json.dumps(mixed))
+    context = SigningContext(fulcio=FulcioClient(world.url), rekor=None, trusted_root=TrustedRoot.from_file(str(path)))
+    with context.signer(IdentityToken(world.gitlab.token())) as signer:
+        try:
+            signer._signing_cert()
+        except Exception as error:  # noqa: BLE001 - the library's type for this differs between its versions
+            assert "SCT" in str(error) or "CT" in str(error) or "key" in str(error).lower(), repr(error)
+            return
+    raise AssertionError("sigstore-python took the SCT of a log that it does not know")
+
+
+def requested(world: World) -> pathlib.Path:
+    """What `countersign request` writes in a job."""
+    out = world.path("requested")
+    if not out.exists():
+        out.mkdir()
+        run(world.countersign, "request", "--url", world.url, "--out", out, env={"SIGSTORE_ID_TOKEN": world.gitlab.token()})
+    return out
+
+
+@test
+def openssl_accepts_leaf_intermediate_and_root(world: World, _: argparse.Namespace) -> None:
+    need("openssl", "openssl")
+    out = requested(world)
+    bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))["chains"][0]["certificates"]
+    root, intermediate = world.path("root.pem"), world.path("intermediate.pem")
+    root.write_text(bundle[-1])
+    intermediate.write_text("".join(bundle[:-1]))
+    run("openssl", "verify", "-x509_strict", "-CAfile", root, "-untrusted", intermediate, out / "certificate.pem", says="OK")
+    text = run("openssl", "x509", "-in", out / "certificate.pem", "-noout", "-text")
+    for expected in [f"URI:{world.gitlab.identity()}", "Code Signing", "CT Precertificate SCTs", "1.3.6.1.4.1.57264.1.8"]:
+        assert expected in text, text
+    signature = world.path("openssl.sig")
+    run("openssl", "dgst", "-sha256", "-sign", out / "key.pem", "-out", signature, world.blob)
+    public = world.path("public.pem")
+    public.write_text(run("openssl", "x509", "-in", out / "certificate.pem", "-noout", "-pubkey"))
+    run("openssl", "dgst", "-sha256", "-verify", public, "-signature", signature, world.blob, says="Verified OK")
+
+
+@test
+def sct_and_inclusion_hold_for_code_that_is_not_ours(world: World, _: argparse.Namespace) -> None:
+    out = requested(world)
+    key = json.loads(world.path("tr.json").read_text())["ctlogs"][0]["publicKey"]["rawBytes"]
+    log_key = world.path("log-key.pem")
+    log_key.write_text(f"-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")
+    verify_ct.main(["--base-url", f"{world.url}/ct", "--log-key", str(log_key),
+                    "--certificate", str(out / "certificate.pem"), "--chain", str(out / "chain.pem")])
+
+
+@test
+def the_audit_finds_the_log_sound_and_the_server_drains(world: World, _: argparse.Namespace) -> None:
+    run(world.countersign, "log", "audit", "--config", world.config)
+    world.stop()
+    run(world.countersign, "log", "audit", "--config", world.config)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--countersign", required=True)
+    parser.add_argument("--cosign", default="cosign")
+    parser.add_argument("--only", default="", help="run the tests whose name contains this")
+    args = parser.parse_args()
+    passed, failed, skipped = 0, [], []
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(str(pathlib.Path(args.countersign).resolve()), pathlib.Path(directory))
+        try:
+            for function in [function for function in TESTS if args.only in function.__name__]:
+                name = function.__name__.replace("_", " ")
+                try:
+                    function(world, args)
+                    passed += 1
+                    print(f"ok       {name}", flush=True)
+                except Skipped as why:
+                    skipped.append(f"{name} ({why} is not here)")
+                    print(f"SKIPPED  {name}: {why} is not here", flush=True)
+                except Exception:  # noqa: BLE001 - a failed test must not stop the others
+                    failed.append(name)
+                    print(f"FAILED   {name}\n{traceback.format_exc()}", flush=True)
+        finally:
+            world.server.kill()
+            if failed:
+                print("--- the server's log\n" + world.path("server.log").read_text()[-4000:])
+    for name in skipped:
+        print(f"!!! SKIPPED: {name}")
+    print(f"interop: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
