@@ -36,6 +36,7 @@ use sequencer::{Command, Pending, Sequencer};
 use status::{Status, unavailable};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -71,6 +72,7 @@ pub struct Log<C> {
     status: Arc<Status>,
     view: Arc<RwLock<View>>,
     threads: Mutex<Option<[JoinHandle<()>; 2]>>,
+    closing: AtomicBool,
     tiles: Arc<dyn TileStore>,
     /// Dropped after the threads have ended.
     _guard: Box<dyn Any + Send + Sync>,
@@ -82,8 +84,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// See [`StartError`].
     pub fn open(identity: &Identity, mut stores: Stores, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let view =
-            recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
+        let view = recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
         let head = view.head.clone();
         let edge = RightEdge::from_parts(head.size, head.right_edge.clone())
             .expect("recovery compared the edge with the tree");
@@ -110,7 +111,8 @@ impl<C: Candidate> Log<C> {
         });
         let sequencing = spawned.inspect_err(|_| sealer.close()).map_err(no_thread)?;
         let threads = Mutex::new(Some([sequencing, sealing]));
-        Ok(Self { queue, sealer, status, view, threads, tiles: stores.tiles, _guard: stores.guard })
+        let closing = AtomicBool::new(false);
+        Ok(Self { queue, sealer, status, view, threads, closing, tiles: stores.tiles, _guard: stores.guard })
     }
 
     /// Enters a candidate; answers with its place once it is durable.
@@ -169,7 +171,8 @@ impl<C: Candidate> Log<C> {
     }
 
     fn gone(&self) -> Refusal {
-        if self.status.is_stopped() { unavailable() } else { Refusal::new(Reason::ShuttingDown) }
+        let in_order = self.closing.load(Ordering::Acquire) && !self.status.is_stopped();
+        if in_order { Refusal::new(Reason::ShuttingDown) } else { unavailable() }
     }
 }
 
@@ -177,6 +180,7 @@ impl<C> Log<C> {
     fn end(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([sequencing, sealing]) = threads.take() else { return };
+        self.closing.store(true, Ordering::Release);
         // An error: the thread has ended already.
         self.queue.send(Command::Close).ok();
         let ended = sequencing.join();

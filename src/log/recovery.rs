@@ -26,13 +26,17 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The head store cannot be read or written.
-    #[error("the log's head store cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state")]
+    #[error(
+        "the log's head store cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state"
+    )]
     StoreUnusable(StoreError),
     /// The head store contradicts itself.
     #[error("the log's head store is damaged: {0}; {RESTORE}")]
     StoreDamaged(String),
     /// Tiles or issuers cannot be read or written.
-    #[error("the log's tiles cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state")]
+    #[error(
+        "the log's tiles cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state"
+    )]
     TilesUnusable(StoreError),
     /// Tiles are there, their head is not.
     #[error("there are tiles of a log ({tile}), but no head store that belongs to them; {RESTORE}")]
@@ -41,13 +45,17 @@ pub enum StartError {
         tile: String,
     },
     /// The second record tells of a log, and the store is gone.
-    #[error("the head's second record tells of a log with {size} entries, but the head store is gone or empty; {RESTORE}")]
+    #[error(
+        "the head's second record tells of a log with {size} entries, but the head store is gone or empty; {RESTORE}"
+    )]
     RecordWithoutStore {
         /// The size in the record.
         size: u64,
     },
     /// The store lost what had been made durable, or an older copy of it was put back.
-    #[error("the head store has {stored} entries, but its second record says that there were {recorded}: the store has lost entries that were answered, or is an older copy; {RESTORE}")]
+    #[error(
+        "the head store has {stored} entries, but its second record says that there were {recorded}: the store has lost entries that were answered, or is an older copy; {RESTORE}"
+    )]
     StoreBehindRecord {
         /// The size in the store.
         stored: u64,
@@ -55,19 +63,27 @@ pub enum StartError {
         recorded: u64,
     },
     /// The record is of another history.
-    #[error("the head store and its second record disagree about the first {size} entries: they belong to different logs or to different histories of one; {RESTORE}")]
+    #[error(
+        "the head store and its second record disagree about the first {size} entries: they belong to different logs or to different histories of one; {RESTORE}"
+    )]
     RecordContradictsStore {
         /// The size in the record.
         size: u64,
     },
     /// No slot of the record is whole.
-    #[error("the head's second record is damaged, so whether the head store is the newest cannot be told: {0}; if you are certain that it is, delete the file `head.record` in the data directory and start again; else {RESTORE}")]
+    #[error(
+        "the head's second record is damaged, so whether the head store is the newest cannot be told: {0}; if you are certain that it is, delete the file `head.record` in the data directory and start again; else {RESTORE}"
+    )]
     RecordDamaged(String),
     /// The record cannot be read or written.
-    #[error("the head's second record cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state")]
+    #[error(
+        "the head's second record cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state"
+    )]
     RecordUnusable(StoreError),
     /// Tiles exist for entries that the store does not have: an older copy of the store beside newer tiles.
-    #[error("the head store has {size} entries, but there is a tile beyond them ({tile}): the store is older than the tiles, as after restoring a backup; {RESTORE}")]
+    #[error(
+        "the head store has {size} entries, but there is a tile beyond them ({tile}): the store is older than the tiles, as after restoring a backup; {RESTORE}"
+    )]
     TilesBeyondStore {
         /// The tile that was found.
         tile: String,
@@ -75,22 +91,30 @@ pub enum StartError {
         size: u64,
     },
     /// A sealed tile is missing.
-    #[error("the head store says that {tile} was written, but it is missing; put the file back from a backup or a mirror of the tiles (they never change)")]
+    #[error(
+        "the head store says that {tile} was written, but it is missing; put the file back from a backup or a mirror of the tiles (they never change)"
+    )]
     TileMissing {
         /// The missing tile.
         tile: String,
     },
     /// A tile that is to be sealed again has other bytes.
-    #[error("{tile} differs from the entries in the head store: the two belong to different histories; {RESTORE}")]
+    #[error(
+        "{tile} differs from the entries in the head store: the two belong to different histories; {RESTORE}"
+    )]
     TileDiffers {
         /// The tile.
         tile: String,
     },
     /// Tiles and entries do not make the head.
-    #[error("the tiles and the head do not fit together: {0}; if a tile was damaged, put it back from a backup or a mirror (tiles never change); else {RESTORE}")]
+    #[error(
+        "the tiles and the head do not fit together: {0}; if a tile was damaged, put it back from a backup or a mirror (tiles never change); else {RESTORE}"
+    )]
     TreeContradictsHead(String),
     /// The log was made with another key.
-    #[error("this is the log with the id {stored}, but the key given has the id {given}: give the key that the log was made with (`log.key`), or start another log in an empty data directory")]
+    #[error(
+        "this is the log with the id {stored}, but the key given has the id {given}: give the key that the log was made with (`log.key`), or start another log in an empty data directory"
+    )]
     WrongKey {
         /// The id in the store, hexadecimal.
         stored: String,
@@ -98,7 +122,9 @@ pub enum StartError {
         given: String,
     },
     /// The log was made with another origin.
-    #[error("this is the log {stored:?}, but `log.origin` says {given:?}: set it back, or start another log in an empty data directory; the origin of a log never changes")]
+    #[error(
+        "this is the log {stored:?}, but `log.origin` says {given:?}: set it back, or start another log in an empty data directory; the origin of a log never changes"
+    )]
     WrongOrigin {
         /// The origin in the store.
         stored: String,
@@ -106,7 +132,9 @@ pub enum StartError {
         given: String,
     },
     /// The machine's clock is wrong.
-    #[error("the clock says {now}, but the log's last entry is of {last}: set the clock right; timestamps of a log never go back")]
+    #[error(
+        "the clock says {now}, but the log's last entry is of {last}: set the clock right; timestamps of a log never go back"
+    )]
     ClockBehind {
         /// The clock's time.
         now: UnixMillis,
@@ -308,10 +336,16 @@ impl TileStore for Noting {
         match &found {
             Ok(Some(_)) => {}
             Ok(None) => {
-                self.missing.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| path.to_owned());
+                self.missing
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert_with(|| path.to_owned());
             }
             Err(error) => {
-                self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+                self.failed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert_with(|| error.clone());
             }
         }
         found

@@ -87,8 +87,8 @@ impl Sealer {
         while let Some(tile) = self.next() {
             for path in tiles_completed_by(tile) {
                 let content = self.view.read().unwrap_or_else(PoisonError::into_inner).tile(&path);
-                let content =
-                    content.ok_or_else(|| StoreError::Corrupt(format!("{path} is complete, but not at hand")))?;
+                let content = content
+                    .ok_or_else(|| StoreError::Corrupt(format!("{path} is complete, but not at hand")))?;
                 self.tiles.put(&path.to_string(), &content)?;
             }
             let sealed = (tile + 1) * TILE_WIDTH;

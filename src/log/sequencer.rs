@@ -101,8 +101,11 @@ impl<C: Candidate> Sequencer<C> {
 
     fn draft(&self) -> Draft {
         let timestamp = self.clock.now().max(self.head.timestamp);
-        let group =
-            Group { entries: Vec::new(), head: Head { timestamp, ..self.head.clone() }, sealed: self.sealer.sealed() };
+        let group = Group {
+            entries: Vec::new(),
+            head: Head { timestamp, ..self.head.clone() },
+            sealed: self.sealer.sealed(),
+        };
         Draft { group, edge: self.edge.clone(), answers: Vec::new() }
     }
 
@@ -137,7 +140,9 @@ impl<C: Candidate> Sequencer<C> {
             match error {
                 StoreError::NotWritten(_) => self.status.set(Trouble::Appending, &reason),
                 // Nothing may be assumed of the store, and a failed sync must not be tried again: the pages may be gone.
-                StoreError::Unknown(_) | StoreError::Corrupt(_) | StoreError::Conflict => self.status.stop(&reason),
+                StoreError::Unknown(_) | StoreError::Corrupt(_) | StoreError::Conflict => {
+                    self.status.stop(&reason)
+                }
             }
             return draft.answers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(unavailable()))));
         }
@@ -151,7 +156,9 @@ impl<C: Candidate> Sequencer<C> {
     fn append(&mut self, group: &Group) -> Result<(), StoreError> {
         if group.head.size - group.sealed > BACKLOG {
             self.sealer.wake();
-            return Err(StoreError::NotWritten("tiles cannot be written, and too many entries wait for them".into()));
+            return Err(StoreError::NotWritten(
+                "tiles cannot be written, and too many entries wait for them".into(),
+            ));
         }
         self.store.append(&self.head, group)
     }

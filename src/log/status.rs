@@ -53,7 +53,10 @@ impl Status {
         self.stopped.send_if_modified(|stopped| {
             let first = stopped.is_none();
             if first {
-                tracing::error!(reason, "the transparency log stops for good; restart to recover from what is stored");
+                tracing::error!(
+                    reason,
+                    "the transparency log stops for good; restart to recover from what is stored"
+                );
                 *stopped = Some(reason.to_owned());
             }
             first

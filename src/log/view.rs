@@ -178,7 +178,7 @@ fn unsealed_nodes(level: u8, sealed: u64, tiles: &dyn TileStore) -> Result<VecDe
 }
 
 /// The root of the complete subtree `(level, index)`, see [`merkle`], which lies in a sealed tile.
-fn sealed_node(level: u32, index: u64, tiles: &dyn TileStore) -> Result<Hash, StoreError> {
+pub(super) fn sealed_node(level: u32, index: u64, tiles: &dyn TileStore) -> Result<Hash, StoreError> {
     let node = NodeInTile::new(level, index).ok_or_else(|| no_node(level, index))?;
     let hashes = sealed_hashes(node.level, node.tile, tiles)?;
     Ok(merkle::subtree_root(&hashes[node.first..node.first + node.count]))

@@ -56,6 +56,10 @@ impl Faults {
         lock(&self.0).extend(faults);
     }
 
+    fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
     /// Runs `write` as the next fault has it.
     fn around(&self, write: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let fault = lock(&self.0).pop_front().flatten();
@@ -207,6 +211,11 @@ impl MemoryTileStore {
     /// What happens to the next writes.
     pub fn fail(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.faults.push(faults);
+    }
+
+    /// Forgets the faults to come.
+    pub fn heal(&self) {
+        self.faults.clear();
     }
 
     /// Changes or removes an object, as nobody should.

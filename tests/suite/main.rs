@@ -2,4 +2,5 @@
 
 mod layers;
 mod config;
+mod log;
 mod support;

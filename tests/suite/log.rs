@@ -1,0 +1,673 @@
+//! The log under faults, crashes and load: what was answered stays, and nothing starts on less.
+
+use countersign::environment::{Clock, UnixMillis};
+use countersign::log::ports::{HeadRecord, Identity, LogSigner, Recorded, StoreError, Stored, TileStore};
+use countersign::log::reader::LogReader;
+use countersign::log::{Candidate, CtLog, Log, QUEUE, StartError, Stores};
+use countersign::refusal::{Reason, Refusal};
+use countersign::store::memory::{Fault, MemoryHeadStore, MemoryStore};
+use countersign::store::{DataDirectory, DataDirectoryError};
+use countersign::transparency::merkle::{self, RightEdge};
+use countersign::transparency::{Entry, Place};
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const NOW: u64 = 1_800_000_000_000;
+
+// --- what the tests are made of
+
+struct TestClock(AtomicU64);
+
+impl TestClock {
+    fn at(millis: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(millis)))
+    }
+
+    fn set(&self, millis: u64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// An entry that tells its own place: `index | timestamp | number`.
+struct Item(u64);
+
+const ITEM: usize = 24;
+
+impl Candidate for Item {
+    fn at(&self, place: Place) -> Entry {
+        assert_ne!(self.0, u64::MAX, "the candidate that panics, for a test");
+        let bytes = [place.index, place.timestamp.0, self.0].map(u64::to_be_bytes).concat();
+        Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes }
+    }
+}
+
+fn identity() -> Identity {
+    Identity { origin: "log.example.com/ct".to_owned(), log_id: [7; 32] }
+}
+
+fn open_as(identity: &Identity, store: &MemoryStore, now: u64) -> Result<Arc<Log<Item>>, StartError> {
+    Log::open(identity, stores(store), TestClock::at(now)).map(Arc::new)
+}
+
+fn open(store: &MemoryStore) -> Result<Arc<Log<Item>>, StartError> {
+    open_as(&identity(), store, NOW)
+}
+
+fn stores(store: &MemoryStore) -> Stores {
+    Stores {
+        head: Box::new(store.head.clone()),
+        record: Box::new(store.record.clone()),
+        tiles: Arc::new(store.tiles.clone()),
+        guard: Box::new(()),
+    }
+}
+
+fn stores_in(directory: &Path) -> Result<Stores, DataDirectoryError> {
+    let DataDirectory { head, record, tiles, lock } = DataDirectory::open(directory)?;
+    Ok(Stores {
+        head: Box::new(head),
+        record: Box::new(record),
+        tiles: Arc::new(tiles),
+        guard: Box::new(lock),
+    })
+}
+
+fn open_in(directory: &Path) -> Result<Arc<Log<Item>>, StartError> {
+    Log::open(&identity(), stores_in(directory).unwrap(), TestClock::at(NOW)).map(Arc::new)
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Enters as many at once; the answers that were places.
+fn enter_many(log: &Arc<Log<Item>>, count: u64) -> Vec<Place> {
+    wait(async {
+        let mut places = Vec::new();
+        for batch in 0..count.div_ceil(1024) {
+            let mut tasks = JoinSet::new();
+            for number in batch * 1024..count.min((batch + 1) * 1024) {
+                let log = log.clone();
+                tasks.spawn(async move { log.enter(Item(number)).await });
+            }
+            places.extend(tasks.join_all().await.into_iter().filter_map(Result::ok));
+        }
+        places
+    })
+}
+
+fn enter(log: &Log<Item>) -> Result<Place, Refusal> {
+    wait(log.enter(Item(1)))
+}
+
+fn size(log: &Log<Item>) -> u64 {
+    log.view().read().unwrap().head.size
+}
+
+/// Reads the whole log as a reader would, rebuilds its tree, and looks for every answer that was given.
+fn audit(log: &Log<Item>, answered: &[Place]) {
+    let head = log.view().read().unwrap().head.clone();
+    let reader =
+        LogReader::new(log.tiles().clone(), log.view().clone(), |bytes| bytes.get(..ITEM).map(<[u8]>::len));
+    let mut edge = RightEdge::new();
+    let mut places = Vec::new();
+    while edge.size() < head.size {
+        for entry in reader.entries(edge.size(), head.size - 1, 4096).unwrap() {
+            let number = |at: usize| u64::from_be_bytes(entry[at..at + 8].try_into().unwrap());
+            let place = Place { index: number(0), timestamp: UnixMillis(number(8)) };
+            assert_eq!(place.index, edge.size(), "an entry stands at its index");
+            assert!(places.last().is_none_or(|last: &Place| last.timestamp <= place.timestamp));
+            edge.push(merkle::leaf_hash(&entry));
+            places.push(place);
+        }
+    }
+    assert_eq!(edge.root(), head.root, "root of {} entries", head.size);
+    assert_eq!(edge.hashes(), head.right_edge);
+    for place in answered {
+        assert_eq!(places.get(place.index as usize), Some(place), "what was answered is there");
+    }
+    let mut indices: Vec<u64> = answered.iter().map(|place| place.index).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    assert_eq!(indices.len(), answered.len(), "no index is answered twice");
+}
+
+/// Reopens what a crash leaves, audits it, and enters one more.
+fn survives(store: &MemoryStore, answered: &[Place]) -> u64 {
+    let after = store.crash();
+    let log = open(&after).unwrap_or_else(|error| panic!("{error}"));
+    audit(&log, answered);
+    let size = size(&log);
+    assert_eq!(enter(&log).unwrap().index, size);
+    audit(&log, answered);
+    size
+}
+
+// --- groups
+
+#[test]
+fn entries_at_once_get_consecutive_places_in_few_groups_and_are_all_stored() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.head.close_gate();
+    let helper = {
+        let log = log.clone();
+        std::thread::spawn(move || enter_many(&log, 1000))
+    };
+    store.head.wait_for_append();
+    store.head.open_gate();
+    let mut places = helper.join().unwrap();
+    places.sort_by_key(|place| place.index);
+    assert!(places.iter().zip(0..).all(|(place, index)| place.index == index));
+    assert_eq!(places.len(), 1000);
+    assert_eq!(store.head.stored().unwrap().head.size, 1000);
+    audit(&log, &places);
+    assert_eq!(log.health(), Ok(()));
+}
+
+#[test]
+fn nothing_is_answered_or_visible_before_it_is_durable() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.head.close_gate();
+    let mut entering = Box::pin(log.enter(Item(1)));
+    assert!(poll(&mut entering).is_pending());
+    store.head.wait_for_append();
+    assert!(poll(&mut entering).is_pending());
+    assert_eq!((size(&log), store.head.stored().unwrap().head.size), (0, 0));
+    store.head.open_gate();
+    assert_eq!(wait(entering).unwrap().index, 0);
+    assert_eq!((size(&log), store.head.stored().unwrap().head.size), (1, 1));
+    assert_eq!(
+        store.record.read().unwrap().unwrap().size,
+        1,
+        "the second record is written before the answer"
+    );
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_takes_again_later() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.head.close_gate();
+    let mut first = Box::pin(log.enter(Item(0)));
+    assert!(poll(&mut first).is_pending());
+    store.head.wait_for_append();
+    let mut queued: Vec<_> = (0..QUEUE).map(|_| Box::pin(log.enter(Item(1)))).collect();
+    assert!(queued.iter_mut().all(|entering| poll(entering).is_pending()));
+    let Poll::Ready(Err(refusal)) = poll(&mut Box::pin(log.enter(Item(2)))) else {
+        panic!("the queue has no end")
+    };
+    assert_eq!((refusal.reason(), refusal.retry_after_seconds()), (Reason::Overloaded, Some(1)));
+
+    // Callers that went away before they were taken are passed over.
+    queued.truncate(100);
+    store.head.open_gate();
+    let last = queued.into_iter().map(|entering| wait(entering).unwrap()).next_back();
+    assert_eq!(last.unwrap().index, 100);
+    assert_eq!(wait(first).unwrap().index, 0);
+    assert_eq!(enter(&log).unwrap().index, 101);
+}
+
+#[test]
+fn timestamps_never_go_back_while_the_clock_does() {
+    let store = MemoryStore::default();
+    let clock = TestClock::at(NOW);
+    let log: Log<Item> = Log::open(&identity(), stores(&store), clock.clone()).unwrap();
+    assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW));
+    clock.set(NOW - 3_600_000);
+    assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW));
+    clock.set(NOW + 5);
+    assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW + 5));
+    audit(&log, &[]);
+}
+
+#[test]
+fn a_close_answers_what_waits_and_then_refuses() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.head.close_gate();
+    let mut waiting: Vec<_> = (0..300).map(|number| Box::pin(log.enter(Item(number)))).collect();
+    assert!(waiting.iter_mut().all(|entering| poll(entering).is_pending()));
+    let closing = {
+        let log = log.clone();
+        std::thread::spawn(move || log.close())
+    };
+    store.head.open_gate();
+    closing.join().unwrap();
+    assert!(waiting.into_iter().all(|entering| wait(entering).is_ok()));
+    assert!(store.tiles.paths().iter().any(|path| path == "tile/data/000"), "what is complete is sealed");
+    assert_eq!(enter(&log).unwrap_err().reason(), Reason::ShuttingDown);
+    log.close();
+    survives(&store, &[]);
+}
+
+// --- faults
+
+#[test]
+fn a_write_that_did_not_happen_is_refused_and_the_log_goes_on() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    let mut answered = enter_many(&log, 300);
+    store.head.fail([Some(Fault::Refused), Some(Fault::Refused)]);
+    for _ in 0..2 {
+        assert_eq!(enter(&log).unwrap_err().reason(), Reason::LogUnavailable);
+    }
+    assert!(log.health().unwrap_err().contains("no space left"), "health says why");
+    answered.push(enter(&log).unwrap());
+    assert_eq!(answered.last().unwrap().index, 300);
+    assert_eq!(log.health(), Ok(()));
+    audit(&log, &answered);
+    survives(&store, &answered);
+}
+
+#[test]
+fn health_recovers_without_traffic() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.head.fail([Some(Fault::Refused)]);
+    enter(&log).unwrap_err();
+    // Asking makes the log try; a close waits for that try.
+    log.health().unwrap_err();
+    log.close();
+    assert_eq!(log.health(), Ok(()));
+    assert_eq!(size(&log), 0);
+    survives(&store, &[]);
+}
+
+#[test]
+fn after_an_unknown_write_the_log_stops_and_recovers_at_the_next_start() {
+    for (fault, kept) in [(Fault::Kept, 1), (Fault::Lost, 0)] {
+        let store = MemoryStore::default();
+        let log = open(&store).unwrap();
+        let answered = enter_many(&log, 300);
+        store.head.fail([Some(fault)]);
+        assert_eq!(enter(&log).unwrap_err().reason(), Reason::LogUnavailable);
+        assert!(wait(log.stopped()).contains("the sync failed"));
+        for _ in 0..3 {
+            assert_eq!(enter(&log).unwrap_err().reason(), Reason::LogUnavailable, "never tried again");
+        }
+        log.health().unwrap_err();
+        assert_eq!(size(&log), 300, "nothing unanswered became visible");
+        assert_eq!(store.head.stored().unwrap().head.size, 300 + kept);
+        drop(log);
+        assert_eq!(survives(&store, &answered), 300 + kept);
+    }
+}
+
+#[test]
+fn faults_in_pairs_on_both_ports_lose_nothing_that_was_answered() {
+    let faults = [None, Some(Fault::Refused), Some(Fault::Kept), Some(Fault::Lost)];
+    for head_fault in faults {
+        for tile_fault in faults {
+            for second_tile_fault in faults {
+                for next_head_fault in faults {
+                    let store = MemoryStore::default();
+                    let log = open(&store).unwrap();
+                    let mut answered = enter_many(&log, 250);
+                    store.head.fail([head_fault]);
+                    store.tiles.fail([tile_fault, second_tile_fault]);
+                    answered.extend(enter_many(&log, 10));
+                    store.head.fail([next_head_fault]);
+                    answered.extend(enter_many(&log, 300));
+                    survives(&store, &answered);
+                    drop(log);
+                    survives(&store, &answered);
+                    store.tiles.heal();
+
+                    let log = open(&store).unwrap();
+                    answered.extend(enter_many(&log, 10));
+                    audit(&log, &answered);
+                    log.close();
+                    survives(&store, &answered);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn when_tiles_cannot_be_written_the_log_refuses_before_memory_grows_and_recovers() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.tiles.fail(std::iter::repeat_n(Some(Fault::Refused), 1_000_000));
+    let answered = enter_many(&log, 17_000);
+    assert!(answered.len() <= 64 * 256, "{}", answered.len());
+    assert_eq!(
+        enter(&log).err().map(|refusal| refusal.reason()),
+        (answered.len() == 64 * 256).then_some(Reason::LogUnavailable)
+    );
+    assert!(log.health().unwrap_err().contains("tiles"));
+    let mut crashed = store.crash();
+    crashed.tiles.heal();
+    survives(&crashed, &answered);
+
+    store.tiles.heal();
+    log.close();
+    crashed = store.crash();
+    assert_eq!(
+        crashed.tiles.paths().iter().filter(|path| path.starts_with("tile/data/")).count(),
+        answered.len() / 256
+    );
+    survives(&crashed, &answered);
+}
+
+#[test]
+fn a_failing_second_record_is_said_and_lags_but_does_not_stop_the_log() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    enter(&log).unwrap();
+    store.record.fail([Some(Fault::Refused)]);
+    enter(&log).unwrap();
+    assert!(log.health().unwrap_err().contains("second record"));
+    assert_eq!(store.record.read().unwrap().unwrap().size, 1);
+    assert_eq!(survives(&store, &[]), 2);
+}
+
+#[test]
+fn a_panic_in_the_sequencer_stops_the_log() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    let answered = enter_many(&log, 10);
+    assert_eq!(wait(log.enter(Item(u64::MAX))).unwrap_err().reason(), Reason::LogUnavailable);
+    assert!(wait(log.stopped()).contains("panicked"));
+    assert_eq!(enter(&log).unwrap_err().reason(), Reason::LogUnavailable);
+    survives(&store, &answered);
+}
+
+// --- crashes
+
+#[test]
+fn a_crash_at_any_size_around_the_boundaries_of_tiles_loses_nothing() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    let mut answered = Vec::new();
+    for goal in [0, 1, 2, 255, 256, 257, 511, 512, 513, 65_279, 65_535, 65_536, 65_537, 65_792, 66_000] {
+        answered.extend(enter_many(&log, goal - size(&log)));
+        assert_eq!(survives(&store, &answered), goal);
+    }
+    log.close();
+    assert_eq!(survives(&store, &answered), 66_000);
+    assert!(store.tiles.paths().iter().any(|path| path == "tile/1/000"));
+}
+
+#[test]
+fn a_store_ahead_of_its_second_record_goes_on() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    enter_many(&log, 5);
+    let lagging = store.record.read().unwrap();
+    let answered = enter_many(&log, 295);
+    log.close();
+    store.record.set(lagging);
+    assert_eq!(survives(&store, &answered), 300);
+}
+
+#[test]
+fn tiles_written_before_a_crash_are_sealed_again_byte_for_byte() {
+    let (store, _) = closed_with(256);
+    let stored = store.head.stored().unwrap();
+    assert_eq!((stored.first, stored.unsealed.len()), (0, 256), "sealed, and not yet dropped");
+    let before = store.crash();
+    assert_eq!(survives(&store, &[]), 256);
+    let again = store.crash();
+    let log = open(&again).unwrap();
+    enter_many(&log, 2);
+    log.close();
+    for path in before.tiles.paths() {
+        assert_eq!(before.tiles.get(&path), again.tiles.get(&path), "{path}");
+    }
+    assert_eq!(again.head.stored().unwrap().first, 256, "the next append dropped them");
+}
+
+// --- starting
+
+/// A log that was closed in order.
+fn closed_with(count: u64) -> (MemoryStore, Vec<Place>) {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    let answered = enter_many(&log, count);
+    log.close();
+    (store, answered)
+}
+
+fn refused(store: &MemoryStore) -> StartError {
+    let before = (store.head.stored(), store.record.read(), store.tiles.paths());
+    let error = open(store).err().expect("such a log must not start");
+    assert_eq!(
+        before,
+        (store.head.stored(), store.record.read(), store.tiles.paths()),
+        "nothing was changed"
+    );
+    assert!(error.to_string().contains("; ") || error.to_string().contains(": "), "{error}");
+    error
+}
+
+#[test]
+fn a_lost_store_is_no_new_log() {
+    let (mut store, _) = closed_with(300);
+    store.head = MemoryHeadStore::default();
+    assert!(matches!(refused(&store), StartError::RecordWithoutStore { size: 300 }));
+    store.record.set(None);
+    assert!(matches!(refused(&store), StartError::TilesWithoutStore { tile } if tile == "tile/data/000"));
+    store.tiles.tamper("tile/data/000", None);
+    assert!(matches!(refused(&store), StartError::TilesWithoutStore { tile } if tile == "tile/0/000"));
+}
+
+#[test]
+fn an_older_copy_of_the_store_does_not_start() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    enter_many(&log, 250);
+    let older = store.head.stored();
+    enter_many(&log, 5);
+    log.close();
+    let mut restored = store.crash();
+    restored.head = MemoryHeadStore::holding(older.clone());
+    assert!(matches!(refused(&restored), StartError::StoreBehindRecord { stored: 250, recorded: 255 }));
+
+    // The same without the record, beside newer tiles.
+    let log = open(&store).unwrap();
+    enter_many(&log, 10);
+    log.close();
+    let mut restored = store.crash();
+    restored.head = MemoryHeadStore::holding(older);
+    restored.record.set(None);
+    assert!(matches!(refused(&restored), StartError::TilesBeyondStore { size: 250, .. }));
+}
+
+#[test]
+fn a_record_of_another_history_does_not_start() {
+    let (store, _) = closed_with(300);
+    let record = store.record.read().unwrap().unwrap();
+    for other in [
+        Recorded { root: [1; 32], ..record },
+        Recorded { size: 299, ..record },
+        Recorded { timestamp: UnixMillis(record.timestamp.0 + 1), ..record },
+    ] {
+        store.record.set(Some(other));
+        assert!(matches!(refused(&store), StartError::RecordContradictsStore { .. }));
+    }
+    store.record.set(None);
+    assert_eq!(survives(&store, &[]), 300);
+}
+
+#[test]
+fn missing_and_changed_tiles_do_not_start() {
+    let (store, _) = closed_with(700);
+    // The append after sealing dropped them from the store.
+    enter_many(&open(&store).unwrap(), 1);
+    assert_eq!(store.head.stored().unwrap().first, 512);
+    for path in ["tile/0/000", "tile/0/001", "tile/data/001"] {
+        let damaged = store.crash();
+        damaged.tiles.tamper(path, None);
+        assert!(matches!(refused(&damaged), StartError::TileMissing { tile } if tile == path));
+    }
+    for bytes in [vec![7; 8192], vec![], vec![1; 100]] {
+        let damaged = store.crash();
+        damaged.tiles.tamper("tile/0/000", Some(bytes));
+        assert!(matches!(refused(&damaged), StartError::TreeContradictsHead(_)));
+    }
+}
+
+#[test]
+fn a_tile_that_differs_from_unsealed_entries_does_not_start() {
+    let (store, _) = closed_with(256);
+    for path in ["tile/0/000", "tile/data/000"] {
+        let damaged = store.crash();
+        damaged.tiles.tamper(path, Some(vec![7; 8192]));
+        assert!(matches!(refused(&damaged), StartError::TileDiffers { tile } if tile == path));
+    }
+}
+
+#[test]
+fn a_store_that_contradicts_itself_does_not_start() {
+    let (store, _) = closed_with(300);
+    let good = store.head.stored().unwrap();
+    let damages: [fn(&mut Stored); 6] = [
+        |stored| drop(stored.unsealed.pop()),
+        |stored| drop(stored.unsealed.remove(0)),
+        |stored| stored.unsealed.swap(3, 4),
+        |stored| stored.unsealed[9].leaf_hash[0] ^= 1,
+        |stored| stored.head.root[0] ^= 1,
+        |stored| stored.head.right_edge[0][0] ^= 1,
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let mut stored = good.clone();
+        damage(&mut stored);
+        let mut damaged = store.crash();
+        damaged.record.set(None);
+        damaged.head = MemoryHeadStore::holding(Some(stored));
+        let error = refused(&damaged);
+        assert!(matches!(error, StartError::TreeContradictsHead(_)), "damage {number}: {error}");
+    }
+}
+
+#[test]
+fn another_key_or_origin_does_not_start() {
+    let (store, _) = closed_with(3);
+    let key = Identity { log_id: [8; 32], ..identity() };
+    assert!(matches!(open_as(&key, &store, NOW), Err(StartError::WrongKey { .. })));
+    let origin = Identity { origin: "log.example.com".to_owned(), ..identity() };
+    assert!(matches!(open_as(&origin, &store, NOW), Err(StartError::WrongOrigin { .. })));
+    assert_eq!(survives(&store, &[]), 3);
+}
+
+#[test]
+fn a_clock_behind_the_last_entry_does_not_start_but_within_the_tolerance() {
+    let (store, _) = closed_with(3);
+    assert!(matches!(open_as(&identity(), &store, NOW - 10_001), Err(StartError::ClockBehind { .. })));
+    let log = open_as(&identity(), &store, NOW - 10_000).unwrap();
+    assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW));
+}
+
+// --- on disk
+
+#[test]
+fn a_log_on_disk_survives_restarts_and_its_directory_has_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let log = open_in(&path).unwrap();
+    let mut answered = enter_many(&log, 600);
+    let error = stores_in(&path).err().expect("the second process is refused").to_string();
+    assert!(error.contains(&path.display().to_string()), "{error}");
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    audit(&log, &answered);
+    drop(log);
+    for _ in 0..3 {
+        let log = open_in(&path).unwrap();
+        audit(&log, &answered);
+        answered.extend(enter_many(&log, 200));
+        audit(&log, &answered);
+        log.close();
+    }
+    assert!(path.join("log/tile/data/003").is_file());
+}
+
+#[test]
+fn a_damaged_data_directory_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    enter_many(&open_in(&path).unwrap(), 100);
+    copy(&path, &directory.path().join("older"));
+    enter_many(&open_in(&path).unwrap(), 200);
+    let damaged = |name: &str, damage: &dyn Fn(&Path)| {
+        let copied = directory.path().join(name);
+        copy(&path, &copied);
+        damage(&copied);
+        match stores_in(&copied) {
+            Ok(stores) => Log::<Item>::open(&identity(), stores, TestClock::at(NOW)).err(),
+            Err(DataDirectoryError::Part { problem: StoreError::Corrupt(_), .. }) => {
+                Some(StartError::StoreDamaged(String::new()))
+            }
+            Err(error) => panic!("{name}: {error}"),
+        }
+    };
+    let gone = damaged("head gone", &|path| std::fs::remove_dir_all(path.join("head")).unwrap());
+    assert!(matches!(gone, Some(StartError::RecordWithoutStore { size: 300 })), "{gone:?}");
+    let emptied = damaged("head emptied", &|path| std::fs::write(path.join("head/db"), "").unwrap());
+    assert!(emptied.is_some());
+    let cut = damaged("head cut", &|path| {
+        let file = std::fs::File::options().write(true).open(path.join("head/db")).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    });
+    assert!(cut.is_some());
+    let older = damaged("older head", &|path| {
+        std::fs::remove_dir_all(path.join("head")).unwrap();
+        copy(&directory.path().join("older/head"), &path.join("head"));
+    });
+    assert!(matches!(older, Some(StartError::StoreBehindRecord { stored: 100, recorded: 300 })), "{older:?}");
+    let record = damaged("record damaged", &|path| {
+        let length = std::fs::metadata(path.join("head.record")).unwrap().len() as usize;
+        std::fs::write(path.join("head.record"), vec![7; length]).unwrap();
+    });
+    assert!(matches!(record, Some(StartError::RecordDamaged(_))), "{record:?}");
+    let unrecorded = damaged("record gone", &|path| std::fs::remove_file(path.join("head.record")).unwrap());
+    assert!(unrecorded.is_none(), "{unrecorded:?}");
+    let tiles = damaged("tiles gone", &|path| std::fs::remove_dir_all(path.join("log")).unwrap());
+    // Entries of tiles that were not yet dropped from the store are sealed again; else a tile is missing.
+    assert!(matches!(tiles, None | Some(StartError::TileMissing { .. })), "{tiles:?}");
+}
+
+#[test]
+fn a_part_of_the_directory_that_cannot_be_used_is_named() {
+    for part in ["head", "head.record", "log"] {
+        let directory = tempfile::tempdir().unwrap();
+        let in_the_way = directory.path().join(part);
+        if part == "head.record" {
+            std::fs::create_dir(&in_the_way).unwrap();
+        } else {
+            std::fs::write(&in_the_way, "a file where a directory should be").unwrap();
+        }
+        let error = stores_in(directory.path()).err().expect("it cannot be opened").to_string();
+        assert!(error.contains(&in_the_way.display().to_string()), "{error}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(item.file_name());
+        if item.path().is_dir() {
+            copy(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).unwrap();
+        }
+    }
+}
+
+fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
