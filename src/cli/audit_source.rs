@@ -25,6 +25,7 @@ pub struct AuditSource {
     reader: Arc<LogReader>,
     runtime: Handle,
     ahead: mpsc::Receiver<(TilePath, JoinHandle<Fetched>)>,
+    next: Option<(TilePath, JoinHandle<Fetched>)>,
 }
 
 impl AuditSource {
@@ -44,31 +45,70 @@ impl AuditSource {
                 place.send((path, tokio::spawn(async move { reader.tile(&path).await })));
             }
         });
-        Self { reader, runtime: runtime.clone(), ahead }
+        Self { reader, runtime: runtime.clone(), ahead, next: None }
     }
 }
 
 impl TileSource for AuditSource {
     fn tile(&mut self, path: &TilePath) -> Result<Option<Vec<u8>>, SourceError> {
-        let reader = &self.reader;
-        let ahead = &mut self.ahead;
-        self.runtime.block_on(async {
-            // The audit may skip a tile; it never goes back to one.
-            while let Some((fetched, content)) = if path.is_full() || !ahead.is_empty() || !ahead.is_closed() {
-                ahead.recv().await
-            } else {
-                None
-            } {
-                if fetched == *path {
-                    return content.await.map_err(|error| error.to_string()).and_then(|content| content);
+        let Self { reader, runtime, ahead, next } = self;
+        let fetched = runtime.block_on(async {
+            if next.is_none() {
+                *next = ahead.recv().await;
+            }
+            match next.take() {
+                Some((fetched, content)) if fetched == *path => content.await.map_err(|error| error.to_string())?,
+                other => {
+                    *next = other;
+                    reader.tile(path).await
                 }
             }
-            reader.tile(path).await
-        })
-        .map_err(SourceError)
+        });
+        fetched.map_err(SourceError)
     }
 
     fn issuer(&mut self, fingerprint: &Hash) -> Result<Option<Vec<u8>>, SourceError> {
         self.runtime.block_on(self.reader.issuer(fingerprint)).map_err(SourceError)
+    }
+}
+
+/// Whether what was logged belongs together: the precertificate's TBS is the logged one, and the CA that issuer_key_hash
+/// names signed it. Remembers the last CA, since a log has few.
+#[derive(Default)]
+pub struct Correspondence {
+    last: RefCell<Option<(Vec<u8>, Inspected)>>,
+}
+
+impl Correspondence {
+    /// Judges one entry; `issuer` is the DER of its issuing certificate, where the log has it.
+    pub fn check(&self, logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>) -> Result<(), String> {
+        let LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } = *logged else {
+            return Err("it is a final certificate, and this log takes precertificates".to_owned());
+        };
+        let precertificate = Inspected::from_der(precertificate)
+            .map_err(|error| format!("the precertificate cannot be read: {error}"))?;
+        if !precertificate.is_precertificate() {
+            return Err("what should be a precertificate has no poison".to_owned());
+        }
+        if precertificate.logged_tbs().map_err(|error| error.to_string())? != tbs {
+            return Err("the logged TBSCertificate is not the precertificate's".to_owned());
+        }
+        // A CA certificate that is missing is a finding of its own.
+        let Some(issuer) = issuer else { return Ok(()) };
+        let spki = self.spki_of(issuer)?;
+        if sha256(&spki) != *issuer_key_hash {
+            return Err("issuer_key_hash is not that of its CA certificate".to_owned());
+        }
+        precertificate.verify_signed_by(&spki).map_err(|error| error.to_string())
+    }
+
+    fn spki_of(&self, issuer: &[u8]) -> Result<Vec<u8>, String> {
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(der, _)| der != issuer) {
+            let inspected =
+                Inspected::from_der(issuer).map_err(|error| format!("its CA certificate cannot be read: {error}"))?;
+            *last = Some((issuer.to_vec(), inspected));
+        }
+        Ok(last.as_ref().map(|(_, inspected)| inspected.spki_der().to_vec()).unwrap_or_default())
     }
 }

@@ -45,7 +45,8 @@ fn show(leaf: &Leaf, arc: &ClaimsArc, output: &mut Output) -> Result<(), CliErro
         .iter()
         .map(|extension| (extension_name(extension, arc), extension_value(extension)))
         .collect();
-    output.say(if rows.is_empty() { "  no identity extension" } else { table(&rows).trim_end() }.to_owned())?;
+    let rows = if rows.is_empty() { "  no identity extension".to_owned() } else { table(&rows) };
+    output.say(rows.trim_end())?;
     output.say(paint.strong("Signed certificate timestamp"))?;
     match leaf.scts() {
         Ok(scts) => {

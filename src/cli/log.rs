@@ -1,6 +1,6 @@
 //! `countersign log checkpoint|prove|audit`: a log read and checked from outside.
 
-use super::audit::{Audited, audit};
+use super::audit_source::{AuditSource, Correspondence};
 use super::client::Http;
 use super::leaf::Leaf;
 use super::log_reader::{LogReader, VerifiedCheckpoint, origin_of};
@@ -8,9 +8,10 @@ use super::material::TrustedLog;
 use super::report::{Checks, Paint, duration, table};
 use super::{CliError, Output, encoding, files};
 use crate::config::Config;
+use crate::log::audit::{Audit, Report};
 use crate::server::environment::Environment;
 use crate::signer::LogKey;
-use crate::transparency::tile::TILE_WIDTH;
+use crate::transparency::precertificate::LoggedCertificate;
 use clap::Subcommand;
 use serde_json::json;
 use std::path::PathBuf;
@@ -138,75 +139,77 @@ fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
     let reader = Arc::new(source.reader()?);
     let runtime = super::runtime()?;
     let mut checks = Checks::default();
-    let checkpoint = runtime.block_on(reader.checkpoint());
-    let head = match (&checkpoint, &source.config) {
+    let (head, signed) = match (runtime.block_on(reader.checkpoint()), &source.config) {
         (Ok(checkpoint), _) => {
             let head = checkpoint.head;
             checks.ok("checkpoint", format!("{} entries, signed at {}", head.size, head.timestamp));
-            Some(head)
+            (head, true)
         }
         // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
         (Err(words), Some(_)) => {
             checks.not_checked("checkpoint", format!("no server answers: {words}"));
-            None
+            (runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?, false)
         }
-        (Err(words), None) => return Err(CliError::refused(words.clone())),
+        (Err(words), None) => return Err(CliError::refused(words)),
     };
-    let size = head.map_or_else(|| reader.sealed_tiles() * TILE_WIDTH, |head| head.size);
-    let bar = output.progress(size, "entries");
-    let audited = runtime.block_on(audit(reader.clone(), size, head, |done| bar.set_position(done)));
+    let correspondence = Correspondence::default();
+    let corresponds = |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);
+    let audit = Audit::of_head(head).corresponding(&corresponds);
+    let mut tiles = AuditSource::new(reader.clone(), runtime.handle(), audit.tiles());
+    let bar = output.progress(head.size, "entries");
+    let audited = audit.run(&mut tiles, &mut |done, _| bar.set_position(done));
     bar.finish_and_clear();
-    let audited = audited.map_err(|words| {
-        let mut checks = checks.clone();
-        checks.failed("entries", words.clone());
-        let document = json!({ "consistent": false, "size": size, "checks": checks.to_json() });
-        CliError::refused(format!("the log cannot be read to its end: {words}")).with_json(document)
-    })?;
-    describe(&mut checks, &audited, head.is_some());
+    let audited = audited.map_err(|error| CliError::refused(format!("the log cannot be read to its end: {error}")))?;
+    describe(&mut checks, &audited, signed);
     report(&checks, &audited, &reader, output)
 }
 
-fn describe(checks: &mut Checks, audited: &Audited, signed: bool) {
-    let found = audited.findings.len() as u64 + audited.unlisted;
-    if found == 0 {
-        let issuers = audited.issuers;
-        checks.ok("entries", format!("{}, each signed by one of {issuers} CA certificates that the log serves", audited.entries));
-        checks.ok("tiles", format!("{} hold what the entries add up to", audited.tiles));
+/// What was checked, in words.
+fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
+    let Report { entries, data_tiles, hash_tiles, issuers, .. } = audited;
+    if audited.is_clean() {
+        checks.ok("entries", format!("{entries}, each at its index, in order of time, and signed by the CA that it names"));
+        checks.ok("tiles", format!("{data_tiles} data tiles and {hash_tiles} hash tiles hold what the entries make"));
+        checks.ok("CA certificates", format!("{issuers}, as the entries name them"));
     }
-    for finding in &audited.findings {
-        checks.failed("finding", finding.clone());
+    for problem in &audited.problems {
+        checks.failed("problem", problem.to_string());
     }
-    if audited.unlisted > 0 {
-        checks.failed("finding", format!("and {} more", audited.unlisted));
+    if audited.abandoned {
+        checks.failed("problem", "too much is wrong; the rest was not read");
     }
-    match (signed, found) {
-        (true, 0) => checks.ok("root", "the tree rebuilt from the entries is the one that the checkpoint signs"),
-        (true, _) => checks.failed("root", "see the findings"),
+    match (signed, audited.is_clean()) {
+        (true, true) => checks.ok("root", "the tree rebuilt from the entries is the one that the checkpoint signs"),
+        (true, false) => checks.failed("root", "see the problems"),
         (false, _) => checks.not_checked(
             "root",
-            "only sealed entries were read, and no checkpoint says what they must add up to; run it beside the server",
+            "only what is sealed was read, and no checkpoint says what it must add up to; run this beside the server",
         ),
     }
 }
 
-fn report(checks: &Checks, audited: &Audited, reader: &LogReader, output: &mut Output) -> Result<(), CliError> {
+fn report(checks: &Checks, audited: &Report, reader: &LogReader, output: &mut Output) -> Result<(), CliError> {
     let paint = Paint::for_stdout();
-    let root = encoding::base64(&audited.root);
+    let root = encoding::base64(&audited.head.root);
     let document = json!({
         "consistent": checks.passed(),
         "origin": reader.origin(),
-        "size": audited.entries,
-        "tiles": audited.tiles,
+        "size": audited.head.size,
+        "entries": audited.entries,
+        "data_tiles": audited.data_tiles,
+        "hash_tiles": audited.hash_tiles,
+        "issuers": audited.issuers,
         "root_hash": root,
-        "newest_ms": audited.newest.map(|newest| newest.0),
-        "findings": audited.findings,
-        "further_findings": audited.unlisted,
+        "problems": audited.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "abandoned": audited.abandoned,
         "checks": checks.to_json(),
     });
-    let mut rows = vec![("log", reader.origin().to_owned()), ("read from", reader.place())];
-    rows.push(("entries", audited.entries.to_string()));
-    rows.extend(audited.newest.map(|newest| ("newest entry", newest.to_string())));
-    rows.push(("root", root));
+    let rows = [
+        ("log", reader.origin().to_owned()),
+        ("read from", reader.place()),
+        ("entries", audited.entries.to_string()),
+        ("root", root),
+    ];
     output.say(table(&rows).trim_end())?;
     output.say(checks.to_text(paint).trim_end_matches('\n'))?;
     if checks.passed() {

@@ -5,7 +5,8 @@
 
 use super::client::Http;
 use super::proof::InclusionProof;
-use crate::transparency::checkpoint::{Checkpoint, TreeHead};
+use crate::environment::UnixMillis;
+use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
 use crate::transparency::tile::{NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
 use crate::transparency::{Hash, merkle};
 use std::collections::HashMap;
@@ -72,7 +73,7 @@ impl LogReader {
         let url = format!("{}/checkpoint", self.base);
         let note = self.http.get(&url).await?.ok_or_else(|| format!("{url}: there is no checkpoint"))?;
         let verified = Checkpoint::verify(&note, &self.origin, &self.spki).map_err(|error| match error {
-            crate::transparency::checkpoint::CheckpointError::OtherOrigin => {
+            CheckpointError::OtherOrigin => {
                 let named = String::from_utf8_lossy(note.split(|byte| *byte == b'\n').next().unwrap_or_default());
                 format!("{url}: its origin is `{named}`, expected is `{}`", self.origin)
             }
@@ -91,14 +92,10 @@ impl LogReader {
         let mut tiles = HashMap::new();
         let hashes = loop {
             // Tiles that a run lacks are fetched, and the run is tried anew; a proof has a handful of tiles.
-            let missing = match merkle::inclusion_proof(index, head.size, &mut |level, at| {
-                node(level, at, head.size, &tiles)
-            }) {
+            match merkle::inclusion_proof(index, head.size, &mut |level, at| node(level, at, head.size, &tiles)) {
                 Ok(hashes) => break hashes.ok_or("the index is beyond the tree")?,
-                Err(missing) => missing.ok_or("no log has such a node")?,
-            };
-            let content = self.tile(&missing).await?.ok_or_else(|| format!("the log has no {missing}"))?;
-            tiles.insert(missing, content);
+                Err(missing) => self.fetch_into(&mut tiles, missing).await?,
+            }
         };
         Ok(InclusionProof {
             log_index: index,
@@ -128,13 +125,39 @@ impl LogReader {
         self.object(&format!("issuer/{}", hex::encode(fingerprint))).await
     }
 
+    /// The tree of the entries that are sealed in the directory, as its hash tiles have it. Nobody signed this head; its
+    /// time is the end of time.
+    pub async fn sealed_head(&self) -> Result<TreeHead, String> {
+        let size = self.sealed_tiles() * TILE_WIDTH;
+        let mut tiles = HashMap::new();
+        let root = loop {
+            match merkle::tree_root(size, &mut |level, at| node(level, at, u64::MAX >> 24, &tiles)) {
+                Ok(root) => break root,
+                Err(missing) => self.fetch_into(&mut tiles, missing).await?,
+            }
+        };
+        Ok(TreeHead { size, root, timestamp: UnixMillis(u64::MAX) })
+    }
+
     /// How many full data tiles lie in the directory, from the first on.
-    pub fn sealed_tiles(&self) -> u64 {
+    fn sealed_tiles(&self) -> u64 {
         let Some(directory) = &self.directory else { return 0 };
         let is_there = |index: &u64| {
             TilePath::full(TileKind::Data, *index).is_some_and(|path| directory.join(path.to_string()).exists())
         };
         (0..).take_while(is_there).count() as u64
+    }
+
+    /// Fetches the tile that a walk over nodes lacked.
+    async fn fetch_into(
+        &self,
+        tiles: &mut HashMap<TilePath, Vec<u8>>,
+        missing: Option<TilePath>,
+    ) -> Result<(), String> {
+        let path = missing.ok_or("a hash tile is shorter than its name says")?;
+        let content = self.tile(&path).await?.ok_or_else(|| format!("{path} is missing"))?;
+        tiles.insert(path, content);
+        Ok(())
     }
 
     async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
@@ -157,11 +180,6 @@ fn node(level: u32, index: u64, size: u64, tiles: &HashMap<TilePath, Vec<u8>>) -
     let content = tiles.get(&path).ok_or(Some(path))?;
     // A tile that is too short for its own width proves nothing; `None` ends the search.
     place.read(content).ok_or(None)
-}
-
-/// Every data tile of a log of `size` entries, in order.
-pub fn data_tiles(size: u64) -> impl Iterator<Item = TilePath> {
-    (0..size.div_ceil(TILE_WIDTH)).filter_map(move |index| tile_at(TileKind::Data, index, size))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 pub mod completions;
 pub mod config;
 pub mod init;
-pub mod audit;
+pub mod audit_source;
 pub mod client;
 pub mod encoding;
 pub mod examination;

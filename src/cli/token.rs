@@ -116,7 +116,7 @@ enum Expected {
 impl TokenArgs {
     fn expected_issuer(&self, iss: &str) -> Result<Expected, CliError> {
         if let Some(path) = &self.config {
-            let config = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+            let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
             return Ok(match config.issuers.find(iss) {
                 Some(issuer) => Expected::Issuer(issuer, format!("{iss}, configured in {}", path.display())),
                 None => Expected::Unknown(format!("{iss} is not configured in {}", path.display())),

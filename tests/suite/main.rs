@@ -3,4 +3,6 @@
 mod layers;
 mod config;
 mod log;
+mod oidc;
 mod support;
+mod token;

@@ -1,0 +1,538 @@
+//! Issuers as they are and as they are not: what the CA asks of them, how often, and what it does when they are down,
+//! slow, wrong, huge, redirecting or rotating.
+
+mod web;
+
+use countersign::demo::gitlab::Gitlab;
+use countersign::environment::{Clock, UnixMillis};
+use countersign::identity::{Issuer, KeySource};
+use countersign::issuance::IssuerKeys;
+use countersign::oidc::{JwksCache, Step, fetch_keys};
+use countersign::refusal::{Reason, Refusal};
+use countersign::token::KeySet;
+use serde_json::{Value, json};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use web::{Reply, TestCa, Web};
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A clock that moves when it is told to.
+pub struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(1_800_000_000_000)))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// An issuer at the root of a web server, and a cache that asks it.
+struct Case {
+    web: Web,
+    issuer: Issuer,
+    clock: Arc<TestClock>,
+    cache: Arc<JwksCache>,
+}
+
+impl Case {
+    /// An issuer in order, with a key `k1`.
+    async fn new() -> Self {
+        let web = Web::plain().await;
+        let url = format!("http://127.0.0.1:{}", web.port);
+        web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
+        web.reply("/keys", keys(&["k1"]));
+        let clock = TestClock::new();
+        let cache = Arc::new(JwksCache::new(clock.clone()).expect("an HTTP client"));
+        Self { issuer: issuer(&url, None), web, clock, cache }
+    }
+
+    async fn ask(&self, kid: &str) -> Result<Arc<KeySet>, Refusal> {
+        self.cache.keys(&self.issuer, Some(kid)).await
+    }
+
+    /// Whether the keys that serve for a token with this `kid` have it; the reason where none serve.
+    async fn has(&self, kid: &str) -> Result<bool, Reason> {
+        self.ask(kid).await.map(|keys| keys.contains(kid)).map_err(|refusal| refusal.reason())
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn discoveries(&self) -> usize {
+        self.web.seen().iter().filter(|path| *path == DISCOVERY).count()
+    }
+
+    /// Makes every path fail, or work again.
+    fn set_down(&self, down: bool) {
+        let url = &self.issuer.url;
+        let document = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
+        self.web.reply(DISCOVERY, if down { Reply::HangUp } else { Reply::json(&document) });
+    }
+
+    /// Waits for the fetch that is under way beside the requests.
+    async fn settle(&self) {
+        while self.cache.counters().fetches > self.ended() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn ended(&self) -> u64 {
+        let counters = self.cache.counters();
+        counters.failures + self.web.seen().iter().filter(|path| *path == "/keys").count() as u64
+    }
+}
+
+fn issuer(url: &str, ca_certificate: Option<&str>) -> Issuer {
+    let ca_certificate = ca_certificate.map(|pem| pem.as_bytes().to_vec());
+    let key_source = Arc::new(KeySource::Discovery { ca_certificate, outage_grace: HOUR });
+    Issuer { url: url.to_owned(), entries: Arc::new([]), key_source }
+}
+
+fn key_set(kids: &[&str]) -> Value {
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let jwk = |kid: &&str| json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "use": "sig", "x": x });
+    json!({ "keys": kids.iter().map(jwk).collect::<Vec<_>>() })
+}
+
+fn keys(kids: &[&str]) -> Reply {
+    Reply::json(&key_set(kids)).with_header("cache-control: max-age=600, public")
+}
+
+#[tokio::test]
+async fn a_gitlab_is_asked_once_for_a_day() {
+    let clock = TestClock::new();
+    let gitlab = Gitlab::builder().relative_root("/gitlab").start(clock.clone()).await.expect("a GitLab");
+    let cache = JwksCache::new(clock.clone()).expect("an HTTP client");
+    let issuer = issuer(gitlab.url(), None);
+    for _ in 0..100 {
+        let keys = cache.keys(&issuer, Some(&gitlab.key_id())).await.expect("its keys");
+        assert!(keys.contains(&gitlab.key_id()));
+        clock.advance(Duration::from_secs(863));
+    }
+    assert_eq!(gitlab.fetches(), 1);
+}
+
+#[tokio::test]
+async fn sixty_four_tokens_at_once_cost_one_fetch() {
+    let case = Case::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    case.web.reply("/keys", Reply::Gated(gate.clone(), Box::new(keys(&["k1"]))));
+    let mut requests = JoinSet::new();
+    for _ in 0..64 {
+        let (cache, issuer) = (case.cache.clone(), case.issuer.clone());
+        requests.spawn(
+            async move { cache.keys(&issuer, Some("k1")).await.is_ok_and(|keys| keys.contains("k1")) },
+        );
+    }
+    gate.add_permits(64);
+    assert!(requests.join_all().await.into_iter().all(|found| found));
+    assert_eq!(case.web.seen(), [DISCOVERY, "/keys"]);
+}
+
+#[tokio::test]
+async fn a_fetch_goes_on_when_the_request_that_began_it_is_gone() {
+    let case = Case::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    case.web.reply("/keys", Reply::Gated(gate.clone(), Box::new(keys(&["k1"]))));
+    let (cache, issuer) = (case.cache.clone(), case.issuer.clone());
+    let request = tokio::spawn(async move { cache.keys(&issuer, None).await.is_ok() });
+    while case.web.seen().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    request.abort();
+    assert!(request.await.is_err());
+    gate.add_permits(1);
+    assert_eq!(case.has("k1").await, Ok(true));
+    assert_eq!(case.discoveries(), 1);
+}
+
+#[tokio::test]
+async fn a_rotation_is_seen_by_the_first_token_that_carries_it() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    case.web.reply("/keys", keys(&["k2"]));
+    assert_eq!(case.has("k1").await, Ok(true), "nobody has said yet that it is gone");
+    assert_eq!(case.has("k2").await, Ok(true));
+    assert_eq!(case.has("k1").await, Ok(false), "the new keys have replaced the old ones");
+    assert_eq!(case.discoveries(), 3);
+}
+
+#[tokio::test]
+async fn a_thousand_forged_key_ids_cost_four_fetches_and_then_one_in_twenty_seconds() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    for n in 0..1000 {
+        assert_eq!(case.has(&format!("forged-{n}")).await, Ok(false));
+    }
+    assert_eq!(case.discoveries(), 1 + 4);
+    assert_eq!(case.has("k1").await, Ok(true));
+    case.advance(19);
+    assert_eq!(case.has("forged").await, Ok(false));
+    assert_eq!(case.discoveries(), 5);
+    case.advance(1);
+    case.web.reply("/keys", keys(&["k2"]));
+    assert_eq!(case.has("k2").await, Ok(true));
+    assert_eq!(case.has("forged").await, Ok(false));
+    assert_eq!(case.discoveries(), 6);
+    let counters = case.cache.counters();
+    assert_eq!((counters.fetches, counters.unknown_key_fetches, counters.failures), (6, 5, 0));
+    assert_eq!(counters.unknown_key_fetches_denied, 996 + 1 + 1);
+}
+
+#[tokio::test]
+async fn a_thousand_forged_key_ids_at_once_share_their_fetches() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    let mut requests = JoinSet::new();
+    for n in 0..1000 {
+        let (cache, issuer) = (case.cache.clone(), case.issuer.clone());
+        requests.spawn(async move { cache.keys(&issuer, Some(&format!("forged-{n}"))).await.is_ok() });
+    }
+    assert!(requests.join_all().await.into_iter().all(|answered| answered));
+    assert!(case.discoveries() <= 1 + 2, "{} fetches", case.discoveries());
+    case.web.reply("/keys", keys(&["k2"]));
+    assert_eq!(case.has("k2").await, Ok(true), "the bucket still has a token for a true rotation");
+}
+
+#[tokio::test]
+async fn an_outage_is_lived_through_with_the_last_good_keys_until_the_grace_is_over() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    case.set_down(true);
+    case.advance(600);
+    for _ in 0..359 {
+        assert_eq!(case.has("k1").await, Ok(true));
+        case.settle().await;
+        case.advance(10);
+    }
+    let refusal = case.ask("k2").await.expect_err("nobody can tell whether k2 is the issuer's");
+    assert_eq!(refusal.reason(), Reason::IssuerUnavailable);
+    assert_eq!(case.has("k1").await, Ok(true));
+    case.advance(10);
+    assert_eq!(case.has("k1").await, Err(Reason::IssuerUnavailable));
+    case.set_down(false);
+    case.advance(10);
+    assert_eq!(case.has("k1").await, Ok(true));
+}
+
+#[tokio::test]
+async fn stale_keys_serve_while_they_are_fetched_anew_beside() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    let gate = Arc::new(Semaphore::new(0));
+    case.web.reply("/keys", Reply::Gated(gate.clone(), Box::new(keys(&["k2"]))));
+    case.advance(600);
+    for _ in 0..10 {
+        assert_eq!(case.has("k1").await, Ok(true), "the issuer has not answered yet");
+    }
+    gate.add_permits(2);
+    assert_eq!(case.has("k2").await, Ok(true));
+    assert_eq!(case.discoveries(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_issuer_is_asked_again_after_one_to_ten_seconds() {
+    let case = Case::new().await;
+    case.set_down(true);
+    for (fetches, wait) in [1, 2, 4, 8, 10, 10].into_iter().enumerate() {
+        let refusal = case.ask("k1").await.expect_err("it is down");
+        assert_eq!(refusal.reason(), Reason::IssuerUnavailable);
+        assert_eq!(refusal.retry_after_seconds(), Some(wait));
+        case.clock.advance(Duration::from_millis(wait * 1000 - 500));
+        for _ in 0..20 {
+            let refusal = case.ask("k1").await.expect_err("it is left alone");
+            assert_eq!(refusal.retry_after_seconds(), Some(1));
+        }
+        assert_eq!(case.discoveries(), fetches + 1);
+        case.clock.advance(Duration::from_millis(500));
+    }
+    case.set_down(false);
+    assert_eq!(case.has("k1").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_forgery_during_an_outage_costs_nothing_but_the_attempts_that_are_due() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    case.set_down(true);
+    for n in 0..100 {
+        assert_eq!(case.has(&format!("forged-{n}")).await, Err(Reason::IssuerUnavailable));
+        assert_eq!(case.has("k1").await, Ok(true));
+    }
+    assert_eq!(case.discoveries(), 2);
+}
+
+#[tokio::test]
+async fn one_silent_issuer_delays_nobody_else() {
+    let silent = Case::new().await;
+    silent.web.reply(DISCOVERY, Reply::Silence);
+    let (cache, stuck) = (silent.cache.clone(), silent.issuer.clone());
+    let waiting = tokio::spawn(async move { cache.keys(&stuck, None).await.is_ok() });
+    while silent.web.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let other = Case::new().await;
+    assert!(silent.cache.keys(&other.issuer, Some("k1")).await.is_ok());
+    assert!(!waiting.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "the paused clock of tokio")]
+async fn a_fetch_ends_after_five_seconds_whatever_the_issuer_does() {
+    for reply in [Reply::Silence, Reply::Unfinished] {
+        for path in [DISCOVERY, "/keys"] {
+            let case = Case::new().await;
+            case.web.reply(path, reply.clone());
+            let start = tokio::time::Instant::now();
+            assert_eq!(case.has("k1").await, Err(Reason::IssuerUnavailable));
+            assert!(start.elapsed() <= Duration::from_millis(5001), "{:?}", start.elapsed());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_an_issuer_is_named() {
+    let target = Web::plain().await;
+    target.reply("/keys", keys(&["k1"]));
+    target.reply(DISCOVERY, keys(&["k1"]));
+    let elsewhere = format!("http://127.0.0.1:{}", target.port);
+    let url = "{url}";
+    let document =
+        |issuer: &str, jwks_uri: &str| Reply::json(&json!({ "issuer": issuer, "jwks_uri": jwks_uri }));
+    let huge = Reply::Whole(200, vec![], vec![b' '; 257 * 1024]);
+    let many: Vec<_> = (0..65).map(|n| format!("k{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let text = |body: &str| Reply::Whole(200, vec![], body.into());
+    for (path, reply, step, word) in [
+        (DISCOVERY, Reply::status(500), Step::Discovery, "status 500"),
+        (DISCOVERY, Reply::status(404), Step::Discovery, "status 404"),
+        (DISCOVERY, Reply::status(204), Step::Discovery, "status 204"),
+        (DISCOVERY, Reply::HangUp, Step::Discovery, "connection"),
+        (DISCOVERY, huge.clone(), Step::Discovery, "more than 256 KiB"),
+        (DISCOVERY, text("<html>"), Step::Discovery, "not valid JSON"),
+        (DISCOVERY, text(""), Step::Discovery, "not valid JSON"),
+        (DISCOVERY, text("[]"), Step::Discovery, "not a JSON object"),
+        (DISCOVERY, text(r#"{"issuer":"a","issuer":"b"}"#), Step::Discovery, "twice"),
+        (DISCOVERY, text("{}"), Step::Discovery, "no `issuer`"),
+        (DISCOVERY, Reply::json(&json!({ "issuer": url })), Step::Discovery, "no `jwks_uri`"),
+        (DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": 7 })), Step::Discovery, "not a string"),
+        (DISCOVERY, document("https://other.example", "{url}/keys"), Step::Discovery, "must be"),
+        (DISCOVERY, document("{url}/", "{url}/keys"), Step::Discovery, "must be"),
+        (DISCOVERY, document(url, "file:///etc/passwd"), Step::Discovery, "scheme"),
+        (DISCOVERY, document(url, "keys"), Step::Discovery, "not a URL"),
+        (DISCOVERY, Reply::redirect(&format!("{elsewhere}{DISCOVERY}")), Step::Discovery, "redirect"),
+        (
+            DISCOVERY,
+            Reply::redirect(&format!("https://127.0.0.1:{}/x", target.port)),
+            Step::Discovery,
+            "redirect",
+        ),
+        (DISCOVERY, Reply::redirect(DISCOVERY), Step::Discovery, "redirects"),
+        ("/keys", Reply::status(500), Step::KeySet, "status 500"),
+        ("/keys", huge, Step::KeySet, "more than 256 KiB"),
+        ("/keys", text("garbage"), Step::KeySet, "not valid JSON"),
+        ("/keys", text("{}"), Step::KeySet, "no array"),
+        ("/keys", keys(&[]), Step::KeySet, "none"),
+        ("/keys", keys(&many), Step::KeySet, "65 keys"),
+        ("/keys", Reply::redirect(&format!("{elsewhere}/keys")), Step::KeySet, "redirect"),
+    ] {
+        let case = Case::new().await;
+        let reply = match reply {
+            Reply::Whole(status, headers, body) => {
+                let body = String::from_utf8(body).expect("text").replace("{url}", &case.issuer.url);
+                Reply::Whole(status, headers, body.into())
+            }
+            other => other,
+        };
+        case.web.reply(path, reply);
+        let error = fetch_keys(&case.issuer.url, None).await.expect_err(word);
+        assert_eq!(error.step(), step, "{error}");
+        assert!(error.to_string().contains(word), "{word}: {error}");
+        let refusal = case.ask("k1").await.expect_err(word);
+        assert_eq!(refusal.reason(), Reason::IssuerUnavailable);
+        assert!(!refusal.to_string().contains("127.0.0.1"), "{refusal}");
+    }
+    assert!(target.seen().is_empty(), "a redirect was followed: {:?}", target.seen());
+}
+
+#[tokio::test]
+async fn a_chunked_body_without_a_length_is_capped_as_well() {
+    let case = Case::new().await;
+    let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, " ".repeat(64 * 1024));
+    let body = format!("{}0\r\n\r\n", chunk.repeat(5));
+    let head = "transfer-encoding: chunked".to_owned();
+    case.web.reply(DISCOVERY, Reply::Chunked(head, body.into()));
+    let error = fetch_keys(&case.issuer.url, None).await.expect_err("too large");
+    assert!(error.to_string().contains("more than 256 KiB"), "{error}");
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_not_there_is_named_with_its_cause() {
+    let gone = {
+        let web = Web::plain().await;
+        format!("http://127.0.0.1:{}", web.port)
+    };
+    tokio::task::yield_now().await;
+    let error = fetch_keys(&gone, None).await.expect_err("nobody listens");
+    assert_eq!(error.step(), Step::Discovery);
+    assert!(error.to_string().contains(&gone), "{error}");
+}
+
+#[tokio::test]
+async fn redirects_on_the_same_host_are_followed() {
+    let case = Case::new().await;
+    let document = json!({ "issuer": case.issuer.url, "jwks_uri": format!("{}/keys", case.issuer.url) });
+    case.web.reply(DISCOVERY, Reply::redirect("/moved"));
+    case.web.reply("/moved", Reply::json(&document));
+    assert_eq!(case.has("k1").await, Ok(true));
+    assert_eq!(case.web.seen(), [DISCOVERY, "/moved", "/keys"]);
+}
+
+#[tokio::test]
+async fn the_key_set_may_be_on_another_host() {
+    let case = Case::new().await;
+    let target = Web::plain().await;
+    target.reply("/keys", keys(&["k7"]));
+    let jwks_uri = format!("http://127.0.0.1:{}/keys", target.port);
+    case.web.reply(DISCOVERY, Reply::json(&json!({ "issuer": case.issuer.url, "jwks_uri": jwks_uri })));
+    assert_eq!(case.has("k7").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_trailing_slash_belongs_to_the_issuer_and_never_doubles() {
+    let case = Case::new().await;
+    let url = format!("{}/bucket/", case.issuer.url);
+    let document = json!({ "issuer": url, "jwks_uri": format!("{}/keys", case.issuer.url) });
+    case.web.reply(&format!("/bucket{DISCOVERY}"), Reply::json(&document));
+    assert!(fetch_keys(&url, None).await.is_ok());
+    assert_eq!(case.web.seen(), [format!("/bucket{DISCOVERY}"), "/keys".to_owned()]);
+    let error = fetch_keys(url.trim_end_matches('/'), None).await.expect_err("another issuer to the byte");
+    assert!(error.to_string().contains("must be"), "{error}");
+}
+
+#[tokio::test]
+async fn keys_from_a_file_need_no_issuer() {
+    let case = Case::new().await;
+    let from_file =
+        |json: Vec<u8>| Issuer { key_source: Arc::new(KeySource::Static(json)), ..case.issuer.clone() };
+    let good = from_file(key_set(&["k9"]).to_string().into_bytes());
+    assert!(case.cache.keys(&good, Some("k9")).await.expect("the file's keys").contains("k9"));
+    assert!(!case.cache.keys(&good, Some("k1")).await.expect("the file's keys").contains("k1"));
+    let refusal = case.cache.keys(&from_file(b"{}".to_vec()), None).await.expect_err("no key set");
+    assert_eq!(refusal.reason(), Reason::IssuerUnavailable);
+    assert!(case.web.seen().is_empty());
+    assert_eq!(case.has("k1").await, Ok(true), "a reloaded configuration names another source");
+}
+
+#[tokio::test]
+async fn an_operator_can_refresh_and_purge() {
+    let case = Case::new().await;
+    assert_eq!(case.has("k1").await, Ok(true));
+    case.web.reply("/keys", keys(&["k2"]));
+    assert!(case.cache.refresh(&case.issuer).await.expect("new keys").contains("k2"));
+    case.set_down(true);
+    let error = case.cache.refresh(&case.issuer).await.expect_err("it is down");
+    assert!(error.contains(DISCOVERY), "{error}");
+    assert_eq!(case.has("k2").await, Ok(true));
+    assert!(case.cache.purge(&case.issuer.url) && !case.cache.purge(&case.issuer.url));
+    assert_eq!(case.has("k2").await, Err(Reason::IssuerUnavailable));
+}
+
+#[tokio::test]
+async fn an_own_ca_is_trusted_where_it_is_configured_and_nowhere_else() {
+    let ca = TestCa::new();
+    let web = Web::tls(&ca).await;
+    let url = format!("https://127.0.0.1:{}", web.port);
+    web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
+    web.reply("/keys", keys(&["k1"]));
+    assert!(fetch_keys(&url, Some(ca.pem.as_bytes())).await.is_ok());
+    let cache = JwksCache::new(TestClock::new()).expect("an HTTP client");
+    assert!(cache.keys(&issuer(&url, Some(&ca.pem)), Some("k1")).await.is_ok());
+
+    let other = TestCa::new();
+    for untrusting in [None, Some(other.pem.as_str())] {
+        let error = fetch_keys(&url, untrusting.map(str::as_bytes)).await.expect_err("not trusted");
+        assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+        assert!(cache.keys(&issuer(&url, untrusting), None).await.is_err(), "trust is not shared");
+    }
+    let error = fetch_keys(&url, Some(b"no PEM")).await.expect_err("no certificate");
+    assert_eq!(error.step(), Step::Client);
+
+    web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": "http://127.0.0.1:1/keys" })));
+    let error = fetch_keys(&url, Some(ca.pem.as_bytes())).await.expect_err("less protected than its issuer");
+    assert!(error.to_string().contains("plain http"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_names_the_proxy_and_the_systems_roots() {
+    let ca = TestCa::new();
+    let proxy = Web::proxy(&ca).await;
+    let url = "https://gitlab.invalid";
+    proxy.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
+    proxy.reply("/keys", keys(&["k1"]));
+    let directory = tempfile::tempdir().expect("a directory");
+    let roots = directory.path().join("roots.pem");
+    std::fs::write(&roots, &ca.pem).expect("a file");
+    let (proxy_url, roots) = (format!("http://127.0.0.1:{}", proxy.port), roots.display().to_string());
+
+    let through = [("HTTPS_PROXY", proxy_url.as_str()), ("SSL_CERT_FILE", &roots), ("NO_PROXY", "127.0.0.1")];
+    assert!(fetch_in_child(url, &through).await.success());
+    assert_eq!(proxy.seen(), ["gitlab.invalid:443", DISCOVERY, "gitlab.invalid:443", "/keys"]);
+    let around =
+        [("HTTPS_PROXY", proxy_url.as_str()), ("SSL_CERT_FILE", &roots), ("NO_PROXY", "gitlab.invalid")];
+    assert!(!fetch_in_child(url, &around).await.success());
+    assert_eq!(proxy.seen().len(), 4);
+    let other = TestCa::new();
+    std::fs::write(&roots, &other.pem).expect("a file");
+    assert!(!fetch_in_child(url, &through).await.success());
+
+    let case = Case::new().await;
+    let dead = [("HTTP_PROXY", "http://127.0.0.1:1"), ("http_proxy", "http://127.0.0.1:1")];
+    assert!(fetch_in_child(&case.issuer.url, &dead).await.success(), "loopback is never proxied");
+}
+
+/// Runs [`child_that_fetches`] in a process of its own, since the environment belongs to a whole process.
+async fn fetch_in_child(url: &str, environment: &[(&str, &str)]) -> ExitStatus {
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "oidc::child_that_fetches", "--ignored"]);
+    for name in [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        child.env_remove(name);
+    }
+    child.envs(environment.iter().copied()).env("COUNTERSIGN_TEST_ISSUER", url);
+    let output = tokio::task::spawn_blocking(move || child.output()).await.expect("a thread");
+    output.expect("the child runs").status
+}
+
+#[tokio::test]
+#[ignore = "run by the_environment_names_the_proxy_and_the_systems_roots"]
+async fn child_that_fetches() {
+    let Ok(url) = std::env::var("COUNTERSIGN_TEST_ISSUER") else { return };
+    if let Err(error) = fetch_keys(&url, None).await {
+        panic!("{error}");
+    }
+}
