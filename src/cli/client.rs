@@ -6,7 +6,7 @@
 use super::CliError;
 use crate::refusal::Reason;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Certificate, Response, StatusCode, redirect};
+use reqwest::{Certificate, ClientBuilder, Response, StatusCode, redirect};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -23,32 +23,39 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// An HTTP client.
 #[derive(Clone, Debug)]
 pub struct Http {
-    client: reqwest::Client,
+    /// Through the proxy that the environment names, if any.
+    proxied: reqwest::Client,
+    /// For loopback, where a proxy would reach its own machine.
+    direct: reqwest::Client,
 }
 
 impl Http {
     /// A client that trusts the system's roots and the PEM certificates of `ca_certificate`.
     pub fn new(ca_certificate: Option<&Path>) -> Result<Self, CliError> {
-        let mut roots: Vec<_> = rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .filter_map(|root| Certificate::from_der(root).ok())
-            .collect();
-        if let Some(path) = ca_certificate {
-            let pem = super::files::read(path, "the CA certificate for TLS")?;
-            let own = Certificate::from_pem_bundle(&pem)
-                .map_err(|error| CliError::usage(format!("{}: not PEM certificates: {error}", path.display())))?;
-            roots.extend(own);
-        }
-        let client = reqwest::Client::builder()
-            .tls_certs_only(roots)
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(EXCHANGE_TIMEOUT)
-            .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| CliError::refused(format!("cannot set up TLS: {}", causes(&error))))?;
-        Ok(Self { client })
+        let own = match ca_certificate {
+            None => Vec::new(),
+            Some(path) => Certificate::from_pem_bundle(&super::files::read(path, "the CA certificate for TLS")?)
+                .map_err(|error| CliError::usage(format!("{}: not PEM certificates: {error}", path.display())))?,
+        };
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(EXCHANGE_TIMEOUT)
+                .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
+        };
+        let with_roots = || builder().tls_certs_merge(own.iter().cloned());
+        let both = |make: &dyn Fn() -> ClientBuilder| {
+            Ok::<_, reqwest::Error>(Self { proxied: make().build()?, direct: make().no_proxy().build()? })
+        };
+        // A machine without any roots, a bare container for one: plain http must still work.
+        both(&with_roots)
+            .or_else(|error| if own.is_empty() { both(&|| builder().tls_certs_only([])) } else { Err(error) })
+            .map_err(|error| CliError::refused(format!("cannot set up TLS: {}", causes(&error))))
+    }
+
+    fn client_for(&self, url: &str) -> &reqwest::Client {
+        if url::Url::parse(url).is_ok_and(|url| is_loopback(&url)) { &self.direct } else { &self.proxied }
     }
 
     /// The body at `url`, `None` where there is nothing (404).
@@ -57,12 +64,22 @@ impl Http {
     /// Anything but 200 and 404, in words that name the URL.
     pub async fn get(&self, url: &str) -> Result<Option<Vec<u8>>, String> {
         let response =
-            self.client.get(url).send().await.map_err(|error| format!("{url}: {}", causes(&error)))?;
+            self.client_for(url).get(url).send().await.map_err(|error| format!("{url}: {}", causes(&error)))?;
         match response.status() {
             StatusCode::OK => body(response).await.map(Some).map_err(|error| format!("{url}: {error}")),
             StatusCode::NOT_FOUND => Ok(None),
             other => Err(format!("{url} answered {other}")),
         }
+    }
+}
+
+/// Whether the URL's host is this machine, by name or address.
+pub fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -245,8 +262,10 @@ impl CaClient {
     }
 
     async fn post(&self, json: String) -> Result<Result<Vec<String>, RefusedAnswer>, Exchange> {
-        let response = self.http.client.post(&self.endpoint).header(CONTENT_TYPE, "application/json").body(json);
+        let response = self.http.client_for(&self.endpoint).post(&self.endpoint);
         let response = response
+            .header(CONTENT_TYPE, "application/json")
+            .body(json)
             .send()
             .await
             .map_err(|error| Exchange::Unreachable(format!("{}: {}", self.endpoint, causes(&error))))?;

@@ -163,10 +163,12 @@ impl LogReader {
     async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
         if let Some(directory) = &self.directory {
             let file = directory.join(path);
-            match tokio::fs::read(&file).await {
+            let shown = file.display().to_string();
+            let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
+            match read.map_err(|error| error.to_string())? {
                 Ok(content) => return Ok(Some(content)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("{}: {error}", file.display())),
+                Err(error) => return Err(format!("{shown}: {error}")),
             }
         }
         self.http.get(&format!("{}/{path}", self.base)).await

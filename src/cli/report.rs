@@ -41,7 +41,7 @@ impl Paint {
         self.wrap("1", text)
     }
 
-    fn wrap(self, code: &str, text: &str) -> Cow<'_, str> {
+    fn wrap<'t>(self, code: &str, text: &'t str) -> Cow<'t, str> {
         if self.coloured { Cow::Owned(format!("\x1b[{code}m{text}\x1b[0m")) } else { Cow::Borrowed(text) }
     }
 }

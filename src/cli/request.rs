@@ -2,7 +2,7 @@
 //!
 //! The job's key never leaves it; the ID token goes to the CA and nowhere else, and is never printed.
 
-use super::client::{CaClient, Http, Patience, Proof, RefusedAnswer, RequestError, SigningRequest};
+use super::client::{CaClient, Http, Patience, Proof, RefusedAnswer, RequestError, SigningRequest, is_loopback};
 use super::files::{self, Existing};
 use super::job_token::{TokenSource, unverified_claims};
 use super::leaf::Leaf;
@@ -241,15 +241,6 @@ fn check_url(text: &str, output: &mut Output) -> Result<(), CliError> {
         other => return Err(CliError::usage(format!("--url {text}: `{other}` is neither http nor https"))),
     }
     Ok(())
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// A failure in the words of whoever refused.

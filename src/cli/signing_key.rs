@@ -1,7 +1,6 @@
 //! The key that a job signs with: ECDSA P-256, made afresh or read from a file.
 
 use crate::environment::Random;
-use der::{Decode, EncodePem};
 use p256::SecretKey;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey as EcdsaKey};

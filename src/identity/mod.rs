@@ -1,14 +1,22 @@
 //! From verified claims to the subject of a certificate.
 //!
-//! Pure. One module a type of identity; what an issuer's tokens may become is in its [`Entry`].
+//! Pure. One module a type of identity; what an issuer's tokens may become is in its [`Entry`]. What this does not do: verify tokens
+//! (`token`), fetch keys (`oidc`), put anything into a certificate (`certificate`).
 
 pub mod extensions;
 pub mod gitlab;
 mod issuers;
+mod patterns;
 
+<<<<<<< HEAD
 pub use issuers::{Entry, EntryKind, Issuer, IssuerPattern, Issuers, KeySource};
+=======
+pub use issuers::{Entry, EntryKind, Issuer, Issuers, KeySource};
+pub use patterns::IssuerPattern;
+>>>>>>> identity
 
 use der::asn1::ObjectIdentifier;
+use std::fmt;
 
 /// The one subject alternative name of a certificate (RFC 5280 §4.2.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +34,8 @@ pub struct IdentityExtension {
     pub content: Vec<u8>,
 }
 
-/// Who the certificate is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who the certificate is for. Only a verified token makes one.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Principal {
     issuer: String,
     name: SubjectAltName,
@@ -51,5 +59,12 @@ impl Principal {
     /// What the proof of possession signs: `sub`, for most types.
     pub fn challenge(&self) -> &str {
         &self.challenge
+    }
+}
+
+impl fmt::Debug for Principal {
+    /// Without the values of claims: a `Debug` text may end in a log line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }

@@ -4,5 +4,6 @@ mod layers;
 mod config;
 mod log;
 mod oidc;
+mod identity;
 mod support;
 mod token;

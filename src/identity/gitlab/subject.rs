@@ -30,12 +30,26 @@ impl<'u> Instance<'u> {
             .strip_prefix("https://")
             .or_else(|| url.strip_prefix("http://"))
             .ok_or("a GitLab instance's URL starts with https:// (or http://)")?;
+<<<<<<< HEAD
         let (authority, root) = location.split_once('/').map_or((location, None), |(host, root)| (host, Some(root)));
         if !is_authority(authority) {
             return Err("a GitLab instance's URL has a host, and a port where it is not the usual one".to_owned());
         }
         if !root.is_none_or(|root| root.split('/').all(is_root_segment)) {
             return Err("a GitLab instance's relative root is made of letters, digits, `-`, `_`, `.`, `~`".to_owned());
+=======
+        let (authority, root) =
+            location.split_once('/').map_or((location, None), |(host, root)| (host, Some(root)));
+        if !is_authority(authority) {
+            return Err(
+                "a GitLab instance's URL has a host, and a port where it is not the usual one".to_owned()
+            );
+        }
+        if !root.is_none_or(|root| root.split('/').all(is_root_segment)) {
+            return Err(
+                "a GitLab instance's relative root is made of letters, digits, `-`, `_`, `.`, `~`".to_owned()
+            );
+>>>>>>> identity
         }
         Ok(Self { url, location })
     }
@@ -74,7 +88,14 @@ impl Subject {
         if job.ref_name.contains("@refs/") {
             return Err(ambiguous(GitlabClaim::Ref, "The ref contains `@refs/`."));
         }
+<<<<<<< HEAD
         Ok(Self { text: [instance.url, &path].concat(), uri: [instance.url, &percent_encoded(&path)].concat() })
+=======
+        Ok(Self {
+            text: [instance.url, &path].concat(),
+            uri: [instance.url, &percent_encoded(&path)].concat(),
+        })
+>>>>>>> identity
     }
 }
 
@@ -84,6 +105,7 @@ pub(super) fn ref_path(job: &JobClaims<'_>) -> Result<String, Refusal> {
     let prefix = match job.ref_type {
         "branch" => "refs/heads/",
         "tag" => "refs/tags/",
+<<<<<<< HEAD
         _ => return Err(Refusal::new(Reason::RefTypeUnknown).of_claim(GitlabClaim::RefType.name()).by_rule(RULE)),
     };
     let made = [prefix, job.ref_name].concat();
@@ -91,6 +113,19 @@ pub(super) fn ref_path(job: &JobClaims<'_>) -> Result<String, Refusal> {
         Some(said) if said != made => {
             Err(Refusal::new(Reason::RefPathContradiction).of_claim(GitlabClaim::RefPath.name()).by_rule(RULE))
         }
+=======
+        _ => {
+            return Err(Refusal::new(Reason::RefTypeUnknown)
+                .of_claim(GitlabClaim::RefType.name())
+                .by_rule(RULE));
+        }
+    };
+    let made = [prefix, job.ref_name].concat();
+    match job.ref_path {
+        Some(said) if said != made => Err(Refusal::new(Reason::RefPathContradiction)
+            .of_claim(GitlabClaim::RefPath.name())
+            .by_rule(RULE)),
+>>>>>>> identity
         _ => Ok(made),
     }
 }
@@ -188,10 +223,19 @@ fn is_authority(authority: &str) -> bool {
     let host_holds = match address {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
+<<<<<<< HEAD
             !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         }
     };
     host_holds && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+=======
+            !host.is_empty()
+                && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        }
+    };
+    host_holds
+        && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+>>>>>>> identity
 }
 
 fn is_root_segment(segment: &str) -> bool {
@@ -224,11 +268,39 @@ mod tests {
             assert_eq!(instance.url(), url.strip_suffix('/').unwrap_or(url));
         }
         for url in [
+<<<<<<< HEAD
             "", "gitlab.com", "https://", "https:///", "HTTPS://gitlab.com", "ftp://gitlab.com", "https://ada@gitlab.com",
             "https://gitlab.com//", "https://gitlab.com/a//b", "https://gitlab.com/..", "https://gitlab.com/a?b",
             "https://gitlab.com/a#b", "https://gitlab.com/a%20b", "https://gitlab.com/a b", "https://gitlab.com:",
             "https://gitlab.com:+80", "https://gitlab.com:99999", "https://:443", "https://git\\lab.com", "https://[::1",
             "https://[::zz]", "https://gîtlab.com", "https://a:b:c", "https://gitlab.com\n", "https://gitlab.com/*",
+=======
+            "",
+            "gitlab.com",
+            "https://",
+            "https:///",
+            "HTTPS://gitlab.com",
+            "ftp://gitlab.com",
+            "https://ada@gitlab.com",
+            "https://gitlab.com//",
+            "https://gitlab.com/a//b",
+            "https://gitlab.com/..",
+            "https://gitlab.com/a?b",
+            "https://gitlab.com/a#b",
+            "https://gitlab.com/a%20b",
+            "https://gitlab.com/a b",
+            "https://gitlab.com:",
+            "https://gitlab.com:+80",
+            "https://gitlab.com:99999",
+            "https://:443",
+            "https://git\\lab.com",
+            "https://[::1",
+            "https://[::zz]",
+            "https://gîtlab.com",
+            "https://a:b:c",
+            "https://gitlab.com\n",
+            "https://gitlab.com/*",
+>>>>>>> identity
         ] {
             assert!(Instance::parse(url).is_err(), "{url}");
         }
