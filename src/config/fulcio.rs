@@ -167,7 +167,7 @@ impl Reader<'_> {
         if !self.is_safe(field, field.name()) {
             return None;
         }
-        IssuerPattern::parse(field.name(), checked.entry, checked.key_source)
+        IssuerPattern::parse(field.name(), [checked.entry], checked.key_source)
             .map_err(|message| field.error(message))
             .ok()
     }

@@ -18,7 +18,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{interval_at, sleep, timeout};
-use tower::Service as _;
 
 /// How long the head of a request may take over HTTP/1 (RFC 9110 §15.5.9 would answer 408; hyper closes).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
