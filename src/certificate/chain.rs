@@ -4,20 +4,15 @@
 //! Revocation, policies and name constraints are not looked at.
 
 use super::encode;
-use super::raw::{Malformed, RawCertificate};
-use super::signature::{self, PublicKeyKind, SignatureError};
-use super::{key_identifier, oids, pem};
+use super::link::{Link, check_links};
+use super::pem;
+use super::reader::SEQUENCE;
+use super::signature::PublicKeyKind;
 use crate::environment::UnixMillis;
 use crate::transparency::Hash;
 use aws_lc_rs::digest::{SHA256, digest};
-use der::Decode;
 use std::fmt;
 use std::sync::Arc;
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
-};
-use x509_cert::name::Name;
-use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 /// The largest chain file that is read, in octets.
 pub const MAX_CHAIN_FILE: usize = 256 * 1024;
@@ -45,7 +40,7 @@ impl CaAlgorithm {
     }
 
     /// The algorithm of an issuing key.
-    fn of(key: PublicKeyKind) -> Option<Self> {
+    pub(super) fn of(key: PublicKeyKind) -> Option<Self> {
         match key {
             PublicKeyKind::P256 => Some(Self::EcdsaP256Sha256),
             PublicKeyKind::P384 => Some(Self::EcdsaP384Sha384),
@@ -232,145 +227,6 @@ impl fmt::Debug for CaChain {
     }
 }
 
-/// One certificate of a chain, with what is checked of it.
-struct Link<'a> {
-    title: String,
-    raw: RawCertificate<'a>,
-    constraints: Option<BasicConstraints>,
-    key_usage: Option<KeyUsage>,
-    extended_key_usage: Option<ExtendedKeyUsage>,
-    key_id: Option<Vec<u8>>,
-    authority_key_id: Option<Vec<u8>>,
-    computed_key_id: Vec<u8>,
-}
-
-impl<'a> Link<'a> {
-    fn read(index: usize, der: &'a [u8]) -> Result<Self, ChainError> {
-        let place = format!("CA certificate {}", index + 1);
-        let unreadable = |error: Malformed| ChainError::Unusable {
-            certificate: place.clone(),
-            problem: format!("cannot be read: {error}"),
-        };
-        let raw = RawCertificate::parse(der).map_err(unreadable)?;
-        let subject = Name::from_der(raw.tbs.subject).map_err(Malformed::from).map_err(unreadable)?;
-        Self::decode(format!("{place} ({subject})"), raw).map_err(unreadable)
-    }
-
-    fn decode(title: String, raw: RawCertificate<'a>) -> Result<Self, Malformed> {
-        let key = SubjectPublicKeyInfoRef::from_der(raw.tbs.spki)?;
-        let authority = raw.tbs.decoded::<AuthorityKeyIdentifier>()?;
-        Ok(Self {
-            title,
-            constraints: raw.tbs.decoded()?,
-            key_usage: raw.tbs.decoded()?,
-            extended_key_usage: raw.tbs.decoded()?,
-            key_id: raw.tbs.decoded::<SubjectKeyIdentifier>()?.map(|id| id.0.as_bytes().to_vec()),
-            authority_key_id: authority
-                .and_then(|authority| authority.key_identifier)
-                .map(|id| id.as_bytes().to_vec()),
-            computed_key_id: key_identifier(key.subject_public_key.raw_bytes()).to_vec(),
-            raw,
-        })
-    }
-
-    fn unusable(&self, problem: impl Into<String>) -> ChainError {
-        ChainError::Unusable { certificate: self.title.clone(), problem: problem.into() }
-    }
-
-    fn is_self_issued(&self) -> bool {
-        self.raw.tbs.issuer == self.raw.tbs.subject
-    }
-
-    /// What must hold for a CA certificate of its own, with `below` intermediate certificates under it.
-    fn check_is_ca(&self, below: usize) -> Result<(), ChainError> {
-        if self.raw.tbs.version != 3 {
-            return Err(self.unusable("not a version 3 certificate; make a new one"));
-        }
-        if self.raw.tbs.not_before > self.raw.tbs.not_after {
-            return Err(self.unusable("ends before it begins; make a new one"));
-        }
-        let Some(constraints) = self.constraints.as_ref().filter(|constraints| constraints.ca) else {
-            return Err(self.unusable("not a CA certificate (basicConstraints lacks CA:TRUE)"));
-        };
-        // RFC 5280 §6.1.4 (l), (m)
-        if constraints.path_len_constraint.is_some_and(|limit| usize::from(limit) < below) {
-            return Err(self.unusable(format!(
-                "its pathLenConstraint forbids the {below} intermediate certificates before it in the file"
-            )));
-        }
-        if !self.key_usage.is_some_and(|usage| usage.key_cert_sign()) {
-            return Err(self.unusable("may not sign certificates (keyUsage lacks keyCertSign)"));
-        }
-        if let Some(usages) = &self.extended_key_usage
-            && !usages.0.iter().any(|usage| [oids::CODE_SIGNING, oids::ANY_USAGE].contains(usage))
-        {
-            return Err(self.unusable("not for code signing (its extendedKeyUsage lacks codeSigning)"));
-        }
-        let unknown = |oid| !oids::UNDERSTOOD_IN_CA.contains(&oid);
-        if let Some(extension) = self.raw.tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
-            return Err(self.unusable(format!("has the unknown critical extension {}", extension.oid)));
-        }
-        Ok(())
-    }
-
-    /// That `issuer` issued it: name, key identifier, signature.
-    fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
-        if self.raw.tbs.issuer != issuer.raw.tbs.subject {
-            return Err(self.unusable(format!(
-                "its issuer is not the subject of {}; put the issuing certificate first, then each certificate's issuer",
-                issuer.title
-            )));
-        }
-        if let (Some(named), Some(has)) = (&self.authority_key_id, &issuer.key_id)
-            && named != has
-        {
-            return Err(self.unusable(format!(
-                "its authorityKeyIdentifier is not the subjectKeyIdentifier of {}: another key of the same name signed it",
-                issuer.title
-            )));
-        }
-        let raw = &self.raw;
-        signature::verify(issuer.raw.tbs.spki, raw.algorithm, raw.tbs_der, raw.signature).map_err(|error| {
-            match error {
-                SignatureError::Wrong => self.unusable(format!("not signed by the key of {}", issuer.title)),
-                other => self.unusable(other.to_string()),
-            }
-        })
-    }
-
-    /// What its key signs with, as the issuing certificate.
-    fn algorithm(&self) -> Result<CaAlgorithm, ChainError> {
-        let key = PublicKeyKind::of(self.raw.tbs.spki)
-            .map_err(|error| self.unusable(format!("its key cannot be read: {error}")))?;
-        CaAlgorithm::of(key).ok_or_else(|| {
-            self.unusable(format!("cannot issue with {key}; the issuing key must be ECDSA P-256 or P-384"))
-        })
-    }
-}
-
-fn check_links(links: &[Link<'_>], root: &Link<'_>) -> Result<(), ChainError> {
-    if !root.is_self_issued() {
-        let problem = "the last certificate is not self-signed; append its issuer, up to and including the root \
-                       (issuing certificate first, root last)";
-        return Err(root.unusable(problem));
-    }
-    let mut below = 0;
-    for (index, link) in links.iter().enumerate() {
-        // RFC 5280 §4.1.2.6: a CA has a name. An empty one is an empty SEQUENCE.
-        if link.raw.tbs.subject == [encode::SEQUENCE, 0] {
-            return Err(link.unusable("has no subject"));
-        }
-        if links.iter().take(index).any(|earlier| earlier.raw.tbs_der == link.raw.tbs_der) {
-            return Err(link.unusable("stands in the file twice"));
-        }
-        link.check_is_ca(below)?;
-        // RFC 5280 §6.1.4 (l): self-issued certificates do not count.
-        below += usize::from(!link.is_self_issued());
-        link.check_issued_by(links.get(index + 1).unwrap_or(root))?;
-    }
-    Ok(())
-}
-
 /// The certificates of a PEM file.
 fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     if text.len() > MAX_CHAIN_FILE {
@@ -387,12 +243,12 @@ fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(certificates)
 }
 
-/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
+/// AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier `[0]` IMPLICIT OCTET STRING } (RFC 5280 §4.2.1.1)
 fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
     let mut inner = Vec::with_capacity(encode::tlv_len(key_id.len()));
     encode::push_tlv(&mut inner, 0x80, key_id);
     let mut whole = Vec::with_capacity(encode::tlv_len(inner.len()));
-    encode::push_tlv(&mut whole, encode::SEQUENCE, &inner);
+    encode::push_tlv(&mut whole, SEQUENCE, &inner);
     whole
 }
 

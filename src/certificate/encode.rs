@@ -3,20 +3,10 @@
 //! X.690 §8.1 and §10.1, definite lengths in the fewest octets. Types with a structure of their own (names of subjects,
 //! key usages) are encoded by `x509-cert`.
 
+use super::reader::{BIT_STRING, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
 use der::asn1::ObjectIdentifier;
 
-/// SEQUENCE, constructed.
-pub(super) const SEQUENCE: u8 = 0x30;
-/// INTEGER.
-pub(super) const INTEGER: u8 = 0x02;
-/// `[3] EXPLICIT`, where a TBSCertificate keeps its extensions (RFC 5280 §4.1).
-pub(super) const EXTENSIONS: u8 = 0xa3;
-/// OCTET STRING.
-pub(super) const OCTET_STRING: u8 = 0x04;
-
 const BOOLEAN_TRUE: [u8; 3] = [0x01, 0x01, 0xff];
-const BIT_STRING: u8 = 0x03;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 
 /// Appends tag and length of a value of `length` octets.
 pub(super) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {

@@ -5,21 +5,25 @@
 mod chain;
 mod encode;
 pub mod inspect;
+mod link;
 pub mod oids;
 pub mod pem;
 mod precertificate;
 mod profile;
 mod raw;
+mod reader;
 mod signature;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod verification;
 
 pub use chain::{CaAlgorithm, CaChain, ChainError};
 pub use precertificate::{Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate};
 pub use raw::{Malformed, without_extension};
 pub use signature::{PublicKeyKind, SignatureError, verify as verify_signature};
 pub use template::{Template, ToBeSigned};
+pub use verification::VerificationError;
 
 use aws_lc_rs::digest::{SHA256, digest};
 

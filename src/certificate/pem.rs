@@ -17,7 +17,7 @@ pub struct Block {
 /// The blocks in `text`, in order. Errors are for people and carry nothing of the text but labels.
 pub fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
-    let mut lines = text.lines().map(str::trim);
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let mut blocks = Vec::new();
     while let Some(line) = lines.next() {
         if let Some(label) = boundary(line, "-----BEGIN ") {
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn blocks_are_read_with_text_around_them_and_any_line_width() {
-        let text = b"subject=x\r\n-----BEGIN A-----\r\nAQ\r\nID\r\n-----END A-----\r\n\n-----BEGIN B C-----\nBAUG\n-----END B C-----";
-        let blocks = blocks(text).unwrap();
+        let text = "\u{feff}subject=x\r\n-----BEGIN A-----\r\nAQ\r\nID\r\n-----END A-----\r\n\n-----BEGIN B C-----\nBAUG\n-----END B C-----";
+        let blocks = blocks(text.as_bytes()).unwrap();
         let found: Vec<_> = blocks.iter().map(|block| (block.label.as_str(), block.der.as_slice())).collect();
         assert_eq!(found, [("A", &[1, 2, 3][..]), ("B C", &[4, 5, 6][..])]);
     }

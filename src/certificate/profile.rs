@@ -4,7 +4,8 @@
 //! identifiers, one critical SAN, then the identity extensions; no basicConstraints. The CT slot is not written here.
 
 use super::chain::CaChain;
-use super::encode::{INTEGER, SEQUENCE, push_extension, push_header, push_tlv, tlv_len};
+use super::encode::{push_extension, push_header, push_tlv, tlv_len};
+use super::reader::{INTEGER, OCTET_STRING, SEQUENCE};
 use super::{key_identifier, oids};
 use crate::environment::{Random, UnixMillis};
 use crate::identity::{IdentityExtension, SubjectAltName};
@@ -118,7 +119,7 @@ pub(super) fn sct_list(sct: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(sct.len()).ok()?;
     let total = length.checked_add(2)?;
     let mut value = Vec::with_capacity(sct.len() + 8);
-    push_header(&mut value, super::encode::OCTET_STRING, usize::from(total) + 2);
+    push_header(&mut value, OCTET_STRING, usize::from(total) + 2);
     value.extend_from_slice(&total.to_be_bytes());
     value.extend_from_slice(&length.to_be_bytes());
     value.extend_from_slice(sct);
@@ -137,7 +138,7 @@ fn subject_key_identifier(spki: &[u8]) -> der::Result<Vec<u8>> {
     let spki = SubjectPublicKeyInfoRef::from_der(spki)?;
     let mut out = Vec::with_capacity(22);
     let identifier = key_identifier(spki.subject_public_key.raw_bytes());
-    push_tlv(&mut out, super::encode::OCTET_STRING, &identifier);
+    push_tlv(&mut out, OCTET_STRING, &identifier);
     Ok(out)
 }
 

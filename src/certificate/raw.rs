@@ -3,10 +3,14 @@
 //! Signatures and logs speak of octets, so nothing is decoded and encoded again: what is compared, hashed or verified is
 //! what stood in the file. Values inside the slices are decoded by whoever needs them.
 
-use super::encode::{self, EXTENSIONS, SEQUENCE, push_header, tlv_len};
+use super::encode::{push_header, push_tlv, tlv_len};
+use super::reader::{
+    BIT_STRING, BOOLEAN, EXTENSIONS, Element, Elements, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
+    VERSION,
+};
 use crate::environment::UnixMillis;
-use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
-use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
+use der::Decode;
+use der::asn1::ObjectIdentifier;
 use x509_cert::time::Time;
 
 /// The largest certificate that is read, in octets.
@@ -77,14 +81,15 @@ impl<'a> RawCertificate<'a> {
         if der.len() > MAX_CERTIFICATE {
             return Err(Malformed(format!("larger than {MAX_CERTIFICATE} octets")));
         }
-        let mut fields = SliceReader::new(content(der, Tag::Sequence)?)?;
-        let tbs_der = fields.tlv_bytes()?;
-        let algorithm = fields.tlv_bytes()?;
-        let signature = BitStringRef::decode(&mut fields)?
-            .as_bytes()
-            .ok_or_else(|| Malformed("the signature is not whole octets".into()))?;
+        let mut fields = Element::only(der, SEQUENCE)?.inside();
+        let tbs = fields.expect(SEQUENCE)?;
+        let algorithm = fields.expect(SEQUENCE)?.der;
+        let [0, signature @ ..] = fields.expect(BIT_STRING)?.value else {
+            return Err(Malformed("the signature is not whole octets".into()));
+        };
         fields.finish()?;
-        let (tbs, inner_algorithm) = RawTbs::parse(tbs_der)?;
+        let tbs_der = tbs.der;
+        let (tbs, inner_algorithm) = RawTbs::parse(tbs)?;
         if algorithm != inner_algorithm {
             // RFC 5280 §4.1.1.2
             return Err(Malformed("the two signature algorithms differ".into()));
@@ -111,20 +116,18 @@ impl<'a> RawTbs<'a> {
     }
 
     /// The fields, and the DER AlgorithmIdentifier among them.
-    fn parse(der: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
-        let mut fields = SliceReader::new(content(der, Tag::Sequence)?)?;
+    fn parse(tbs: Element<'a>) -> Result<(Self, &'a [u8]), Malformed> {
+        let mut fields = tbs.inside();
         let version = version(&mut fields)?;
-        let serial = content(fields.tlv_bytes()?, Tag::Integer)?;
-        let algorithm = fields.tlv_bytes()?;
-        let issuer = fields.tlv_bytes()?;
-        let mut validity = SliceReader::new(content(fields.tlv_bytes()?, Tag::Sequence)?)?;
-        let (not_before, not_after) = (Time::decode(&mut validity)?, Time::decode(&mut validity)?);
+        let serial = fields.expect(INTEGER)?.value;
+        let algorithm = fields.expect(SEQUENCE)?.der;
+        let issuer = fields.expect(SEQUENCE)?.der;
+        let mut validity = fields.expect(SEQUENCE)?.inside();
+        let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         validity.finish()?;
-        let subject = fields.tlv_bytes()?;
-        let spki = fields.tlv_bytes()?;
+        let subject = fields.expect(SEQUENCE)?.der;
+        let spki = fields.expect(SEQUENCE)?.der;
         let extensions = extensions(&mut fields)?;
-        let time = |time: Time| UnixMillis::from_secs(time.to_unix_duration().as_secs());
-        let (not_before, not_after) = (time(not_before), time(not_after));
         Ok((Self { version, serial, issuer, not_before, not_after, subject, spki, extensions }, algorithm))
     }
 }
@@ -134,25 +137,23 @@ impl<'a> RawTbs<'a> {
 ///
 /// It reads only `tbs`, so it can judge whoever built it. An error when the extension does not occur exactly once.
 pub fn without_extension(tbs: &[u8], oid: ObjectIdentifier) -> Result<Vec<u8>, Malformed> {
-    let mut fields = SliceReader::new(content(tbs, Tag::Sequence)?)?;
+    let mut fields = Element::only(tbs, SEQUENCE)?.inside();
     let mut kept = Vec::with_capacity(tbs.len());
     let mut removed = 0;
     while !fields.is_finished() {
-        let header = Header::peek(&fields)?;
-        let field = fields.tlv_bytes()?;
-        if header.tag() != context_specific(3) {
-            kept.extend_from_slice(field);
+        let field = fields.element()?;
+        if field.tag != EXTENSIONS {
+            kept.extend_from_slice(field.der);
             continue;
         }
-        let mut list = SliceReader::new(content(content(field, header.tag())?, Tag::Sequence)?)?;
-        let mut others = Vec::with_capacity(field.len());
+        let mut list = Element::only(field.value, SEQUENCE)?.inside();
+        let mut others = Vec::with_capacity(field.der.len());
         while !list.is_finished() {
-            let extension = list.tlv_bytes()?;
-            let mut parts = SliceReader::new(content(extension, Tag::Sequence)?)?;
-            if ObjectIdentifier::decode(&mut parts)? == oid {
+            let extension = list.expect(SEQUENCE)?;
+            if extension.inside().expect(OBJECT_IDENTIFIER)?.value == oid.as_bytes() {
                 removed += 1;
             } else {
-                others.extend_from_slice(extension);
+                others.extend_from_slice(extension.der);
             }
         }
         push_extensions(&mut kept, &others);
@@ -161,55 +162,49 @@ pub fn without_extension(tbs: &[u8], oid: ObjectIdentifier) -> Result<Vec<u8>, M
         return Err(Malformed(format!("extension {oid} occurs {removed} times, not once")));
     }
     let mut whole = Vec::with_capacity(tlv_len(kept.len()));
-    encode::push_tlv(&mut whole, SEQUENCE, &kept);
+    push_tlv(&mut whole, SEQUENCE, &kept);
     Ok(whole)
-}
-
-/// Appends the field for `extensions`, concatenated Extensions; nothing when there is none (RFC 5280 §4.1: SIZE (1..MAX)).
-pub(super) fn push_extensions(out: &mut Vec<u8>, extensions: &[u8]) {
-    if !extensions.is_empty() {
-        push_header(out, EXTENSIONS, tlv_len(extensions.len()));
-        encode::push_tlv(out, SEQUENCE, extensions);
-    }
 }
 
 /// The TBSCertificate of a certificate, without a look at its fields.
 pub(super) fn tbs_of(certificate: &[u8]) -> Result<&[u8], Malformed> {
-    Ok(SliceReader::new(content(certificate, Tag::Sequence)?)?.tlv_bytes()?)
+    Ok(Element::only(certificate, SEQUENCE)?.inside().expect(SEQUENCE)?.der)
 }
 
-/// The value of the one element that `der` is, which must have this tag.
-fn content(der: &[u8], tag: Tag) -> Result<&[u8], Malformed> {
-    let element = AnyRef::from_der(der)?;
-    if element.header().tag() != tag {
-        return Err(Malformed(format!("{tag} expected, {} found", element.header().tag())));
+/// Appends the field for `extensions`, concatenated Extensions; nothing when there is none (RFC 5280 §4.1: SIZE (1..MAX)).
+fn push_extensions(out: &mut Vec<u8>, extensions: &[u8]) {
+    if !extensions.is_empty() {
+        push_header(out, EXTENSIONS, tlv_len(extensions.len()));
+        push_tlv(out, SEQUENCE, extensions);
     }
-    Ok(element.value())
 }
 
 /// `version [0] EXPLICIT INTEGER DEFAULT v1`
-fn version(fields: &mut SliceReader<'_>) -> Result<u8, Malformed> {
-    if Header::peek(fields)?.tag() != context_specific(0) {
-        return Ok(1);
-    }
-    match content(content(fields.tlv_bytes()?, context_specific(0))?, Tag::Integer)? {
+fn version(fields: &mut Elements<'_>) -> Result<u8, Malformed> {
+    let Some(version) = fields.optional(VERSION)? else { return Ok(1) };
+    match Element::only(version.value, INTEGER)?.value {
         [version @ 0..=2] => Ok(version + 1),
         _ => Err(Malformed("no such version of certificates".into())),
     }
 }
 
+/// UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5), from 1970 on.
+fn time(validity: &mut Elements<'_>) -> Result<UnixMillis, Malformed> {
+    let time = Time::from_der(validity.element()?.der)?;
+    Ok(UnixMillis::from_secs(time.to_unix_duration().as_secs()))
+}
+
 /// The optional fields after the key: unique identifiers, of no use to anybody, and the extensions.
-fn extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<RawExtension<'a>>, Malformed> {
+fn extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<RawExtension<'a>>, Malformed> {
     let mut extensions: Vec<RawExtension<'a>> = Vec::new();
     while !fields.is_finished() {
-        let tag = Header::peek(fields)?.tag();
-        let field = fields.tlv_bytes()?;
-        if tag != context_specific(3) {
+        let field = fields.element()?;
+        if field.tag != EXTENSIONS {
             continue;
         }
-        let mut list = SliceReader::new(content(content(field, tag)?, Tag::Sequence)?)?;
+        let mut list = Element::only(field.value, SEQUENCE)?.inside();
         while !list.is_finished() {
-            let extension = extension(list.tlv_bytes()?)?;
+            let extension = extension(list.expect(SEQUENCE)?)?;
             if extensions.iter().any(|earlier| earlier.oid == extension.oid) {
                 return Err(Malformed(format!("extension {} occurs twice", extension.oid)));
             }
@@ -222,18 +217,20 @@ fn extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<RawExtension<'a>>,
     Ok(extensions)
 }
 
-fn extension(der: &[u8]) -> Result<RawExtension<'_>, Malformed> {
-    let mut parts = SliceReader::new(content(der, Tag::Sequence)?)?;
-    let oid = ObjectIdentifier::decode(&mut parts)?;
-    let critical =
-        if Header::peek(&parts)?.tag() == Tag::Boolean { bool::decode(&mut parts)? } else { false };
-    let value = <&OctetStringRef>::decode(&mut parts)?.as_bytes();
+/// Extension ::= SEQUENCE { extnID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }
+fn extension(extension: Element<'_>) -> Result<RawExtension<'_>, Malformed> {
+    let mut parts = extension.inside();
+    let oid = parts.expect(OBJECT_IDENTIFIER)?.value;
+    let oid =
+        ObjectIdentifier::from_bytes(oid).map_err(|error| Malformed(format!("not valid DER: {error}")))?;
+    let critical = match parts.optional(BOOLEAN)?.map(|flag| flag.value) {
+        None | Some([0]) => false,
+        Some([0xff]) => true,
+        Some(_) => return Err(Malformed("not valid DER: neither true nor false".into())),
+    };
+    let value = parts.expect(OCTET_STRING)?.value;
     parts.finish()?;
     Ok(RawExtension { oid, critical, value })
-}
-
-const fn context_specific(number: u32) -> Tag {
-    Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
 }
 
 #[cfg(test)]

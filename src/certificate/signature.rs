@@ -139,3 +139,40 @@ fn modulus_bits(key: &[u8]) -> Result<usize, der::Error> {
     let unused = octets.first().map_or(0, |first| first.leading_zeros() as usize);
     Ok(octets.len() * 8 - unused)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{LEAF_SPKI, chain};
+    use super::*;
+    use der::Encode;
+    use x509_cert::spki::AlgorithmIdentifierOwned;
+
+    #[test]
+    fn algorithms_that_do_not_fit_the_key_are_refused_before_the_signature_is_looked_at() {
+        let null = Some(der::asn1::Any::null());
+        for (oid, parameters) in [
+            (rfc5912::SHA_256_WITH_RSA_ENCRYPTION, null.clone()),
+            (rfc8410::ID_ED_25519, None),
+            (rfc5912::ECDSA_WITH_SHA_256, null),
+            (ObjectIdentifier::new_unwrap("1.2.840.10045.4.1"), None), // ecdsa-with-SHA1
+        ] {
+            let algorithm = AlgorithmIdentifierOwned { oid, parameters }.to_der().unwrap();
+            let refused = verify(LEAF_SPKI, &algorithm, b"message", &[]);
+            let expected = SignatureError::Unsupported { key: PublicKeyKind::P256, algorithm: oid };
+            assert_eq!(refused, Err(expected));
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_read_are_an_error() {
+        let algorithm = chain().algorithm().identifier();
+        for spki in [&[][..], &[0x30, 0], &LEAF_SPKI[1..]] {
+            assert!(matches!(verify(spki, algorithm, b"", &[]), Err(SignatureError::Malformed(_))));
+            assert!(PublicKeyKind::of(spki).is_err());
+        }
+        // A point that is not on the curve.
+        let mut spki = LEAF_SPKI.to_vec();
+        *spki.last_mut().unwrap() ^= 1;
+        assert_eq!(verify(&spki, algorithm, b"", &[]), Err(SignatureError::Wrong));
+    }
+}

@@ -1,10 +1,11 @@
 //! A certificate's content, frozen once and issued twice.
 
 use super::CaChain;
-use super::encode::{SEQUENCE, push_header, tlv_len};
+use super::encode::{push_header, tlv_len};
 use super::precertificate::Precertificate;
 use super::profile::{self, Contents};
 use super::raw::{tbs_of, without_extension};
+use super::reader::{EXTENSIONS, SEQUENCE};
 use super::{encode, oids};
 use crate::environment::{Random, UnixMillis};
 use crate::identity::{IdentityExtension, Principal, SubjectAltName};
@@ -153,7 +154,7 @@ fn tbs(fields: &[u8], extensions: &[u8], slot: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(tlv_len(content));
     push_header(&mut out, SEQUENCE, content);
     out.extend_from_slice(fields);
-    push_header(&mut out, encode::EXTENSIONS, list);
+    push_header(&mut out, EXTENSIONS, list);
     push_header(&mut out, SEQUENCE, extensions.len() + slot.len());
     out.extend_from_slice(extensions);
     out.extend_from_slice(slot);
