@@ -109,7 +109,7 @@ impl Gitlab {
             "job_project_path": "my-group/my-project",
             "job_namespace_id": "72",
             "job_namespace_path": "my-group",
-            "job_source": "pipeline",
+            "job_source": "push",
         })
     }
 

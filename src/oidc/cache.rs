@@ -367,3 +367,35 @@ fn lock(discovered: &Mutex<Discovered>) -> MutexGuard<'_, Discovered> {
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::environment::Environment;
+
+    const KEYS: &str =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn issuer(name: &str, json: &str) -> Issuer {
+        let key_source = Arc::new(KeySource::Static(json.as_bytes().to_vec()));
+        Issuer { url: format!("https://{name}.example"), entries: Arc::new([]), key_source }
+    }
+
+    #[test]
+    fn the_number_of_issuers_is_bounded_and_those_without_keys_go_first() {
+        let cache = JwksCache::new(Environment::system().clock).expect("an HTTP client");
+        let known = |url: &str| cache.inner.slots.read().expect("no panic").contains_key(url);
+        let good = issuer("good", KEYS);
+        cache.inner.slot(&good);
+        for n in 0..2 * MAX_ISSUERS {
+            cache.inner.slot(&issuer(&format!("bad{n}"), "{}"));
+        }
+        assert_eq!(cache.inner.slots.read().expect("no panic").len(), MAX_ISSUERS);
+        assert!(known(&good.url));
+        for n in 0..2 * MAX_ISSUERS {
+            cache.inner.slot(&issuer(&format!("good{n}"), KEYS)).last_used.store(u64::MAX, Ordering::Relaxed);
+        }
+        assert_eq!(cache.inner.slots.read().expect("no panic").len(), MAX_ISSUERS);
+        assert!(!known(&good.url), "it was not asked for the longest");
+    }
+}

@@ -15,6 +15,9 @@ pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest discovery document or key set, in bytes. GitLab's have 2 KB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// How much of a URL or of an answer an error quotes, in characters.
+const MAX_ERROR_CHARS: usize = 300;
+
 /// What a fetch brought.
 pub struct Fetched {
     /// The keys.
@@ -147,7 +150,9 @@ struct Octets {
 
 impl Place<'_> {
     fn error(&self, problem: impl fmt::Display, public: &'static str) -> FetchError {
-        FetchError { step: self.step, at: self.url.to_owned(), problem: problem.to_string(), public }
+        let shorten = |text: &str| text.chars().take(MAX_ERROR_CHARS).collect();
+        let (at, problem) = (shorten(self.url), shorten(&problem.to_string()));
+        FetchError { step: self.step, at, problem, public }
     }
 
     async fn get_object(&self, clients: &Clients, url: Url) -> Result<Map<String, Value>, FetchError> {

@@ -4,6 +4,7 @@
 //! serde_json does the reading; this visitor adds what its `Value` lets pass.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
 use std::fmt;
@@ -119,10 +120,10 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
             if name.starts_with(PRIVATE_KEYS) {
                 return Err(self.fail("it has a member with a reserved name"));
             }
-            if members.contains_key(&name) {
-                return Err(self.fail("it has a member twice"));
+            match members.entry(name) {
+                Entry::Vacant(member) => drop(member.insert(entries.next_value_seed(inner)?)),
+                Entry::Occupied(_) => return Err(self.fail("it has a member twice")),
             }
-            members.insert(name, entries.next_value_seed(inner)?);
         }
         Ok(Value::Object(members))
     }

@@ -54,7 +54,7 @@ fn numeric_date(number: &Number) -> Option<UnixMillis> {
     }
     // Beyond 64 bits and with fractions a float is as good as it gets; its range is checked before it is converted.
     let seconds = number.as_f64()?;
-    (0.0..=LAST_SECOND).contains(&seconds).then(|| UnixMillis((seconds * 1000.0) as u64))
+    (0.0..=LAST_SECOND).contains(&seconds).then_some(UnixMillis((seconds * 1000.0) as u64))
 }
 
 #[cfg(test)]
