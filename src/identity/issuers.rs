@@ -43,6 +43,13 @@ impl EntryKind {
         }
     }
 
+    /// The claim that the proof of possession signs, [`Principal::challenge`].
+    pub fn challenge_claim(&self) -> &'static str {
+        match self {
+            Self::GitlabPipeline(_) => "sub",
+        }
+    }
+
     /// The principal that a token names.
     pub fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
         match self {

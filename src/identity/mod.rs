@@ -8,12 +8,8 @@ pub mod gitlab;
 mod issuers;
 mod patterns;
 
-<<<<<<< HEAD
-pub use issuers::{Entry, EntryKind, Issuer, IssuerPattern, Issuers, KeySource};
-=======
 pub use issuers::{Entry, EntryKind, Issuer, Issuers, KeySource};
 pub use patterns::IssuerPattern;
->>>>>>> identity
 
 use der::asn1::ObjectIdentifier;
 use std::fmt;

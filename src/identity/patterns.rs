@@ -34,13 +34,9 @@ impl IssuerPattern {
             return Err("the port of an issuer pattern is a number: `*` cannot stand for it".to_owned());
         }
         if parts.labels.last().is_some_and(|label| label.contains('*')) {
-<<<<<<< HEAD
-            return Err("`*` cannot stand in the last label of the host: anybody can own such a host".to_owned());
-=======
             return Err(
                 "`*` cannot stand in the last label of the host: anybody can own such a host".to_owned()
             );
->>>>>>> identity
         }
         if parts.segments.iter().any(|segment| matches!(*segment, "." | "..")) {
             return Err("an issuer pattern cannot have the path segments `.` and `..`".to_owned());
@@ -146,12 +142,8 @@ impl Glob {
                 .strip_prefix(before.as_str())
                 .and_then(|rest| rest.strip_suffix(after.as_str()))
                 .is_some_and(|star| {
-<<<<<<< HEAD
-                    !star.is_empty() && star.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-=======
                     !star.is_empty()
                         && star.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
->>>>>>> identity
                 }),
         }
     }

@@ -75,12 +75,8 @@ pub fn principal(issuer: &str, token: &VerifiedToken, rules: &GitlabRules) -> Re
 
 fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Principal, Refusal> {
     let instance = Instance::parse(rules.instance_url.as_deref().unwrap_or(issuer)).map_err(|_| {
-<<<<<<< HEAD
-        Refusal::new(Reason::Internal).because("The issuer's URL cannot stand in a subject: set `instance_url`.")
-=======
         Refusal::new(Reason::Internal)
             .because("The issuer's URL cannot stand in a subject: set `instance_url`.")
->>>>>>> identity
     })?;
     let job = JobClaims::read(claims)?;
     characters::check(&job)?;

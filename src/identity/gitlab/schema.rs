@@ -138,12 +138,8 @@ fn optional_id_number<'t>(claims: &'t Claims, name: &'static str) -> Result<Opti
     };
     let digits = number.strip_prefix('-').unwrap_or(number);
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
-<<<<<<< HEAD
-        return Err(refusal(Reason::ClaimWrongType, name).because("It must be a whole number, without a fraction or an exponent."));
-=======
         return Err(refusal(Reason::ClaimWrongType, name)
             .because("It must be a whole number, without a fraction or an exponent."));
->>>>>>> identity
     }
     match number.parse::<u64>() {
         Ok(1..) => Ok(Some(number)),
