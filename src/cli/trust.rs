@@ -1,12 +1,174 @@
-//! Print the trust material that clients take
+//! `countersign trust …`: the three files that tell clients whom to trust and where to ask.
+//!
+//! Sigstore's `TrustedRoot` v0.1, `SigningConfig` v0.2 and `ClientTrustConfig` v0.1 (github.com/sigstore/protobuf-specs) in
+//! JSON, in the forms that cosign, sigstore-python, -js, -go and -java all take. Nothing but the chain and the log's
+//! key is read, so this works beside a running server.
 
-use crate::cli::{CliError, Output};
+use super::{CliError, Output, serve};
+use crate::certificate::CaChain;
+use crate::certificate::inspect::Inspected;
+use crate::config::Config;
+use crate::environment::UnixMillis;
+use crate::signer::LogKey;
+use crate::transparency::Hash;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Print the trust material that clients take
 #[derive(Debug, clap::Args)]
-pub struct TrustArgs {}
+#[command(
+    long_about = "Print the trust material that clients take, as JSON on standard output.\n\n\
+        root            trusted_root.json: the CA's certificates and the log's public key, for verifying\n\
+        signing-config  signing_config.json: where to ask for certificates, for signing\n\
+        client-config   both in one file, as sigstore-python's --trust-config takes it\n\n\
+        It works beside a running server. The URLs come from public_url, or from listen where that is not set.",
+    after_long_help = "Examples:\n  \
+        countersign trust root --config ca/countersign.yaml > trusted_root.json\n  \
+        countersign trust signing-config --config ca/countersign.yaml > signing_config.json\n  \
+        cosign sign-blob artifact --yes --trusted-root trusted_root.json \\\n      \
+        --signing-config signing_config.json --bundle artifact.sigstore.json"
+)]
+pub struct TrustArgs {
+    #[command(subcommand)]
+    command: TrustCommand,
+}
 
-/// Runs the command.
-pub fn run(_args: TrustArgs, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::refused("not built yet"))
+#[derive(Debug, Subcommand)]
+enum TrustCommand {
+    /// trusted_root.json: the CA's certificates and the log's public key
+    Root(Configured),
+    /// signing_config.json: where to ask for certificates
+    SigningConfig(Configured),
+    /// Both in one file, a client trust config
+    ClientConfig(Configured),
+}
+
+#[derive(Debug, clap::Args)]
+struct Configured {
+    /// The CA's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Prints the file that was asked for.
+pub fn run(args: TrustArgs, output: &mut Output) -> Result<(), CliError> {
+    type Document = fn(&TrustMaterial) -> Value;
+    let (configured, document): (_, Document) = match args.command {
+        TrustCommand::Root(configured) => (configured, TrustMaterial::trusted_root),
+        TrustCommand::SigningConfig(configured) => (configured, TrustMaterial::signing_config),
+        TrustCommand::ClientConfig(configured) => (configured, TrustMaterial::client_config),
+    };
+    let config = serve::load(&configured.config, output)?;
+    let material = TrustMaterial::load(&config).map_err(CliError::configuration)?;
+    output.document(&document(&material))
+}
+
+/// What clients need to know of a CA and its log.
+pub struct TrustMaterial {
+    /// The CA's base URL, without a slash at its end.
+    ca_url: String,
+    /// The log's base URL.
+    log_url: String,
+    /// DER, issuing certificate first.
+    chain: Vec<Vec<u8>>,
+    /// `O` and `CN` of the root.
+    organization: String,
+    common_name: String,
+    /// When the CA began: the latest notBefore of the chain.
+    ca_start: UnixMillis,
+    /// When the log began, as far as anybody knows: the root's notBefore, which outlives issuing certificates.
+    log_start: UnixMillis,
+    log_spki: Vec<u8>,
+    log_id: Hash,
+}
+
+impl TrustMaterial {
+    /// Reads the chain and the log's key that a configuration names.
+    ///
+    /// # Errors
+    /// In words for the operator: which file, what is wrong.
+    pub fn load(config: &Config) -> Result<Self, String> {
+        let path = &config.ca.certificates;
+        let pem =
+            std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let chain = CaChain::from_pem(&pem).map_err(|error| format!("{}: {error}", path.display()))?;
+        let log_key = LogKey::open(&config.log.key).map_err(|error| error.to_string())?;
+        Self::new(config.base_url(), config.log_url(), &chain, &log_key)
+    }
+
+    /// For a CA at `ca_url` (no slash at its end) and a log at `log_url`.
+    ///
+    /// # Errors
+    /// When the root cannot be read again; a chain that was made has none such.
+    pub fn new(ca_url: String, log_url: String, chain: &CaChain, log_key: &LogKey) -> Result<Self, String> {
+        let root = chain.certificates().last().ok_or("the chain is empty")?;
+        let root = Inspected::from_der(root).map_err(|error| format!("the root: {error}"))?;
+        Ok(Self {
+            ca_url,
+            log_url,
+            chain: chain.certificates().to_vec(),
+            organization: root.subject_organization().unwrap_or_default().to_owned(),
+            common_name: root.subject_common_name().unwrap_or_default().to_owned(),
+            ca_start: chain.not_before(),
+            log_start: root.not_before(),
+            log_spki: log_key.spki_der().to_vec(),
+            log_id: *log_key.log_id(),
+        })
+    }
+
+    /// `trusted_root.json`. Binary values are base64 of DER. Go's verifier refuses a log key without `validFor`.
+    pub fn trusted_root(&self) -> Value {
+        let certificates: Vec<_> =
+            self.chain.iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": [],
+            "certificateAuthorities": [{
+                "subject": { "organization": self.organization, "commonName": self.common_name },
+                "uri": self.ca_url,
+                "certChain": { "certificates": certificates },
+                "validFor": { "start": self.ca_start.to_string() },
+            }],
+            "ctlogs": [{
+                "baseUrl": self.log_url,
+                "hashAlgorithm": "SHA2_256",
+                "publicKey": {
+                    "rawBytes": STANDARD.encode(&self.log_spki),
+                    "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                    "validFor": { "start": self.log_start.to_string() },
+                },
+                "logId": { "keyId": STANDARD.encode(self.log_id) },
+            }],
+            "timestampAuthorities": [],
+        })
+    }
+
+    /// `signing_config.json`, without selectors for services that are not there: sigstore-js refuses those.
+    pub fn signing_config(&self) -> Value {
+        let operator = if self.organization.is_empty() { "countersign" } else { &self.organization };
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+            "caUrls": [{
+                "url": self.ca_url,
+                "majorApiVersion": 1,
+                "validFor": { "start": self.ca_start.to_string() },
+                "operator": operator,
+            }],
+            "oidcUrls": [],
+            "rekorTlogUrls": [],
+            "tsaUrls": [],
+        })
+    }
+
+    /// Both in one document.
+    pub fn client_config(&self) -> Value {
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
+            "trustedRoot": self.trusted_root(),
+            "signingConfig": self.signing_config(),
+        })
+    }
 }

@@ -169,6 +169,12 @@ fn read_url(field: &Field<'_>, insecure_http: bool) -> Option<String> {
 
 /// A URL that no GitLab would write so in `iss`.
 pub fn warn_of_spelling(field: &Field<'_>, url: &str) {
+    if values::is_root_with_slash(url) {
+        field.warning(format!(
+            "ends in a slash, and a GitLab's iss does not; tokens are compared byte for byte, so only an iss spelled {url} is accepted"
+        ));
+        return;
+    }
     if let Some(usual) = values::usual_spelling(url) {
         field.warning(format!(
             "is usually spelled {usual}; tokens are compared byte for byte, so only an iss spelled {url} is accepted"

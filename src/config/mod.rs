@@ -114,6 +114,23 @@ pub fn check(path: &Path, ignore_missing_files: bool) -> Result<Vec<Warning>, Co
     report.conclude(ignore_missing_files)
 }
 
+/// Checks a Fulcio identity configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the lines.
+pub fn check_identity_config(path: &Path) -> Result<Vec<Warning>, ConfigErrors> {
+    let report = Report::default();
+    if let Some((text, _)) = open(path, &report) {
+        fulcio::read(path, &text, None, &report);
+    }
+    report.conclude(false)
+}
+
+/// A URL without its scheme and the slash at its end: what a log's origin begins with.
+pub fn without_scheme(url: &str) -> &str {
+    values::without_scheme(url)
+}
+
 fn read(path: &Path, report: &Report) -> Option<Config> {
     let (_, document) = open(path, report)?;
     read_document(path, &document, report)
@@ -264,10 +281,10 @@ fn read_chain(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
 }
 
 fn read_signer(section: &Section<'_>, directory: &Path) -> Option<PathBuf> {
-    let file =
-        section.require("file", "write file: { key: ca/key.pem }; other signers come with a later version");
+    let file = section
+        .require("file", "write file: { key: ca/key.pem }; other signers come with a later version")?;
     section.report_unknown();
-    let file = file?.section()?;
+    let file = file.section()?;
     let key = file.require("key", "name the PEM file of the issuing certificate's private key");
     file.report_unknown();
     read_key(&key?, directory)

@@ -57,11 +57,19 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event
-            .map_err(|error| SyntaxError::at(error.marker().line(), format!("not YAML: {}", error.info())))?;
+        let (event, span) = event.map_err(|error| not_yaml(text, error.marker().line(), error.info()))?;
         builder.take(event, span)?;
     }
     builder.document.ok_or_else(|| SyntaxError::at(1, "the file is empty"))
+}
+
+/// The parser's error. Of an indentation with tabs it names the line before, or something else altogether.
+fn not_yaml(text: &str, line: usize, info: &str) -> SyntaxError {
+    let has_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t') && !line.trim().is_empty();
+    match text.lines().enumerate().skip(line.saturating_sub(1)).take(2).find(|(_, line)| has_tab(line)) {
+        Some((index, _)) => SyntaxError::at(index + 1, "not YAML: indented with a tab; use spaces"),
+        None => SyntaxError::at(line, format!("not YAML: {info}")),
+    }
 }
 
 /// What a plain scalar's text means.
@@ -260,9 +268,14 @@ mod tests {
         assert_eq!(error("# only a comment\n").message, "the file is empty");
         assert_eq!(error("a: 1\n---\nb: 2\n").line, 2);
         assert_eq!(error("a: !secret x\n").message, "the tag !secret means nothing here; remove it");
-        let tab = error("a:\n\tb: 1\n");
-        assert!(tab.message.starts_with("not YAML: "), "{tab:?}");
-        assert_eq!(tab.line, 2);
+        for (text, line) in [("a:\n\tb: 1\n", 2), ("a: b\n\tc: d\n", 2), ("a:\n  b: 1\n  \tc: d\n", 3)] {
+            let tab = error(text);
+            assert_eq!(
+                (tab.line, tab.message.as_str()),
+                (line, "not YAML: indented with a tab; use spaces"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -83,6 +83,11 @@ pub fn usual_spelling(text: &str) -> Option<String> {
     differs.then(|| if text.ends_with('/') { usual } else { usual.trim_end_matches('/').to_owned() })
 }
 
+/// Whether a URL is a host with a slash and nothing behind it. A bucket has a path, and a GitLab's `iss` no slash.
+pub fn is_root_with_slash(text: &str) -> bool {
+    text.ends_with('/') && !without_scheme(text).contains('/')
+}
+
 /// Whether the URL's host is this machine: 127.0.0.0/8, ::1, localhost.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -2,9 +2,12 @@
 
 use countersign::certificate::CaChain;
 use countersign::config::{self, Config, ConfigErrors};
+use countersign::environment::UnixMillis;
 use countersign::identity::{EntryKind, KeySource, gitlab::SubjectMode};
+use countersign::signer::ceremony::{NewCa, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -27,6 +30,13 @@ issuers:
 /// RFC 7517 appendix A.1's RSA key, as GitLab would publish it.
 const JWKS: &str = r#"{"keys":[{"kty":"RSA","kid":"2011-04-29","use":"sig","alg":"RS256","e":"AQAB","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"}]}"#;
 
+/// A CA's certificates. They are made once: keys take time.
+fn authority() -> &'static NewCa {
+    static AUTHORITY: OnceLock<NewCa> = OnceLock::new();
+    AUTHORITY
+        .get_or_init(|| NewCa::make(&Options::default(), UnixMillis::from_secs(1_800_000_000)).expect("made"))
+}
+
 impl Place {
     fn new() -> Self {
         let directory = TempDir::new().expect("a directory");
@@ -34,8 +44,8 @@ impl Place {
         for name in ["ca", "log"] {
             fs::create_dir(place.path(name)).expect("a directory");
         }
-        let authority = super::support::authority();
-        place.write("ca/chain.pem", &authority.chain);
+        let authority = authority();
+        place.write("ca/chain.pem", authority.chain());
         place.write("ca/key.pem", "only its presence is checked");
         place.write("log/key.pem", "only its presence is checked");
         place.write("gitlab-ca.pem", &authority.root);
@@ -187,65 +197,241 @@ fn a_byte_order_mark_crlf_and_json_are_read() {
 const REFUSED: &[(&str, &str, &str)] = &[
     // keys
     ("listen:", "lisen:", "countersign.yaml:1: lisen: unknown key; did you mean listen?"),
-    ("data: data\n", "", "countersign.yaml:1: data: is missing; name the directory of the log's store, data for instance"),
+    (
+        "data: data\n",
+        "",
+        "countersign.yaml:1: data: is missing; name the directory of the log's store, data for instance",
+    ),
     ("data: data", "data:", "countersign.yaml:2: data: has no value; give it one or remove the key"),
-    ("data: data", "data: data\ndata: other", "countersign.yaml:3: data: stands here a second time, first on line 2"),
-    ("data: data", "data: data\ntls: { certificate: c, key: k }", "countersign.yaml:3: tls: comes with a later version; remove it: put a proxy that ends TLS in front, and its URL into public_url"),
-    ("data: data", "data: data\npolicy: []", "countersign.yaml:3: policy: comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates"),
+    (
+        "data: data",
+        "data: data\ndata: other",
+        "countersign.yaml:3: data: stands here a second time, first on line 2",
+    ),
+    (
+        "data: data",
+        "data: data\ntls: { certificate: c, key: k }",
+        "countersign.yaml:3: tls: comes with a later version; remove it: put a proxy that ends TLS in front, and its URL into public_url",
+    ),
+    (
+        "data: data",
+        "data: data\npolicy: []",
+        "countersign.yaml:3: policy: comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates",
+    ),
     ("data: data", "data: data\n? [a]\n: b", "countersign.yaml:3: has a key that is not a scalar"),
     // addresses
-    ("127.0.0.1:5555", "5555", "countersign.yaml:1: listen: is a number, a string is expected; put it in quotes"),
-    ("127.0.0.1:5555", ":5555", "countersign.yaml:1: listen: \":5555\" is not an IP address with a port; write 127.0.0.1:5555, or 0.0.0.0:5555 for every interface"),
-    ("data: data", "data: data\nadmin: 127.0.0.1:2112", "countersign.yaml:3: admin: is not a mapping; write `key: value` lines"),
-    ("data: data", "data: data\nadmin: {}", "countersign.yaml:3: admin.listen: is missing; write an address, 127.0.0.1:2112 for instance"),
-    ("data: data", "data: data\nadmin: { listen: 127.0.0.1:5555 }", "countersign.yaml:3: admin.listen: is the address of listen; give it a port of its own"),
-    ("data: data", "data: data\npublic_url: https://ca.example.com/", "countersign.yaml:3: public_url: \"https://ca.example.com/\" ends in a slash; remove it"),
-    ("data: data", "data: data\npublic_url: ca.example.com", "countersign.yaml:3: public_url: \"ca.example.com\" does not begin with https:// (or http://); write https://host, with a port or path where there is one"),
+    (
+        "127.0.0.1:5555",
+        "5555",
+        "countersign.yaml:1: listen: is a number, a string is expected; put it in quotes",
+    ),
+    (
+        "127.0.0.1:5555",
+        ":5555",
+        "countersign.yaml:1: listen: \":5555\" is not an IP address with a port; write 127.0.0.1:5555, or 0.0.0.0:5555 for every interface",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: 127.0.0.1:2112",
+        "countersign.yaml:3: admin: is not a mapping; write `key: value` lines",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: {}",
+        "countersign.yaml:3: admin.listen: is missing; write an address, 127.0.0.1:2112 for instance",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: { listen: 127.0.0.1:5555 }",
+        "countersign.yaml:3: admin.listen: is the address of listen; give it a port of its own",
+    ),
+    (
+        "data: data",
+        "data: data\npublic_url: https://ca.example.com/",
+        "countersign.yaml:3: public_url: \"https://ca.example.com/\" ends in a slash; remove it",
+    ),
+    (
+        "data: data",
+        "data: data\npublic_url: ca.example.com",
+        "countersign.yaml:3: public_url: \"ca.example.com\" does not begin with https:// (or http://); write https://host, with a port or path where there is one",
+    ),
     ("data: data", "data: jwks.json", "countersign.yaml:2: data: jwks.json is not a directory"),
     // ca
-    ("  certificates: ca/chain.pem\n", "", "countersign.yaml:3: ca.certificates: is missing; name the PEM file of the chain, issuing certificate first, root last"),
+    (
+        "  certificates: ca/chain.pem\n",
+        "",
+        "countersign.yaml:3: ca.certificates: is missing; name the PEM file of the chain, issuing certificate first, root last",
+    ),
     ("ca/chain.pem", "nowhere.pem", "countersign.yaml:4: ca.certificates: nowhere.pem does not exist"),
     ("ca/chain.pem", "ca", "countersign.yaml:4: ca.certificates: ca is not a file"),
     ("ca/chain.pem", "[a, b]", "countersign.yaml:4: ca.certificates: is a list, a string is expected"),
-    ("ca/key.pem", "nowhere.pem", "countersign.yaml:5: ca.signer.file.key: nowhere.pem does not exist; `countersign init` makes keys"),
-    ("{ file: { key: ca/key.pem } }", "{ pkcs11: {} }", "countersign.yaml:5: ca.signer.file: is missing; write file: { key: ca/key.pem }; other signers come with a later version"),
-    ("log: {", "  validity: 600\nlog: {", "countersign.yaml:6: ca.validity: \"600\" is not a duration; write 10m, 600s or 1h30m"),
-    ("log: {", "  validity: 30s\nlog: {", "countersign.yaml:6: ca.validity: \"30s\" is out of bounds; from 1m to 1d is possible"),
+    (
+        "ca/key.pem",
+        "nowhere.pem",
+        "countersign.yaml:5: ca.signer.file.key: nowhere.pem does not exist; `countersign init` makes keys",
+    ),
+    (
+        "{ file: { key: ca/key.pem } }",
+        "{ pkcs11: {} }",
+        "countersign.yaml:5: ca.signer.file: is missing; write file: { key: ca/key.pem }; other signers come with a later version",
+    ),
+    (
+        "log: {",
+        "  validity: 600\nlog: {",
+        "countersign.yaml:6: ca.validity: \"600\" is not a duration; write 10m, 600s or 1h30m",
+    ),
+    (
+        "log: {",
+        "  validity: 30s\nlog: {",
+        "countersign.yaml:6: ca.validity: \"30s\" is out of bounds; from 1m to 1d is possible",
+    ),
     // log
-    ("embedded", "external", "countersign.yaml:6: log.mode: external comes with a later version; embedded is what this one has"),
-    ("embedded", "none", "countersign.yaml:6: log.mode: none comes with a later version; embedded is what this one has"),
+    (
+        "embedded",
+        "external",
+        "countersign.yaml:6: log.mode: external comes with a later version; embedded is what this one has",
+    ),
+    (
+        "embedded",
+        "none",
+        "countersign.yaml:6: log.mode: none comes with a later version; embedded is what this one has",
+    ),
     ("embedded", "embeded", "countersign.yaml:6: log.mode: \"embeded\" is no mode; write embedded"),
-    ("ca.example.com/ct", "https://ca.example.com/ct", "countersign.yaml:6: log.origin: \"https://ca.example.com/ct\" has a scheme; write the log's URL without it"),
-    ("ca.example.com/ct", "a+b", "countersign.yaml:6: log.origin: \"a+b\" has a space, a control character or a plus sign in it"),
+    (
+        "ca.example.com/ct",
+        "https://ca.example.com/ct",
+        "countersign.yaml:6: log.origin: \"https://ca.example.com/ct\" has a scheme; write the log's URL without it",
+    ),
+    (
+        "ca.example.com/ct",
+        "a+b",
+        "countersign.yaml:6: log.origin: \"a+b\" has a space, a control character or a plus sign in it",
+    ),
     // issuers
-    ("  - { url: https://gitlab.com, type: gitlab-pipeline }", "  []", "countersign.yaml:7: issuers: is empty; name at least one issuer"),
-    ("issuers:\n  - { url: https://gitlab.com, type: gitlab-pipeline }\n", "", "countersign.yaml:1: names no issuer; write issuers: [{ url: https://gitlab.com, type: gitlab-pipeline }]"),
-    ("url: https://gitlab.com, ", "", "countersign.yaml:8: issuers[0].url: is missing; write the GitLab instance's URL, as its tokens' iss has it"),
-    (", type: gitlab-pipeline", "", "countersign.yaml:8: issuers[0].type: is missing; write type: gitlab-pipeline"),
-    ("gitlab-pipeline", "gitlab", "countersign.yaml:8: issuers[0].type: \"gitlab\" is no type of identity; gitlab-pipeline is"),
-    ("gitlab-pipeline", "email", "countersign.yaml:8: issuers[0].type: email comes with a later version; gitlab-pipeline is what this one has"),
-    ("gitlab-pipeline", "gitlab-pipeline, audience: 7", "countersign.yaml:8: issuers[0].audience: is a number, a string is expected; put it in quotes"),
-    ("gitlab-pipeline", "gitlab-pipeline, audience: ''", "countersign.yaml:8: issuers[0].audience: is empty; write the audience that jobs ask for, sigstore for instance"),
-    ("gitlab-pipeline", "gitlab-pipeline, audiance: x", "countersign.yaml:8: issuers[0].audiance: unknown key; did you mean audience?"),
-    ("gitlab-pipeline", "gitlab-pipeline, subject: sub", "countersign.yaml:8: issuers[0].subject: \"sub\" is no subject; write pipeline-definition or project"),
-    ("gitlab-pipeline", "gitlab-pipeline, insecure_http: yes", "countersign.yaml:8: issuers[0].insecure_http: is a string, true or false is expected"),
-    ("gitlab-pipeline", "gitlab-pipeline, instance_url: https://x/", "countersign.yaml:8: issuers[0].instance_url: \"https://x/\" ends in a slash; remove it"),
-    ("gitlab-pipeline", "gitlab-pipeline, outage_grace: 90d", "countersign.yaml:8: issuers[0].outage_grace: \"90d\" is out of bounds; from 0s to 30d is possible"),
-    ("gitlab-pipeline", "gitlab-pipeline, jwks_file: jwks.json, outage_grace: 1h", "countersign.yaml:8: issuers[0].outage_grace: has no use beside jwks_file: no keys are fetched for this issuer; remove one of them"),
-    ("gitlab-pipeline", "gitlab-pipeline, jwks_file: nowhere", "countersign.yaml:8: issuers[0].jwks_file: nowhere does not exist"),
-    ("gitlab-pipeline", "gitlab-pipeline, ca_certificate: jwks.json", "countersign.yaml:8: issuers[0].ca_certificate: has no certificate; a line -----BEGIN CERTIFICATE----- is expected"),
-    ("https://gitlab.com", "https://u:p@gitlab.com", "countersign.yaml:8: issuers[0].url: has a user name in it; remove what stands before the @"),
-    ("https://gitlab.com", "https://gitlab.com?x", "countersign.yaml:8: issuers[0].url: \"https://gitlab.com?x\" has a query or a fragment; remove what follows the ? or #"),
-    ("https://gitlab.com", "http://gitlab.com", "countersign.yaml:8: issuers[0].url: \"http://gitlab.com\" is plain http to another machine: whoever is on the network could hand out keys; use https, or set insecure_http: true on this entry"),
-    ("  - {", "  - { url: https://gitlab.com, type: gitlab-pipeline }\n  - {", "countersign.yaml:9: issuers[1]: issuer \"https://gitlab.com\" has an entry for audience \"sigstore\" at countersign.yaml:8 already; remove one, or give it another audience"),
-    ("  - {", "  - { url: https://gitlab.com, type: gitlab-pipeline, audience: a, outage_grace: 1h }\n  - {", "countersign.yaml:9: issuers[1]: gets its keys from elsewhere than the entry of the same issuer at countersign.yaml:8; an issuer has one set of keys: make ca_certificate, jwks_file and outage_grace the same"),
+    (
+        "  - { url: https://gitlab.com, type: gitlab-pipeline }",
+        "  []",
+        "countersign.yaml:7: issuers: is empty; name at least one issuer",
+    ),
+    (
+        "issuers:\n  - { url: https://gitlab.com, type: gitlab-pipeline }\n",
+        "",
+        "countersign.yaml:1: names no issuer; write issuers: [{ url: https://gitlab.com, type: gitlab-pipeline }]",
+    ),
+    (
+        "url: https://gitlab.com, ",
+        "",
+        "countersign.yaml:8: issuers[0].url: is missing; write the GitLab instance's URL, as its tokens' iss has it",
+    ),
+    (
+        ", type: gitlab-pipeline",
+        "",
+        "countersign.yaml:8: issuers[0].type: is missing; write type: gitlab-pipeline",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab",
+        "countersign.yaml:8: issuers[0].type: \"gitlab\" is no type of identity; gitlab-pipeline is",
+    ),
+    (
+        "gitlab-pipeline",
+        "email",
+        "countersign.yaml:8: issuers[0].type: email comes with a later version; gitlab-pipeline is what this one has",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, audience: 7",
+        "countersign.yaml:8: issuers[0].audience: is a number, a string is expected; put it in quotes",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, audience: ''",
+        "countersign.yaml:8: issuers[0].audience: is empty; write the audience that jobs ask for, sigstore for instance",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, audiance: x",
+        "countersign.yaml:8: issuers[0].audiance: unknown key; did you mean audience?",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, subject: sub",
+        "countersign.yaml:8: issuers[0].subject: \"sub\" is no subject; write pipeline-definition or project",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, insecure_http: yes",
+        "countersign.yaml:8: issuers[0].insecure_http: is a string, true or false is expected",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, instance_url: https://x/",
+        "countersign.yaml:8: issuers[0].instance_url: \"https://x/\" ends in a slash; remove it",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, outage_grace: 90d",
+        "countersign.yaml:8: issuers[0].outage_grace: \"90d\" is out of bounds; from 0s to 30d is possible",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, jwks_file: jwks.json, outage_grace: 1h",
+        "countersign.yaml:8: issuers[0].outage_grace: has no use beside jwks_file: no keys are fetched for this issuer; remove one of them",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, jwks_file: nowhere",
+        "countersign.yaml:8: issuers[0].jwks_file: nowhere does not exist",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, ca_certificate: jwks.json",
+        "countersign.yaml:8: issuers[0].ca_certificate: has no certificate; a line -----BEGIN CERTIFICATE----- is expected",
+    ),
+    (
+        "https://gitlab.com",
+        "https://u:p@gitlab.com",
+        "countersign.yaml:8: issuers[0].url: has a user name in it; remove what stands before the @",
+    ),
+    (
+        "https://gitlab.com",
+        "https://gitlab.com?x",
+        "countersign.yaml:8: issuers[0].url: \"https://gitlab.com?x\" has a query or a fragment; remove what follows the ? or #",
+    ),
+    (
+        "https://gitlab.com",
+        "http://gitlab.com",
+        "countersign.yaml:8: issuers[0].url: \"http://gitlab.com\" is plain http to another machine: whoever is on the network could hand out keys; use https, or set insecure_http: true on this entry",
+    ),
+    (
+        "  - {",
+        "  - { url: https://gitlab.com, type: gitlab-pipeline }\n  - {",
+        "countersign.yaml:9: issuers[1]: issuer \"https://gitlab.com\" has an entry for audience \"sigstore\" at countersign.yaml:8 already; remove one, or give it another audience",
+    ),
+    (
+        "  - {",
+        "  - { url: https://gitlab.com, type: gitlab-pipeline, audience: a, outage_grace: 1h }\n  - {",
+        "countersign.yaml:9: issuers[1]: gets its keys from elsewhere than the entry of the same issuer at countersign.yaml:8; an issuer has one set of keys: make ca_certificate, jwks_file and outage_grace the same",
+    ),
     // identity_config, extensions
-    ("data: data", "data: data\nidentity_config: nowhere.yaml", "countersign.yaml:3: identity_config: nowhere.yaml does not exist"),
-    ("data: data", "data: data\nextensions: { gitlab_claim: false }", "countersign.yaml:3: extensions.gitlab_claim: unknown key; did you mean gitlab_claims?"),
+    (
+        "data: data",
+        "data: data\nidentity_config: nowhere.yaml",
+        "countersign.yaml:3: identity_config: nowhere.yaml does not exist",
+    ),
+    (
+        "data: data",
+        "data: data\nextensions: { gitlab_claim: false }",
+        "countersign.yaml:3: extensions.gitlab_claim: unknown key; did you mean gitlab_claims?",
+    ),
     // the file
     (WHOLE, "", "countersign.yaml:1: the file is empty"),
     (WHOLE, "just words", "countersign.yaml:1: is not a mapping; write `key: value` lines"),
-    ("data: data", "data: data\n---\na: b", "countersign.yaml:3: a second document begins here; one is expected"),
+    (
+        "data: data",
+        "data: data\n---\na: b",
+        "countersign.yaml:3: a second document begins here; one is expected",
+    ),
 ];
 
 #[test]
@@ -263,7 +449,8 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_lines() {
     let errors = place.errors(
         "listen: here\nca: { certificates: 7, validity: 10 }\nlog: { mode: off }\nissuers:\n  - url: x\n    tipe: y\nfoo: bar\n",
     );
-    let places: Vec<_> = errors.iter().map(|error| error.splitn(3, ": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let places: Vec<_> =
+        errors.iter().map(|error| error.splitn(3, ": ").take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(
         places,
         [
@@ -285,7 +472,9 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_lines() {
 #[test]
 fn what_is_no_yaml_is_refused_with_its_line() {
     let place = Place::new();
-    for (text, line) in [("a: [", 1), ("a: b\n\tc: d\n", 2), ("a: 'x\n", 1), ("a: *nothing\n", 1), ("a: b: c\n", 1)] {
+    for (text, line) in
+        [("a: [", 1), ("a: b\n\tc: d\n", 2), ("a: 'x\n", 1), ("a: *nothing\n", 1), ("a: b: c\n", 1)]
+    {
         let errors = place.errors(text);
         assert_eq!(errors.len(), 1, "{text}");
         assert!(errors[0].starts_with("countersign.yaml:"), "{errors:?}");
@@ -309,11 +498,31 @@ fn what_is_no_yaml_is_refused_with_its_line() {
 fn what_is_hardly_meant_is_warned_of() {
     let place = Place::new();
     for (from, to, expected) in [
-        ("127.0.0.1:5555", "0.0.0.0:5555", "countersign.yaml:1: public_url: is not set, so trust material names http://0.0.0.0:5555, which clients cannot use; set it"),
-        ("data: data", "data: data\npublic_url: http://ca.example.com", "countersign.yaml:3: public_url: is plain http: clients send their ID tokens in the clear"),
-        ("data: data", "data: data\nadmin: { listen: 0.0.0.0:2112 }", "countersign.yaml:3: admin.listen: is reachable from other machines: metrics and readiness ask for no password"),
-        ("https://gitlab.com", "https://GitLab.com", "countersign.yaml:8: issuers[0].url: is usually spelled https://gitlab.com; tokens are compared byte for byte, so only an iss spelled https://GitLab.com is accepted"),
-        ("data: data", "data: data\nextensions: { gitlab_claims: false, arc: 1.3.6.1.4.1.99999 }", "countersign.yaml:3: extensions.arc: has no effect, because gitlab_claims is false"),
+        (
+            "127.0.0.1:5555",
+            "0.0.0.0:5555",
+            "countersign.yaml:1: public_url: is not set, so trust material names http://0.0.0.0:5555, which clients cannot use; set it",
+        ),
+        (
+            "data: data",
+            "data: data\npublic_url: http://ca.example.com",
+            "countersign.yaml:3: public_url: is plain http: clients send their ID tokens in the clear",
+        ),
+        (
+            "data: data",
+            "data: data\nadmin: { listen: 0.0.0.0:2112 }",
+            "countersign.yaml:3: admin.listen: is reachable from other machines: metrics and readiness ask for no password",
+        ),
+        (
+            "https://gitlab.com",
+            "https://GitLab.com",
+            "countersign.yaml:8: issuers[0].url: is usually spelled https://gitlab.com; tokens are compared byte for byte, so only an iss spelled https://GitLab.com is accepted",
+        ),
+        (
+            "data: data",
+            "data: data\nextensions: { gitlab_claims: false, arc: 1.3.6.1.4.1.99999 }",
+            "countersign.yaml:3: extensions.arc: has no effect, because gitlab_claims is false",
+        ),
     ] {
         let (_, warnings) = place.load(WHOLE.replacen(from, to, 1)).expect("accepted");
         assert_eq!(warnings, [expected], "{to}");
@@ -329,7 +538,10 @@ fn one_issuer_may_have_several_audiences() {
         ))
         .expect("accepted");
     let issuer = config.issuers.find("https://gitlab.com").expect("configured");
-    assert_eq!(issuer.entries.iter().map(|entry| entry.audience.as_str()).collect::<Vec<_>>(), ["sigstore", "other"]);
+    assert_eq!(
+        issuer.entries.iter().map(|entry| entry.audience.as_str()).collect::<Vec<_>>(),
+        ["sigstore", "other"]
+    );
 }
 
 #[test]
@@ -464,20 +676,36 @@ oidc-issuers:
 fn a_wrong_fulcio_file_is_refused_with_its_own_lines() {
     let place = Place::new();
     let entry = |url: &str, rest: &str| {
-        format!("oidc-issuers:\n  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: gitlab-pipeline\n{rest}")
+        format!(
+            "oidc-issuers:\n  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: gitlab-pipeline\n{rest}"
+        )
     };
     for (fulcio, expected) in [
-        (entry("https://gitlab.com", "").replace("issuer-url: https://gitlab.com", "issuer-url: https://gitlab.org"),
-         "fulcio.yaml:3: oidc-issuers.https://gitlab.com.issuer-url: is \"https://gitlab.org\", its key is \"https://gitlab.com\"; they must be the same"),
-        (entry("https://gitlab.com", "    ca-cert: nothing\n"),
-         "fulcio.yaml:6: oidc-issuers.https://gitlab.com.ca-cert: has no certificate; a line -----BEGIN CERTIFICATE----- is expected"),
-        (entry("https://gitlab.com", "    client-id: other\n"),
-         "fulcio.yaml:6: oidc-issuers.https://gitlab.com.client-id: stands here a second time, first on line 4"),
-        (entry("http://gitlab.internal", ""),
-         "fulcio.yaml:2: oidc-issuers.http://gitlab.internal: is plain http to another machine: whoever is on the network could hand out keys; use https, or move the entry to issuers: of the main configuration with insecure_http: true"),
-        (entry("https://gitlab.com", "").replace("gitlab-pipeline", "nothing"),
-         "fulcio.yaml:5: oidc-issuers.https://gitlab.com.type: \"nothing\" is no type of identity"),
-        ("oidc-issuers: {}\n".to_owned(), "fulcio.yaml:1: names no issuer; oidc-issuers or meta-issuers should have one"),
+        (
+            entry("https://gitlab.com", "")
+                .replace("issuer-url: https://gitlab.com", "issuer-url: https://gitlab.org"),
+            "fulcio.yaml:3: oidc-issuers.https://gitlab.com.issuer-url: is \"https://gitlab.org\", its key is \"https://gitlab.com\"; they must be the same",
+        ),
+        (
+            entry("https://gitlab.com", "    ca-cert: nothing\n"),
+            "fulcio.yaml:6: oidc-issuers.https://gitlab.com.ca-cert: has no certificate; a line -----BEGIN CERTIFICATE----- is expected",
+        ),
+        (
+            entry("https://gitlab.com", "    client-id: other\n"),
+            "fulcio.yaml:6: oidc-issuers.https://gitlab.com.client-id: stands here a second time, first on line 4",
+        ),
+        (
+            entry("http://gitlab.internal", ""),
+            "fulcio.yaml:2: oidc-issuers.http://gitlab.internal: is plain http to another machine: whoever is on the network could hand out keys; use https, or move the entry to issuers: of the main configuration with insecure_http: true",
+        ),
+        (
+            entry("https://gitlab.com", "").replace("gitlab-pipeline", "nothing"),
+            "fulcio.yaml:5: oidc-issuers.https://gitlab.com.type: \"nothing\" is no type of identity",
+        ),
+        (
+            "oidc-issuers: {}\n".to_owned(),
+            "fulcio.yaml:1: names no issuer; oidc-issuers or meta-issuers should have one",
+        ),
         (String::new(), "fulcio.yaml:1: the file is empty"),
     ] {
         let errors = with_fulcio(&place, &fulcio).expect_err("refused");
@@ -491,7 +719,9 @@ fn an_entry_in_both_files_is_refused() {
     place.write("fulcio.yaml", "oidc-issuers:\n  https://gitlab.com:\n    issuer-url: https://gitlab.com\n    client-id: sigstore\n    type: gitlab-pipeline\n");
     assert_eq!(
         place.errors(format!("{WHOLE}identity_config: fulcio.yaml\n")),
-        ["fulcio.yaml:2: oidc-issuers.https://gitlab.com: issuer \"https://gitlab.com\" has an entry for audience \"sigstore\" at countersign.yaml:8 already; remove one, or give it another audience"]
+        [
+            "fulcio.yaml:2: oidc-issuers.https://gitlab.com: issuer \"https://gitlab.com\" has an entry for audience \"sigstore\" at countersign.yaml:8 already; remove one, or give it another audience"
+        ]
     );
 }
 
@@ -505,7 +735,8 @@ fn files_that_fulcio_refuses_are_refused() {
     assert_eq!(cases.len(), 26);
     for case in cases {
         let text = case["config_text"].as_str().map_or_else(|| case["config"].to_string(), str::to_owned);
-        let text = text.replace("${ISSUER}", "http://127.0.0.1:4000/a").replace("${BASE}", "http://127.0.0.1:4000");
+        let text =
+            text.replace("${ISSUER}", "http://127.0.0.1:4000/a").replace("${BASE}", "http://127.0.0.1:4000");
         // A tree is written as YAML; JSON with these names would be another file to Fulcio.
         let text = if case["config_text"].is_null() { format!("# YAML\n{text}") } else { text };
         let path = place.write("golden.yaml", text);
@@ -567,10 +798,36 @@ fn every_sample_loads_beside_the_material_that_init_makes() {
 fn the_commented_sample_names_every_key() {
     let sample = include_str!("../../config/countersign.yaml");
     for key in [
-        "listen", "public_url", "admin", "data", "ca", "certificates", "signer", "file", "key", "validity", "log",
-        "mode", "origin", "issuers", "url", "type", "audience", "subject", "instance_url", "ca_certificate",
-        "jwks_file", "outage_grace", "allow_fork_pipelines", "allow_undecidable_forks", "allow_multiple_audiences",
-        "insecure_http", "identity_config", "extensions", "gitlab_claims", "arc",
+        "listen",
+        "public_url",
+        "admin",
+        "data",
+        "ca",
+        "certificates",
+        "signer",
+        "file",
+        "key",
+        "validity",
+        "log",
+        "mode",
+        "origin",
+        "issuers",
+        "url",
+        "type",
+        "audience",
+        "subject",
+        "instance_url",
+        "ca_certificate",
+        "jwks_file",
+        "outage_grace",
+        "allow_fork_pipelines",
+        "allow_undecidable_forks",
+        "allow_multiple_audiences",
+        "insecure_http",
+        "identity_config",
+        "extensions",
+        "gitlab_claims",
+        "arc",
     ] {
         assert!(sample.contains(&format!("{key}:")), "{key}");
     }
@@ -579,7 +836,7 @@ fn the_commented_sample_names_every_key() {
 #[test]
 fn a_chain_that_does_not_chain_is_refused() {
     let place = Place::new();
-    place.write("ca/chain.pem", super::support::authority().root.repeat(2));
+    place.write("ca/chain.pem", authority().root.repeat(2));
     let errors = place.errors(WHOLE);
     assert_eq!(errors.len(), 1);
     assert!(errors[0].starts_with("countersign.yaml:4: ca.certificates: ca/chain.pem: "), "{errors:?}");

@@ -1,9 +1,10 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
-mod layers;
+mod cli_operator;
 mod config;
+mod identity;
+mod layers;
 mod log;
 mod oidc;
-mod identity;
 mod support;
 mod token;
