@@ -7,8 +7,8 @@ use super::leaf::{Leaf, extension_name};
 use super::material::{TrustMaterial, TrustedChain, TrustedLog};
 use super::proof::InclusionProof;
 use super::report::Checks;
-use crate::certificate::inspect::VerificationError;
-use crate::certificate::{PublicKeyKind, verify_signature};
+
+use crate::certificate::{PublicKeyKind, VerificationError, verify_signature};
 use crate::environment::UnixMillis;
 use crate::identity::extensions::{ClaimsArc, oid_of};
 use crate::transparency::checkpoint::Checkpoint;
