@@ -6,7 +6,7 @@
 
 use crate::refusal::{Fault, Reason, Refusal};
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -118,6 +118,8 @@ pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
     *response.status_mut() = status(refusal.reason());
     *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
+    // axum has counted the empty body; hyper counts the new one.
+    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = refusal.retry_after_seconds() {
@@ -179,7 +181,9 @@ mod tests {
             match reason.fault() {
                 // 501 is the reference's answer to a wrong method.
                 Fault::Caller => assert!(shown.status < 500 || shown.status == 501, "{reason:?}"),
-                Fault::Issuer | Fault::Server => assert!(matches!(shown.status, 429 | 500 | 503), "{reason:?}"),
+                Fault::Issuer | Fault::Server => {
+                    assert!(matches!(shown.status, 429 | 500 | 503), "{reason:?}")
+                }
             }
         }
     }
@@ -212,7 +216,10 @@ mod tests {
     fn the_csr_algorithm_is_named_as_the_reference_does() {
         let refusal = Refusal::new(Reason::CsrAlgorithmNotPermitted).because("ECDSA, SHA-1.");
         assert_eq!(message(&refusal), "signing algorithm not permitted: ECDSA, SHA-1");
-        assert!(message(&Reason::CsrAlgorithmNotPermitted.into()).starts_with("signing algorithm not permitted: "));
+        assert!(
+            message(&Reason::CsrAlgorithmNotPermitted.into())
+                .starts_with("signing algorithm not permitted: ")
+        );
     }
 
     #[test]

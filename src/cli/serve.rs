@@ -4,11 +4,13 @@ use super::{CliError, Output, config as check};
 use crate::config::Config;
 use crate::server::environment::Environment;
 use crate::server::{Running, StartError};
+use crate::telemetry::{self, Format};
 use clap::ValueEnum;
 use serde_json::json;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use tracing_subscriber::EnvFilter;
+use std::pin::pin;
 
 /// Run the CA
 #[derive(Debug, clap::Args)]
@@ -19,7 +21,7 @@ use tracing_subscriber::EnvFilter;
     after_long_help = "Examples:\n  \
         countersign serve --config ca/countersign.yaml\n  \
         countersign serve --config ca/countersign.yaml --log-format json    for log collectors\n  \
-        RUST_LOG=countersign=debug countersign serve --config ca/countersign.yaml\n\n\
+        countersign serve --config ca/countersign.yaml --log-filter countersign=debug\n\n\
         Exit codes: 0 it was told to stop, 1 it could not start or go on, 78 the configuration was refused."
 )]
 pub struct ServeArgs {
@@ -29,6 +31,9 @@ pub struct ServeArgs {
     /// How log lines look [default: human on a terminal, json elsewhere]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
+    /// Which log lines are written, in the syntax of tracing's EnvFilter [default: warn,countersign=info]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
+    log_filter: Option<String>,
 }
 
 /// How log lines look.
@@ -43,16 +48,24 @@ pub enum LogFormat {
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
     let config = load(&args.config, output)?;
-    log_lines(args.log_format);
-    let hints = Hints::new(&args.config, &config);
+    let _written_at_the_end =
+        telemetry::init(args.format(), args.log_filter.as_deref()).map_err(CliError::usage)?;
+    let url = config.public_url.clone();
+    let origin = config.log.origin.clone();
     super::runtime()?.block_on(async {
-        let stop = stop_signal()?;
         let running = Running::start(config, Environment::system()).await.map_err(start_error)?;
-        hints.show(&running, output)?;
-        stop.await;
-        output.say("stopping: every request that was taken is answered first")?;
-        running.shut_down().await;
-        Ok(())
+        let up = Up { address: running.address(), admin: running.admin_address(), url, origin };
+        let mut serving = pin!(running.until_signal());
+        // Polled once, so that signals are caught before anybody is told that there is something to signal.
+        tokio::select! {
+            biased;
+            ended = &mut serving => return ended.map_err(CliError::refused),
+            () = std::future::ready(()) => {}
+        }
+        if let Err(error) = up.show(&args.config, output) {
+            tracing::warn!(%error, "nobody is told where the server listens");
+        }
+        serving.await.map_err(CliError::refused)
     })
 }
 
@@ -73,65 +86,30 @@ pub fn start_error(error: StartError) -> CliError {
     }
 }
 
-/// Sends log lines to standard error. `RUST_LOG` chooses which; without it, `info`.
-pub fn log_lines(format: Option<LogFormat>) {
-    let is_terminal = std::io::stderr().is_terminal();
-    let format = format.unwrap_or(if is_terminal { LogFormat::Human } else { LogFormat::Json });
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Only the first subscriber of a process counts; a command that runs another keeps its own.
-    let _ = match format {
-        LogFormat::Human => lines.with_ansi(is_terminal).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-}
-
-/// A future that ends on SIGTERM or SIGINT; both are caught from now on.
-pub fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let caught = |kind| {
-            signal(kind).map_err(|error| CliError::refused(format!("cannot wait for signals: {error}")))
-        };
-        let (mut terminate, mut interrupt) =
-            (caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?);
-        Ok(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        // Without a way to be told there is nothing to wait for but the end of the process.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+impl ServeArgs {
+    fn format(&self) -> Format {
+        match self.log_format {
+            Some(LogFormat::Human) => Format::Human,
+            Some(LogFormat::Json) => Format::Json,
+            None if std::io::stderr().is_terminal() => Format::Human,
+            None => Format::Json,
         }
-    })
+    }
 }
 
 /// What an operator wants to know once it is up.
-struct Hints {
-    file: String,
-    public_url: Option<String>,
+struct Up {
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    url: Option<String>,
     origin: String,
 }
 
-impl Hints {
-    fn new(file: &Path, config: &Config) -> Self {
-        Self {
-            file: file.display().to_string(),
-            public_url: config.public_url.clone(),
-            origin: config.log.origin.clone(),
-        }
-    }
-
-    fn show(&self, running: &Running, output: &mut Output) -> Result<(), CliError> {
-        let listening = format!("http://{}", running.address());
-        let admin = running.admin_address().map(|address| format!("http://{address}"));
-        let url = self.public_url.as_deref().unwrap_or(&listening);
+impl Up {
+    fn show(&self, file: &Path, output: &mut Output) -> Result<(), CliError> {
+        let listening = format!("http://{}", self.address);
+        let admin = self.admin.map(|address| format!("http://{address}"));
+        let url = self.url.as_deref().unwrap_or(&listening);
         output.json(&json!({
             "listening": listening,
             "admin": admin,
@@ -139,15 +117,15 @@ impl Hints {
             "log": { "url": format!("{url}/ct"), "origin": self.origin },
         }))?;
         output.say(format_args!("countersign is up: {listening}"))?;
-        output.say(format_args!("  clients call it   {url}"))?;
-        output.say(format_args!("  the log           {url}/ct (origin {})", self.origin))?;
+        output.say(format_args!("  clients call it  {url}"))?;
+        output.say(format_args!("  the log          {url}/ct (origin {})", self.origin))?;
         if let Some(admin) = &admin {
-            output.say(format_args!("  for operators     {admin}"))?;
+            output.say(format_args!("  for operators    {admin}"))?;
         }
         output.say(format_args!(
-            "Trust material for clients: countersign trust root --config {0} > trusted_root.json\n\
-             (also: trust signing-config, trust client-config)",
-            self.file
+            "Trust material for clients (also: trust signing-config, trust client-config):\n  \
+             countersign trust root --config {} > trusted_root.json",
+            file.display()
         ))
     }
 }

@@ -291,6 +291,9 @@ mod tests {
 
     #[test]
     fn depth_is_bounded_without_recursion() {
-        assert!(error(&"[".repeat(100_000)).message.contains("levels deep"));
+        assert!(error(&"[".repeat(MAX_DEPTH + 1)).message.contains("levels deep"));
+        let blocks: String = (0..10_000).map(|level| format!("{:level$}a:\n", "")).take(200).collect();
+        assert!(error(&blocks).message.contains("levels deep"));
+        assert!(parse(&"[".repeat(100_000)).is_err());
     }
 }

@@ -48,7 +48,7 @@ pub fn http_url(text: &str) -> Result<Url, String> {
         return Err(format!("{shown} has a space, a control character or a backslash in it; {expected}"));
     }
     let url = Url::parse(text).map_err(|error| format!("{shown} is not a URL ({error}); {expected}"))?;
-    if url.host().is_none() {
+    if authority(text).is_empty() || url.host().is_none() {
         return Err(format!("{shown} has no host; {expected}"));
     }
     if text.contains(['?', '#']) {

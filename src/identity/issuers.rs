@@ -233,10 +233,9 @@ mod tests {
             ClaimEmpty, ClaimMissing, ClaimWrongType, TokenAudienceAmbiguous as Ambiguous,
             TokenAudienceMismatch as Mismatch,
         };
-        let issuer = issuer(
-            "https://gitlab.com",
-            vec![entry("sigstore", false), entry("people", false), entry("open", true)],
-        );
+        let entries =
+            vec![entry("sigstore", false), entry("people", false), entry("open", true), entry("wide", true)];
+        let issuer = issuer("https://gitlab.com", entries);
         let table = [
             (json!({"aud": "sigstore"}), Ok("sigstore")),
             (json!({"aud": ["sigstore"]}), Ok("sigstore")),
@@ -265,6 +264,7 @@ mod tests {
             (json!({"aud": ["sigstore", "people"]}), Err(Ambiguous)),
             (json!({"aud": ["open", "sigstore"]}), Err(Ambiguous)),
             (json!({"aud": ["sigstore", "open"]}), Err(Ambiguous)),
+            (json!({"aud": ["open", "wide"]}), Err(Ambiguous)),
         ];
         for (claims, expected) in table {
             let parsed = Claims::parse(claims.to_string().as_bytes()).unwrap();

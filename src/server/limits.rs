@@ -17,14 +17,18 @@ pub fn connections() -> usize {
         let raised = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
         let before = limit.current;
         limit.current = Some(raised);
-        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
+        if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = before;
         }
     }
     let files = limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let connections = files.saturating_sub(OTHER_FILES).clamp(64, CONNECTIONS);
     if connections < CONNECTIONS {
-        tracing::warn!(connections, files, "few connections can be held: raise the limit of open files (LimitNOFILE)");
+        tracing::warn!(
+            connections,
+            files,
+            "few connections can be held: raise the limit of open files (LimitNOFILE)"
+        );
     }
     connections
 }

@@ -35,10 +35,7 @@ impl MemoryStore {
     pub fn crash(&self) -> Self {
         Self {
             head: MemoryHeadStore::holding(self.head.stored()),
-            record: MemoryHeadRecord {
-                record: shared(lock(&self.record.record).clone()),
-                ..Default::default()
-            },
+            record: MemoryHeadRecord { record: shared(*lock(&self.record.record)), ..Default::default() },
             tiles: MemoryTileStore {
                 objects: shared(lock(&self.tiles.objects).clone()),
                 ..Default::default()

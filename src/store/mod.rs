@@ -45,7 +45,7 @@ pub enum DataDirectoryError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A part of it cannot be opened.
-    #[error("cannot open {}: {problem}", path.display())]
+    #[error("cannot open {}: {problem}; it must be readable and writable for this user", path.display())]
     Part {
         /// The part.
         path: PathBuf,
@@ -58,17 +58,20 @@ impl DataDirectory {
     /// Opens the directory, which is made (mode 0700) where it is missing, and locks it.
     ///
     /// # Errors
-    /// When another process has the directory, and when a part of it can be neither opened nor made.
+    /// When another process has the directory, and when a part of it can be neither opened nor made. What is damaged
+    /// opens, and is found when the log starts.
     pub fn open(path: &Path) -> Result<Self, DataDirectoryError> {
         let part = |name: &str| path.join(name);
         let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
         files::make_directory(path).map_err(failed(path.to_owned()))?;
         let lock = DirectoryLock::acquire(path)?;
-        Ok(Self {
+        let opened = Self {
             head: SledHeadStore::open(&part("head")).map_err(failed(part("head")))?,
             record: FileHeadRecord::open(&part("head.record")).map_err(failed(part("head.record")))?,
             tiles: FileTileStore::open(&part("log")).map_err(failed(part("log")))?,
             lock,
-        })
+        };
+        files::sync_directory(path).map_err(failed(path.to_owned()))?;
+        Ok(opened)
     }
 }

@@ -39,76 +39,69 @@ const VERSION: u8 = 1;
 /// The head store in a directory of its own.
 pub struct SledHeadStore {
     path: PathBuf,
-    /// `None` only while it is dropped.
-    database: Option<::sled::Db>,
-    /// sled's file, to sync it.
-    file: File,
+    /// Or why it cannot be used.
+    database: Result<Database, StoreError>,
     /// The index of the first entry present.
     first: u64,
     /// For each entry present, how many pieces it has.
     pieces: VecDeque<u16>,
-    /// Why this store takes nothing any more.
-    broken: Option<StoreError>,
+}
+
+struct Database {
+    sled: ::sled::Db,
+    /// sled's file, to sync it.
+    file: File,
 }
 
 impl SledHeadStore {
-    /// Opens the store in `path`, which is made when it is missing.
+    /// Opens the store in `path`, which is made when it is missing. A damaged one opens, and its `load` says so.
     ///
     /// # Errors
-    /// `Corrupt` when sled cannot read what is there; `Unknown` when it could not be opened for another reason.
+    /// `NotWritten` or `Unknown` when it can be neither opened nor made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         super::files::make_directory(path)?;
-        let database = open_database(path)?;
-        let file = File::options().read(true).write(true).open(path.join("db"));
-        let file = file.map_err(|error| StoreError::Unknown(format!("cannot open sled's file: {error}")))?;
-        sync_all(path)?;
-        let mut store = Self {
-            path: path.to_owned(),
-            database: Some(database),
-            file,
-            first: 0,
-            pieces: VecDeque::new(),
-            broken: None,
+        let database = match open_database(path) {
+            Err(error @ StoreError::Corrupt(_)) => Err(error),
+            opened => Ok(opened?),
         };
-        if let Some((stored, pieces)) = store.read()? {
-            store.first = stored.first;
-            store.pieces = pieces;
+        let mut store = Self { path: path.to_owned(), database, first: 0, pieces: VecDeque::new() };
+        if let Ok(Some((stored, pieces))) = store.read() {
+            (store.first, store.pieces) = (stored.first, pieces);
         }
         Ok(store)
     }
 
-    fn database(&self) -> Result<&::sled::Db, StoreError> {
-        self.database.as_ref().ok_or_else(|| StoreError::Unknown("the store is closed".to_owned()))
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.database.as_ref().map_err(Clone::clone)
     }
 
     fn read(&self) -> Result<Option<(Stored, VecDeque<u16>)>, StoreError> {
-        let database = self.database()?;
+        let sled = &self.database()?.sled;
         guarded(|| {
-            let head = database.get(HEAD).map_err(sled_error)?;
-            let identity = database.get(IDENTITY).map_err(sled_error)?;
+            let head = sled.get(HEAD).map_err(sled_error)?;
+            let identity = sled.get(IDENTITY).map_err(sled_error)?;
             let (head, identity) = match (head, identity) {
                 (Some(head), Some(identity)) => (decode_head(&head)?, decode_identity(&identity)?),
-                (None, None) if database.is_empty() => return Ok(None),
+                (None, None) if sled.is_empty() => return Ok(None),
                 _ => return Err(StoreError::Corrupt("the head or the identity is missing".to_owned())),
             };
-            let (first, unsealed, pieces) = read_entries(database, head.size)?;
+            let (first, unsealed, pieces) = read_entries(sled, head.size)?;
             Ok(Some((Stored { identity, head, first, unsealed }, pieces)))
         })
     }
 
-    /// One batch, made durable. Any error in it breaks the store.
+    /// One batch, made durable. Any error in it ends the use of the store.
     fn write(&mut self, batch: ::sled::Batch) -> Result<(), StoreError> {
-        let written = self.database().and_then(|database| {
-            guarded(|| {
-                database.apply_batch(batch).map_err(sled_error)?;
-                database.flush().map_err(sled_error)?;
-                self.file
-                    .sync_data()
-                    .map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
-            })
+        let Database { sled, file } = self.database()?;
+        let written = guarded(|| {
+            sled.apply_batch(batch).map_err(sled_error)?;
+            sled.flush().map_err(sled_error)?;
+            file.sync_data().map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
         });
         if let Err(error) = &written {
-            self.broken = Some(error.clone());
+            // Never touched again, not even to drop it: sled would write and sync once more, or wait for a thread of its
+            // own that is gone.
+            std::mem::forget(std::mem::replace(&mut self.database, Err(error.clone())));
         }
         written
     }
@@ -116,7 +109,7 @@ impl SledHeadStore {
     /// Whether `bytes` more can be written, as far as the file system tells. Nothing is lost by refusing here.
     fn has_room_for(&self, bytes: usize) -> Result<(), StoreError> {
         let path = self.path.display();
-        let system = rustix::fs::fstatvfs(&self.file).map_err(|error| {
+        let system = rustix::fs::fstatvfs(&self.database()?.file).map_err(|error| {
             StoreError::NotWritten(format!("cannot ask for the free space of {path}: {error}"))
         })?;
         if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
@@ -142,11 +135,8 @@ impl HeadStore for SledHeadStore {
     }
 
     fn create(&mut self, identity: &Identity, head: &Head) -> Result<(), StoreError> {
-        if let Some(broken) = &self.broken {
-            return Err(broken.clone());
-        }
-        let database = self.database()?;
-        if !guarded(|| Ok(database.is_empty()))? {
+        let sled = &self.database()?.sled;
+        if !guarded(|| Ok(sled.is_empty()))? {
             return Err(StoreError::Conflict);
         }
         self.has_room_for(0)?;
@@ -159,11 +149,8 @@ impl HeadStore for SledHeadStore {
     }
 
     fn append(&mut self, expected: &Head, group: &Group) -> Result<(), StoreError> {
-        if let Some(broken) = &self.broken {
-            return Err(broken.clone());
-        }
-        let database = self.database()?;
-        let present = guarded(|| database.get(HEAD).map_err(sled_error))?;
+        let sled = &self.database()?.sled;
+        let present = guarded(|| sled.get(HEAD).map_err(sled_error))?;
         if present.as_deref() != Some(encode_head(expected).as_slice()) {
             return Err(StoreError::Conflict);
         }
@@ -197,14 +184,14 @@ impl HeadStore for SledHeadStore {
 impl Drop for SledHeadStore {
     fn drop(&mut self) {
         // sled flushes once more when it is dropped, and unwraps the result. Everything that counts is durable already.
-        let database = self.database.take();
-        if guarded(|| {
+        let closed = Err(StoreError::Unknown("the store is closed".to_owned()));
+        let database = std::mem::replace(&mut self.database, closed);
+        let dropped = guarded(|| {
             drop(database);
             Ok(())
-        })
-        .is_err()
-        {
-            tracing::warn!(path = %self.path.display(), "the head store did not close cleanly");
+        });
+        if let Err(error) = dropped {
+            tracing::warn!(path = %self.path.display(), %error, "the head store did not close cleanly");
         }
     }
 }
@@ -217,26 +204,30 @@ impl std::fmt::Debug for SledHeadStore {
 
 /// sled's file lock belongs to the process, and a store that was dropped a moment ago in this process may still
 /// have a thread with it; other processes are kept out by `LOCK`.
-fn open_database(path: &Path) -> Result<::sled::Db, StoreError> {
+fn open_database(path: &Path) -> Result<Database, StoreError> {
     let config = ::sled::Config::new()
         .path(path)
         .cache_capacity(CACHE)
         .flush_every_ms(None)
         .mode(::sled::Mode::HighThroughput);
     let mut tries = 0;
-    loop {
-        match guarded(|| Ok(config.open())) {
-            Ok(Ok(database)) => return Ok(database),
-            Ok(Err(::sled::Error::Io(error)))
+    let sled = loop {
+        // Where it panics, its assertions about the file failed.
+        match guarded(|| Ok(config.open())).map_err(|error| StoreError::Corrupt(error.to_string()))? {
+            Ok(sled) => break sled,
+            Err(::sled::Error::Io(error))
                 if tries < LOCK_TRIES && error.to_string().contains("could not acquire lock") =>
             {
                 tries += 1;
                 std::thread::park_timeout(Duration::from_millis(5));
             }
-            Ok(Err(error)) => return Err(sled_error(error)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(sled_error(error)),
         }
-    }
+    };
+    let file = File::options().read(true).write(true).open(path.join("db"));
+    let file = file.map_err(|error| StoreError::Unknown(format!("cannot open sled's file: {error}")))?;
+    sync_all(path)?;
+    Ok(Database { sled, file })
 }
 
 /// Runs a call of sled's so that its panics become errors.
@@ -287,13 +278,13 @@ fn pieces_of(entry: &Entry) -> Vec<Vec<u8>> {
 type Entries = (u64, Vec<Entry>, VecDeque<u16>);
 
 /// The entries, which must follow each other without a gap up to `size`.
-fn read_entries(database: &::sled::Db, size: u64) -> Result<Entries, StoreError> {
+fn read_entries(sled: &::sled::Db, size: u64) -> Result<Entries, StoreError> {
     let gap =
         |index: u64| StoreError::Corrupt(format!("entry {index} or a part of it is missing or damaged"));
     let mut first = None;
     let mut entries = Vec::new();
     let mut pieces = VecDeque::new();
-    for item in database.iter() {
+    for item in sled.iter() {
         let (key, value) = item.map_err(sled_error)?;
         let Some((index, piece)) = split_key(&key) else { continue };
         let start = *first.get_or_insert(index);

@@ -12,6 +12,37 @@ fn the_worked_examples_give_their_san_and_every_extension() {
 }
 
 #[test]
+fn fulcios_recorded_answers_are_met_where_they_are_sound() {
+    let recorded: Value =
+        serde_json::from_str(include_str!("../../fixtures/fulcio-gitlab.json")).expect("the fixture is JSON");
+    let cases = recorded["cases"].as_array().expect("cases");
+    assert_eq!(cases.len(), 29);
+    for case in cases {
+        let mut claims = case["claims"].clone();
+        claims["exp"] = (NOW.as_secs() + 600).into();
+        let ours = principal(&claims).map(|principal| Said::of(&principal));
+        let refused = case.get("refused").is_some();
+        match (case["quirk"].as_str(), ours) {
+            (None, ours) if refused => assert!(ours.is_err(), "{case}"),
+            (None, Ok(said)) => assert_eq!((said.san, said.fulcio), recorded_identity(case)),
+            (Some("gitlab-environment"), Ok(mut said)) => {
+                assert_eq!(said.fulcio.remove(&23).as_deref(), Some("production"));
+                assert_eq!((said.san, said.fulcio), recorded_identity(case));
+            }
+            // Its own URLs in place of gitlab.com's, or the raw text in .9 and .18.
+            (Some("gitlab-host" | "gitlab-stricter"), Ok(said)) => assert_eq!(case["san"], said.san),
+            (Some("gitlab-host" | "gitlab-stricter" | "control-characters"), Err(_)) => {}
+            (_, ours) => panic!("{ours:?}\n{case}"),
+        }
+    }
+}
+
+fn recorded_identity(case: &Value) -> (String, BTreeMap<u32, String>) {
+    let expected = Said::expected(&json!({"san": case["san"], "fulcio": case["fulcio"], "gitlab": {}}));
+    (expected.san, expected.fulcio)
+}
+
+#[test]
 fn the_principal_carries_issuer_and_challenge() {
     let principal = principal(&base()).expect("a principal");
     assert_eq!(principal.issuer(), "https://gitlab.com");
