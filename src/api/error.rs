@@ -6,7 +6,7 @@
 
 use crate::refusal::{Fault, Reason, Refusal};
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -118,6 +118,8 @@ pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
     *response.status_mut() = status(refusal.reason());
     *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
+    // axum has counted the empty body; hyper counts the new one.
+    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = refusal.retry_after_seconds() {

@@ -5,13 +5,27 @@
 pub mod completions;
 pub mod config;
 pub mod init;
+pub mod audit_source;
+pub mod client;
+pub mod encoding;
+pub mod examination;
+pub mod files;
 pub mod inspect;
+pub mod job_token;
+pub mod leaf;
 pub mod log;
+pub mod log_reader;
+pub mod material;
 pub mod output;
+pub mod proof;
+pub mod report;
 pub mod request;
 pub mod serve;
+pub mod signing_key;
+pub mod time;
 pub mod token;
 pub mod trust;
+pub mod verification;
 pub mod verify;
 
 pub use output::{CliError, Output};

