@@ -85,8 +85,9 @@ impl Bodies {
 /// The next piece with any data in it.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|_| Refusal::new(Reason::RequestMalformed).because("The body broke off before its end."))?;
+        let frame = frame.map_err(|_| {
+            Refusal::new(Reason::RequestMalformed).because("The body broke off before its end.")
+        })?;
         if let Ok(data) = frame.into_data()
             && !data.is_empty()
         {
@@ -121,7 +122,10 @@ mod tests {
     async fn bodies_up_to_the_cap_are_read_and_larger_ones_refused() {
         assert_eq!(read(Body::empty()).await, Ok(Bytes::new()));
         assert_eq!(read(Body::from("abc")).await, Ok(Bytes::from("abc")));
-        assert_eq!(read(Body::from(vec![0; MAX_BODY_BYTES])).await.map(|body| body.len()), Ok(MAX_BODY_BYTES));
+        assert_eq!(
+            read(Body::from(vec![0; MAX_BODY_BYTES])).await.map(|body| body.len()),
+            Ok(MAX_BODY_BYTES)
+        );
         assert_eq!(read(Body::from(vec![0; MAX_BODY_BYTES + 1])).await, Err(Reason::RequestTooLarge));
     }
 

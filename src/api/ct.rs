@@ -9,9 +9,9 @@ use super::{ApiState, method_not_allowed, plain};
 use crate::log::CtLog;
 use crate::log::reader::ReadError;
 use crate::refusal::{Reason, Refusal};
+use crate::transparency::Hash;
 use crate::transparency::precertificate::DataTileEntry;
 use crate::transparency::tile::TilePath;
-use crate::transparency::Hash;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
@@ -191,7 +191,8 @@ impl<'l> Issuers<'l> {
                 self.known.insert(*fingerprint, certificate);
             }
         }
-        let chain: Vec<&Vec<u8>> = entry.fingerprints().iter().filter_map(|print| self.known.get(print)).collect();
+        let chain: Vec<&Vec<u8>> =
+            entry.fingerprints().iter().filter_map(|print| self.known.get(print)).collect();
         let extra_data = entry.extra_data(&chain).ok_or_else(|| corrupt("an entry's chain is too long"))?;
         Ok(json!({ "leaf_input": base64(&entry.merkle_tree_leaf()), "extra_data": base64(&extra_data) }))
     }

@@ -179,7 +179,9 @@ mod tests {
             match reason.fault() {
                 // 501 is the reference's answer to a wrong method.
                 Fault::Caller => assert!(shown.status < 500 || shown.status == 501, "{reason:?}"),
-                Fault::Issuer | Fault::Server => assert!(matches!(shown.status, 429 | 500 | 503), "{reason:?}"),
+                Fault::Issuer | Fault::Server => {
+                    assert!(matches!(shown.status, 429 | 500 | 503), "{reason:?}")
+                }
             }
         }
     }
@@ -212,7 +214,10 @@ mod tests {
     fn the_csr_algorithm_is_named_as_the_reference_does() {
         let refusal = Refusal::new(Reason::CsrAlgorithmNotPermitted).because("ECDSA, SHA-1.");
         assert_eq!(message(&refusal), "signing algorithm not permitted: ECDSA, SHA-1");
-        assert!(message(&Reason::CsrAlgorithmNotPermitted.into()).starts_with("signing algorithm not permitted: "));
+        assert!(
+            message(&Reason::CsrAlgorithmNotPermitted.into())
+                .starts_with("signing algorithm not permitted: ")
+        );
     }
 
     #[test]

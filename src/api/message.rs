@@ -183,13 +183,13 @@ object!(RawRequest {
     public_key: RawPublicKeyRequest = "publicKeyRequest" | "public_key_request",
     csr: String = "certificateSigningRequest" | "certificate_signing_request",
 });
-object!(RawCredentials { token: String = "oidcIdentityToken" | "oidc_identity_token", });
+object!(RawCredentials { token: String = "oidcIdentityToken" | "oidc_identity_token" });
 object!(RawPublicKeyRequest {
     key: RawPublicKey = "publicKey" | "public_key",
     proof: String = "proofOfPossession" | "proof_of_possession",
 });
 // `algorithm` is skipped: the key says what it is.
-object!(RawPublicKey { content: String = "content" | "content", });
+object!(RawPublicKey { content: String = "content" | "content" });
 
 impl<'de, T: JsonKind> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -260,7 +260,12 @@ mod tests {
 
     #[test]
     fn null_and_empty_are_absent() {
-        for body in ["", " \n", "{}", r#"{"credentials":null,"publicKeyRequest":null,"certificateSigningRequest":null}"#] {
+        for body in [
+            "",
+            " \n",
+            "{}",
+            r#"{"credentials":null,"publicKeyRequest":null,"certificateSigningRequest":null}"#,
+        ] {
             let request = SigningRequest::parse(body.as_bytes()).expect("it parses");
             assert!(request.token.is_empty() && request.key == KeyMessage::Missing, "{body}");
         }
@@ -287,7 +292,10 @@ mod tests {
     fn a_field_of_the_wrong_type_is_named() {
         for (body, field) in [
             (r#"{"credentials":7}"#, "`credentials` must be an object"),
-            (r#"{"credentials":{"oidcIdentityToken":7}}"#, "`credentials.oidcIdentityToken` must be a string"),
+            (
+                r#"{"credentials":{"oidcIdentityToken":7}}"#,
+                "`credentials.oidcIdentityToken` must be a string",
+            ),
             (r#"{"publicKeyRequest":"x"}"#, "`publicKeyRequest` must be an object"),
             (r#"{"publicKeyRequest":{"publicKey":[1]}}"#, "`publicKeyRequest.publicKey` must be an object"),
             (

@@ -39,7 +39,8 @@ impl<'q> Query<'q> {
         let mut parameters: Vec<(&str, std::borrow::Cow<'_, str>)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).take(32) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| malformed("The query is not UTF-8."))?;
+            let value =
+                percent_decode_str(value).decode_utf8().map_err(|_| malformed("The query is not UTF-8."))?;
             if parameters.iter().any(|(known, _)| *known == name) {
                 return Err(malformed("A query parameter is given twice."));
             }
@@ -55,8 +56,10 @@ impl<'q> Query<'q> {
     pub fn number(&self, name: &'static str) -> Result<u64, Refusal> {
         let text = self.text(name)?;
         let digits = !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = digits.then(|| text.parse::<i64>().ok()).flatten().and_then(|number| u64::try_from(number).ok());
-        number.ok_or_else(|| malformed(format!("The parameter `{name}` must be a whole number, zero or more.")))
+        let number =
+            digits.then(|| text.parse::<i64>().ok()).flatten().and_then(|number| u64::try_from(number).ok());
+        number
+            .ok_or_else(|| malformed(format!("The parameter `{name}` must be a whole number, zero or more.")))
     }
 
     /// The parameter's text.
@@ -108,12 +111,25 @@ mod tests {
     #[test]
     fn numbers_are_digits_and_nothing_else() {
         let number = |query: &str| Query::parse(Some(query)).and_then(|query| query.number("n"));
-        for (query, expected) in [("n=0", 0), ("n=007", 7), ("a=b&n=12&c", 12), ("n=9223372036854775807", i64::MAX as u64)] {
+        for (query, expected) in
+            [("n=0", 0), ("n=007", 7), ("a=b&n=12&c", 12), ("n=9223372036854775807", i64::MAX as u64)]
+        {
             assert_eq!(number(query), Ok(expected), "{query}");
         }
-        for query in
-            ["", "m=1", "n", "n=", "n=-1", "n=+1", "n= 1", "n=1e3", "n=0x1", "n=1.0", "n=9223372036854775808", "n=1&n=1"]
-        {
+        for query in [
+            "",
+            "m=1",
+            "n",
+            "n=",
+            "n=-1",
+            "n=+1",
+            "n= 1",
+            "n=1e3",
+            "n=0x1",
+            "n=1.0",
+            "n=9223372036854775808",
+            "n=1&n=1",
+        ] {
             assert!(number(query).is_err(), "{query}");
         }
     }

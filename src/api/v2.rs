@@ -53,7 +53,8 @@ pub async fn signing_certificate(
         "" => token_of_header(&headers)?,
         token => token,
     };
-    let issued = state.authority.issue(CertificateRequest { token, possession: possession(&message.key) }).await;
+    let issued =
+        state.authority.issue(CertificateRequest { token, possession: possession(&message.key) }).await;
     state.note_outcome(issued.as_ref().err().map(Refusal::reason));
     Ok(issued_response(&state, &issued?))
 }
@@ -143,9 +144,9 @@ fn trust_bundle_json(chain: &CaChain) -> Value {
 
 /// Every issuer and audience, then the patterns, with the unpopulated fields shown.
 fn configuration_json(issuers: &Issuers) -> Value {
-    let exact = issuers.iter().flat_map(|issuer| {
-        issuer.entries.iter().map(|entry| issuer_json("issuerUrl", &issuer.url, entry))
-    });
+    let exact = issuers
+        .iter()
+        .flat_map(|issuer| issuer.entries.iter().map(|entry| issuer_json("issuerUrl", &issuer.url, entry)));
     let patterns = issuers.patterns().iter().flat_map(|pattern| {
         pattern.entries().iter().map(|entry| issuer_json("wildcardIssuerUrl", pattern.text(), entry))
     });

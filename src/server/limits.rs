@@ -24,7 +24,11 @@ pub fn connections() -> usize {
     let files = limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let connections = files.saturating_sub(OTHER_FILES).clamp(64, CONNECTIONS);
     if connections < CONNECTIONS {
-        tracing::warn!(connections, files, "few connections can be held: raise the limit of open files (LimitNOFILE)");
+        tracing::warn!(
+            connections,
+            files,
+            "few connections can be held: raise the limit of open files (LimitNOFILE)"
+        );
     }
     connections
 }

@@ -55,7 +55,12 @@ async fn open_log(
     environment: &Environment,
 ) -> Result<CtLog, StartError> {
     let DataDirectory { head, record, tiles, lock } = data;
-    let stores = Stores { head: Box::new(head), record: Box::new(record), tiles: Arc::new(tiles), guard: Box::new(lock) };
+    let stores = Stores {
+        head: Box::new(head),
+        record: Box::new(record),
+        tiles: Arc::new(tiles),
+        guard: Box::new(lock),
+    };
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
     let clock = environment.clock.clone();
     tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
@@ -79,7 +84,8 @@ async fn listen(
         None => None,
     };
     let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
-    let public = Listener::start(public, api::router(state.clone()), limits::connections()).map_err(failed)?;
+    let public =
+        Listener::start(public, api::router(state.clone()), limits::connections()).map_err(failed)?;
     let admin = admin
         .map(|socket| Listener::start(socket, api::admin_router(state.clone()), limits::ADMIN_CONNECTIONS))
         .transpose()

@@ -1,7 +1,9 @@
 //! What countersign does, seen from outside: one binary, so that it links once.
 
 mod cli_operator;
+mod cli_user;
 mod config;
+mod demo;
 mod identity;
 mod layers;
 mod log;
