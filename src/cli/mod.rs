@@ -2,14 +2,14 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed verification, 2 usage, 78 refused configuration.
 
-pub mod completions;
-pub mod config;
-pub mod init;
 pub mod audit_source;
 pub mod client;
+pub mod completions;
+pub mod config;
 pub mod encoding;
 pub mod examination;
 pub mod files;
+pub mod init;
 pub mod inspect;
 pub mod job_token;
 pub mod leaf;
