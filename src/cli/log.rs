@@ -205,11 +205,11 @@ fn report(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let paint = Paint::for_stdout();
-    let root = encoding::base64(&audited.head.root);
+    let root = encoding::base64(&audited.head.map_or(audited.root, |head| head.root));
     let document = json!({
         "consistent": checks.passed(),
         "origin": reader.origin(),
-        "size": audited.head.size,
+        "size": audited.head.map_or(audited.size, |head| head.size),
         "entries": audited.entries,
         "data_tiles": audited.data_tiles,
         "hash_tiles": audited.hash_tiles,

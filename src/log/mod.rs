@@ -73,6 +73,7 @@ pub struct Log<C> {
     view: Arc<RwLock<View>>,
     threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     closing: AtomicBool,
+    clock: Arc<dyn Clock>,
     tiles: Arc<dyn TileStore>,
     /// Dropped after the threads have ended.
     _guard: Box<dyn Any + Send + Sync>,
@@ -98,7 +99,7 @@ impl<C: Candidate> Log<C> {
             commands,
             store: stores.head,
             record: stores.record,
-            clock,
+            clock: clock.clone(),
             view: view.clone(),
             sealer: sealer.clone(),
             status: status.clone(),
@@ -112,7 +113,17 @@ impl<C: Candidate> Log<C> {
         let sequencing = spawned.inspect_err(|_| sealer.close()).map_err(no_thread)?;
         let threads = Mutex::new(Some([sequencing, sealing]));
         let closing = AtomicBool::new(false);
-        Ok(Self { queue, sealer, status, view, threads, closing, tiles: stores.tiles, _guard: stores.guard })
+        Ok(Self {
+            queue,
+            sealer,
+            status,
+            view,
+            threads,
+            closing,
+            clock,
+            tiles: stores.tiles,
+            _guard: stores.guard,
+        })
     }
 
     /// Enters a candidate; answers with its place once it is durable.
@@ -151,7 +162,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
-        let health = self.status.health();
+        let health = self.status.health(self.clock.now());
         if health.is_err() {
             self.sealer.wake();
             // A full queue is a try by itself.
@@ -181,6 +192,10 @@ impl<C> Log<C> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([sequencing, sealing]) = threads.take() else { return };
         self.closing.store(true, Ordering::Release);
+        if self.status.is_stuck() {
+            tracing::error!("the log is left without closing it: its store does not answer");
+            return;
+        }
         // An error: the thread has ended already.
         self.queue.send(Command::Close).ok();
         let ended = sequencing.join();

@@ -160,7 +160,10 @@ impl<C: Candidate> Sequencer<C> {
                 "tiles cannot be written, and too many entries wait for them".into(),
             ));
         }
-        self.store.append(&self.head, group)
+        self.status.appending(Some(self.clock.now()));
+        let appended = self.store.append(&self.head, group);
+        self.status.appending(None);
+        appended
     }
 
     fn publish(&mut self, head: &Head, entries: Vec<Entry>) {

@@ -179,7 +179,7 @@ impl NodeInTile {
     pub fn new(level: u32, index: u64) -> Option<Self> {
         let tile_level = u8::try_from(level / TILE_HEIGHT).ok().filter(|level| *level < TILE_LEVELS)?;
         let count = 1_u64 << (level % TILE_HEIGHT);
-        let first = index.checked_mul(count)?;
+        let first = index.checked_mul(count).filter(|first| *first < MAX_SIZE)?;
         Some(Self {
             level: tile_level,
             tile: first / TILE_WIDTH,
@@ -408,6 +408,7 @@ mod tests {
         assert_eq!((node.level, node.tile, node.first, node.count), (2, 1, 2, 2));
         assert_eq!(NodeInTile::new(48, 0), None);
         assert_eq!(NodeInTile::new(7, u64::MAX), None);
+        assert_eq!(NodeInTile::new(0, u64::MAX), None);
         assert_eq!(super::hashes(&tile, 255), None);
         assert_eq!(super::hashes(&tile[1..], 256), None);
     }
