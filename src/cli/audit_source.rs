@@ -57,7 +57,9 @@ impl TileSource for AuditSource {
                 *next = ahead.recv().await;
             }
             match next.take() {
-                Some((fetched, content)) if fetched == *path => content.await.map_err(|error| error.to_string())?,
+                Some((fetched, content)) if fetched == *path => {
+                    content.await.map_err(|error| error.to_string())?
+                }
                 other => {
                     *next = other;
                     reader.tile(path).await
@@ -105,8 +107,8 @@ impl Correspondence {
     fn spki_of(&self, issuer: &[u8]) -> Result<Vec<u8>, String> {
         let mut last = self.last.borrow_mut();
         if last.as_ref().is_none_or(|(der, _)| der != issuer) {
-            let inspected =
-                Inspected::from_der(issuer).map_err(|error| format!("its CA certificate cannot be read: {error}"))?;
+            let inspected = Inspected::from_der(issuer)
+                .map_err(|error| format!("its CA certificate cannot be read: {error}"))?;
             *last = Some((issuer.to_vec(), inspected));
         }
         Ok(last.as_ref().map(|(_, inspected)| inspected.spki_der().to_vec()).unwrap_or_default())

@@ -34,8 +34,12 @@ impl Http {
     pub fn new(ca_certificate: Option<&Path>) -> Result<Self, CliError> {
         let own = match ca_certificate {
             None => Vec::new(),
-            Some(path) => Certificate::from_pem_bundle(&super::files::read(path, "the CA certificate for TLS")?)
-                .map_err(|error| CliError::usage(format!("{}: not PEM certificates: {error}", path.display())))?,
+            Some(path) => {
+                Certificate::from_pem_bundle(&super::files::read(path, "the CA certificate for TLS")?)
+                    .map_err(|error| {
+                        CliError::usage(format!("{}: not PEM certificates: {error}", path.display()))
+                    })?
+            }
         };
         let builder = || {
             reqwest::Client::builder()
@@ -63,8 +67,12 @@ impl Http {
     /// # Errors
     /// Anything but 200 and 404, in words that name the URL.
     pub async fn get(&self, url: &str) -> Result<Option<Vec<u8>>, String> {
-        let response =
-            self.client_for(url).get(url).send().await.map_err(|error| format!("{url}: {}", causes(&error)))?;
+        let response = self
+            .client_for(url)
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| format!("{url}: {}", causes(&error)))?;
         match response.status() {
             StatusCode::OK => body(response).await.map(Some).map_err(|error| format!("{url}: {error}")),
             StatusCode::NOT_FOUND => Ok(None),
@@ -151,17 +159,24 @@ pub struct RefusedAnswer {
 }
 
 impl RefusedAnswer {
-    fn parse(status: StatusCode, retry_after: Option<Duration>, request_id: Option<String>, body: &[u8]) -> Self {
+    fn parse(
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        request_id: Option<String>,
+        body: &[u8],
+    ) -> Self {
         let document: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let info = document["details"].as_array().into_iter().flatten().find(|detail| detail["reason"].is_string());
+        let info =
+            document["details"].as_array().into_iter().flatten().find(|detail| detail["reason"].is_string());
         let members = info.and_then(|info| info["metadata"].as_object()).into_iter().flatten();
         let (ids, metadata): (Vec<_>, Vec<_>) = members
             .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
             .partition(|(name, _)| name == "request_id" || name == "requestId");
         Self {
             status: status.as_u16(),
-            message: text(&document["message"]).unwrap_or_else(|| format!("{status}, without an explanation")),
+            message: text(&document["message"])
+                .unwrap_or_else(|| format!("{status}, without an explanation")),
             reason: info.and_then(|info| text(&info["reason"])),
             metadata,
             request_id: ids.into_iter().next().map(|(_, id)| id).or(request_id),
@@ -242,7 +257,9 @@ impl CaClient {
         for tried in 1.. {
             let (error, wish) = match self.post(body.clone()).await {
                 Ok(Ok(chain)) => return Ok(chain),
-                Ok(Err(refused)) if !refused.is_passing() => return Err(RequestError::Refused(Box::new(refused))),
+                Ok(Err(refused)) if !refused.is_passing() => {
+                    return Err(RequestError::Refused(Box::new(refused)));
+                }
                 Ok(Err(refused)) => {
                     let wish = refused.retry_after;
                     (RequestError::Refused(Box::new(refused)), wish)
@@ -252,7 +269,9 @@ impl CaClient {
             };
             let Some(wait) = patience.wait(tried, wish) else { return Err(error) };
             let what = match &error {
-                RequestError::Refused(answer) => format!("the CA answers {}: {}", answer.status, answer.message),
+                RequestError::Refused(answer) => {
+                    format!("the CA answers {}: {}", answer.status, answer.message)
+                }
                 RequestError::Failed(text) => text.clone(),
             };
             note(&format!("{what}; trying again in {} s", wait.as_secs()));
@@ -270,7 +289,9 @@ impl CaClient {
             .await
             .map_err(|error| Exchange::Unreachable(format!("{}: {}", self.endpoint, causes(&error))))?;
         let status = response.status();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
         let retry_after =
             header(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let request_id = header("x-request-id");
@@ -280,8 +301,9 @@ impl CaClient {
                 self.endpoint
             )));
         }
-        let body =
-            body(response).await.map_err(|error| Exchange::Unreachable(format!("{}: {error}", self.endpoint)))?;
+        let body = body(response)
+            .await
+            .map_err(|error| Exchange::Unreachable(format!("{}: {error}", self.endpoint)))?;
         if !status.is_success() {
             return Ok(Err(RefusedAnswer::parse(status, retry_after, request_id, &body)));
         }
@@ -353,7 +375,9 @@ mod tests {
     #[test]
     fn the_servers_wish_to_wait_counts_within_bounds_and_tries_are_bounded() {
         let patience = Patience { retries: 3 };
-        let seconds = |tried, wish: Option<u64>| patience.wait(tried, wish.map(Duration::from_secs)).map(|wait| wait.as_secs());
+        let seconds = |tried, wish: Option<u64>| {
+            patience.wait(tried, wish.map(Duration::from_secs)).map(|wait| wait.as_secs())
+        };
         let cases = [
             (1, None, Some(1)),
             (2, None, Some(2)),
@@ -394,7 +418,8 @@ mod tests {
     fn only_a_chain_is_an_answer() {
         let good = br#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":["a","b"]}}}"#;
         assert_eq!(chain_of(good), Some(vec!["a".to_owned(), "b".to_owned()]));
-        for bad in [&b"{}"[..], b"null", br#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":[]}}}"#] {
+        for bad in [&b"{}"[..], b"null", br#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":[]}}}"#]
+        {
             assert_eq!(chain_of(bad), None);
         }
     }

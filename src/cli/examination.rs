@@ -35,11 +35,13 @@ impl Examination {
         match UnverifiedToken::parse(text) {
             Ok(token) => {
                 let key = token.key_id().map_or("no key id".to_owned(), |id| format!("key id {id}"));
-                this.checks.ok("shape", format!("a JWT of {} bytes, {:?}, {key}", text.len(), token.algorithm()));
+                this.checks
+                    .ok("shape", format!("a JWT of {} bytes, {:?}, {key}", text.len(), token.algorithm()));
                 (this, Some(token))
             }
             Err(refusal) => {
-                let name = if refusal.reason() == Reason::TokenAlgorithmNotAllowed { "algorithm" } else { "shape" };
+                let name =
+                    if refusal.reason() == Reason::TokenAlgorithmNotAllowed { "algorithm" } else { "shape" };
                 this.refuse(name, refusal);
                 this.skip_from("algorithm", "the token cannot be read");
                 (this, None)
@@ -85,14 +87,21 @@ impl Examination {
         let Some(entry) = self.audience(issuer, &verified) else { return };
         match entry.kind.principal(&issuer.url, &verified) {
             Ok(principal) => {
-                self.checks.ok("claims", format!("they agree with each other and make a `{}`", entry.kind.name()));
+                self.checks
+                    .ok("claims", format!("they agree with each other and make a `{}`", entry.kind.name()));
                 self.principal = Some(principal);
             }
             Err(refusal) => self.refuse("claims", refusal),
         }
     }
 
-    fn verify(&mut self, text: &str, issuer: &Issuer, keys: &KeySet, now: UnixMillis) -> Option<VerifiedToken> {
+    fn verify(
+        &mut self,
+        text: &str,
+        issuer: &Issuer,
+        keys: &KeySet,
+        now: UnixMillis,
+    ) -> Option<VerifiedToken> {
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
         let attempt = |at| UnverifiedToken::parse(text).and_then(|token| token.verify(keys, &expected, at));
@@ -119,7 +128,8 @@ impl Examination {
             // Signature before times: that is the order of `verify`.
             _ => {
                 self.signature_holds(text);
-                self.checks.failed("times", format!("{}; {}", refusal.reason().code(), times(&self.claims, now)));
+                self.checks
+                    .failed("times", format!("{}; {}", refusal.reason().code(), times(&self.claims, now)));
                 self.refusal.get_or_insert(refusal);
                 let then = ["iat", "nbf"].iter().find_map(|name| seconds(&self.claims, name));
                 let verified = then.and_then(|then| attempt(UnixMillis::from_secs(then)).ok());
@@ -143,11 +153,14 @@ impl Examination {
                 Some(entry)
             }
             Err(refusal) => {
-                let wanted: Vec<_> = issuer.entries.iter().map(|entry| format!("`{}`", entry.audience)).collect();
+                let wanted: Vec<_> =
+                    issuer.entries.iter().map(|entry| format!("`{}`", entry.audience)).collect();
                 let found = self.claims.get("aud").map_or("absent".to_owned(), Value::to_string);
                 let code = refusal.reason().code();
-                self.checks
-                    .failed("audience", format!("{code}: `aud` is {found}, wanted is {} alone", wanted.join(" or ")));
+                self.checks.failed(
+                    "audience",
+                    format!("{code}: `aud` is {found}, wanted is {} alone", wanted.join(" or ")),
+                );
                 self.refusal.get_or_insert(refusal);
                 self.skip_from("claims", "which rules apply depends on the audience");
                 None
@@ -190,8 +203,10 @@ fn times(claims: &Map<String, Value>, now: UnixMillis) -> String {
     let named = |name: &'static str, label: &str| {
         seconds(claims, name).map(|at| format!("{label} {}", UnixMillis::from_secs(at)))
     };
-    let mut words: Vec<_> =
-        [named("iat", "issued"), named("nbf", "valid from"), named("exp", "expires")].into_iter().flatten().collect();
+    let mut words: Vec<_> = [named("iat", "issued"), named("nbf", "valid from"), named("exp", "expires")]
+        .into_iter()
+        .flatten()
+        .collect();
     if let Some(expiry) = seconds(claims, "exp").map(UnixMillis::from_secs) {
         words.push(if expiry > now {
             format!("{} left", duration(expiry.since(now)))

@@ -12,19 +12,26 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
     let shown = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
     let refuse = |error: io::Error| CliError::refused(format!("cannot read {what} from {shown}: {error}"));
-    let source: Box<dyn Read> =
-        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(refuse)?) };
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(refuse)?)
+    };
     let mut bytes = Vec::new();
     source.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(refuse)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(CliError::refused(format!("{what} in {shown} is larger than {} MiB", MAX_BYTES / 1024 / 1024)));
+        return Err(CliError::refused(format!(
+            "{what} in {shown} is larger than {} MiB",
+            MAX_BYTES / 1024 / 1024
+        )));
     }
     Ok(bytes)
 }
 
 /// The file's bytes, however many they are.
 pub fn read_whole(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|error| CliError::refused(format!("cannot read {what} from {}: {error}", path.display())))
+    fs::read(path)
+        .map_err(|error| CliError::refused(format!("cannot read {what} from {}: {error}", path.display())))
 }
 
 /// How a file that may exist already is treated.

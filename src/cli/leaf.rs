@@ -111,10 +111,13 @@ pub fn sct_rows(sct: &ReceivedSct) -> Vec<(String, String)> {
         ("log id".to_owned(), hex::encode(sct.log_id())),
         ("time".to_owned(), with_millis(sct.timestamp())),
     ];
-    rows.push(("log index".to_owned(), match sct.place() {
-        Ok(place) => place.index.to_string(),
-        Err(error) => format!("not said ({error})"),
-    }));
+    rows.push((
+        "log index".to_owned(),
+        match sct.place() {
+            Ok(place) => place.index.to_string(),
+            Err(error) => format!("not said ({error})"),
+        },
+    ));
     rows
 }
 
@@ -139,7 +142,9 @@ fn with_millis(at: UnixMillis) -> String {
 
 fn name_text(name: &AlternativeName) -> String {
     match name {
-        AlternativeName::Uri(text) | AlternativeName::Email(text) | AlternativeName::Dns(text) => text.clone(),
+        AlternativeName::Uri(text) | AlternativeName::Email(text) | AlternativeName::Dns(text) => {
+            text.clone()
+        }
         AlternativeName::Other { text, .. } => text.clone(),
         AlternativeName::Unknown => "(a name of an unknown kind)".to_owned(),
     }

@@ -19,11 +19,9 @@ use std::sync::Arc;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Read and check a transparency log.\n\n\
+#[command(long_about = "Read and check a transparency log.\n\n\
         With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is\n\
-        read, tiles from its data directory, beside a running server: nothing is locked or changed."
-)]
+        read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
 pub struct LogArgs {
     #[command(subcommand)]
     pub command: LogCommand,
@@ -43,10 +41,12 @@ pub enum LogCommand {
         source: Source,
     },
     /// Read every entry, rebuild the tree and compare it with the signed root
-    #[command(after_long_help = "Checked of each entry: index, time, leaf hash, that the logged TBSCertificate is the\n\
+    #[command(
+        after_long_help = "Checked of each entry: index, time, leaf hash, that the logged TBSCertificate is the\n\
         precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, order\n\
         of times, root, signature of the checkpoint.\n\n\
-        Exit codes: 0 all is well, 1 something is wrong or could not be read.")]
+        Exit codes: 0 all is well, 1 something is wrong or could not be read."
+    )]
     Audit(Source),
 }
 
@@ -60,7 +60,7 @@ pub struct Source {
     /// Base URL of the log, `https://ca.example.com/ct` for instance
     #[arg(long, value_name = "URL", requires = "key")]
     pub url: Option<String>,
-    /// The log's public key, PEM
+    /// The log's public key, PEM, or a trusted root that names it
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// The log's origin, the first line of its checkpoints [default: the URL without its scheme]
@@ -75,15 +75,18 @@ impl Source {
     fn reader(&self) -> Result<LogReader, CliError> {
         let http = Http::new(self.ca_certificate.as_deref())?;
         if let Some(path) = &self.config {
-            let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
-            let key = LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
-            let log = LogReader::over_http(http, &config.log_url(), &config.log.origin, key.spki_der().to_vec());
+            let (config, _) =
+                Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+            let key =
+                LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
+            let log =
+                LogReader::over_http(http, &config.log_url(), &config.log.origin, key.spki_der().to_vec());
             return Ok(log.with_files(config.data.join("log")));
         }
         let (Some(url), Some(key)) = (&self.url, &self.key) else {
             return Err(CliError::usage("give --config FILE, or --url URL and --key FILE"));
         };
-        let log = TrustedLog::from_pem(key)?;
+        let log = TrustedLog::from_file(key, Some(url))?;
         let origin = self.origin.clone().unwrap_or_else(|| origin_of(url));
         Ok(LogReader::over_http(http, url, &origin, log.spki))
     }
@@ -126,10 +129,9 @@ fn prove(certificate: &std::path::Path, source: &Source, output: &mut Output) ->
     let reader = source.reader()?;
     let id = crate::transparency::sha256(reader.spki());
     let scts = leaf.scts().map_err(|words| refuse(words.to_owned()))?;
-    let sct = scts
-        .iter()
-        .find(|sct| *sct.log_id() == id)
-        .ok_or_else(|| refuse("it is in another log: none of its SCTs is of the log with this key".to_owned()))?;
+    let sct = scts.iter().find(|sct| *sct.log_id() == id).ok_or_else(|| {
+        refuse("it is in another log: none of its SCTs is of the log with this key".to_owned())
+    })?;
     let place = sct.place().map_err(|error| refuse(error.to_string()))?;
     let proof = super::runtime()?.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
     output.document(&proof.to_json())
@@ -153,13 +155,15 @@ fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
         (Err(words), None) => return Err(CliError::refused(words)),
     };
     let correspondence = Correspondence::default();
-    let corresponds = |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);
+    let corresponds =
+        |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);
     let audit = Audit::of_head(head).corresponding(&corresponds);
     let mut tiles = AuditSource::new(reader.clone(), runtime.handle(), audit.tiles());
     let bar = output.progress(head.size, "entries");
     let audited = audit.run(&mut tiles, &mut |done, _| bar.set_position(done));
     bar.finish_and_clear();
-    let audited = audited.map_err(|error| CliError::refused(format!("the log cannot be read to its end: {error}")))?;
+    let audited =
+        audited.map_err(|error| CliError::refused(format!("the log cannot be read to its end: {error}")))?;
     describe(&mut checks, &audited, signed);
     report(&checks, &audited, &reader, output)
 }
@@ -168,8 +172,14 @@ fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
 fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
     let Report { entries, data_tiles, hash_tiles, issuers, .. } = audited;
     if audited.is_clean() {
-        checks.ok("entries", format!("{entries}, each at its index, in order of time, and signed by the CA that it names"));
-        checks.ok("tiles", format!("{data_tiles} data tiles and {hash_tiles} hash tiles hold what the entries make"));
+        checks.ok(
+            "entries",
+            format!("{entries}, each at its index, in order of time, and signed by the CA that it names"),
+        );
+        checks.ok(
+            "tiles",
+            format!("{data_tiles} data tiles and {hash_tiles} hash tiles hold what the entries make"),
+        );
         checks.ok("CA certificates", format!("{issuers}, as the entries name them"));
     }
     for problem in &audited.problems {
@@ -188,13 +198,18 @@ fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
     }
 }
 
-fn report(checks: &Checks, audited: &Report, reader: &LogReader, output: &mut Output) -> Result<(), CliError> {
+fn report(
+    checks: &Checks,
+    audited: &Report,
+    reader: &LogReader,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let paint = Paint::for_stdout();
-    let root = encoding::base64(&audited.head.root);
+    let root = encoding::base64(&audited.head.map_or(audited.root, |head| head.root));
     let document = json!({
         "consistent": checks.passed(),
         "origin": reader.origin(),
-        "size": audited.head.size,
+        "size": audited.head.map_or(audited.size, |head| head.size),
         "entries": audited.entries,
         "data_tiles": audited.data_tiles,
         "hash_tiles": audited.hash_tiles,

@@ -74,7 +74,8 @@ impl LogReader {
         let note = self.http.get(&url).await?.ok_or_else(|| format!("{url}: there is no checkpoint"))?;
         let verified = Checkpoint::verify(&note, &self.origin, &self.spki).map_err(|error| match error {
             CheckpointError::OtherOrigin => {
-                let named = String::from_utf8_lossy(note.split(|byte| *byte == b'\n').next().unwrap_or_default());
+                let named =
+                    String::from_utf8_lossy(note.split(|byte| *byte == b'\n').next().unwrap_or_default());
                 format!("{url}: its origin is `{named}`, expected is `{}`", self.origin)
             }
             error => format!("{url}: {error}"),
@@ -92,7 +93,9 @@ impl LogReader {
         let mut tiles = HashMap::new();
         let hashes = loop {
             // Tiles that a run lacks are fetched, and the run is tried anew; a proof has a handful of tiles.
-            match merkle::inclusion_proof(index, head.size, &mut |level, at| node(level, at, head.size, &tiles)) {
+            match merkle::inclusion_proof(index, head.size, &mut |level, at| {
+                node(level, at, head.size, &tiles)
+            }) {
                 Ok(hashes) => break hashes.ok_or("the index is beyond the tree")?,
                 Err(missing) => self.fetch_into(&mut tiles, missing).await?,
             }
@@ -143,7 +146,8 @@ impl LogReader {
     fn sealed_tiles(&self) -> u64 {
         let Some(directory) = &self.directory else { return 0 };
         let is_there = |index: &u64| {
-            TilePath::full(TileKind::Data, *index).is_some_and(|path| directory.join(path.to_string()).exists())
+            TilePath::full(TileKind::Data, *index)
+                .is_some_and(|path| directory.join(path.to_string()).exists())
         };
         (0..).take_while(is_there).count() as u64
     }
@@ -176,7 +180,12 @@ impl LogReader {
 }
 
 /// The node out of the tiles at hand, or the tile that it needs. `None`: no tree has such a node.
-fn node(level: u32, index: u64, size: u64, tiles: &HashMap<TilePath, Vec<u8>>) -> Result<Hash, Option<TilePath>> {
+fn node(
+    level: u32,
+    index: u64,
+    size: u64,
+    tiles: &HashMap<TilePath, Vec<u8>>,
+) -> Result<Hash, Option<TilePath>> {
     let place = NodeInTile::new(level, index).ok_or(None)?;
     let path = tile_at(TileKind::Hashes(place.level), place.tile, size).ok_or(None)?;
     let content = tiles.get(&path).ok_or(Some(path))?;

@@ -1,7 +1,7 @@
 //! What a verifier trusts: chains of CAs and keys of logs, from PEM files or from a `trusted_root.json`.
 
 use super::{CliError, encoding, files, time};
-use crate::certificate::CaChain;
+use crate::certificate::{CaChain, PublicKeyKind};
 use crate::environment::UnixMillis;
 use crate::transparency::{Hash, sha256};
 use serde_json::Value;
@@ -44,11 +44,21 @@ pub struct TrustedLog {
 }
 
 impl TrustedLog {
-    /// From PEM SubjectPublicKeyInfo.
-    pub fn from_pem(path: &Path) -> Result<Self, CliError> {
-        let pem = files::read(path, "the log's public key")?;
+    /// From a PEM SubjectPublicKeyInfo, or from a trusted root that names one log, or one at `base_url`.
+    pub fn from_file(path: &Path, base_url: Option<&str>) -> Result<Self, CliError> {
+        let file = files::read(path, "the log's public key")?;
         let refuse = |words: String| CliError::refused(format!("{}: {words}", path.display()));
-        let spki = encoding::pem_documents(&pem, "PUBLIC KEY").map_err(refuse)?.swap_remove(0);
+        if file.trim_ascii_start().starts_with(b"{") {
+            let mut material = TrustMaterial::default();
+            material.read_trusted_root(&file).map_err(refuse)?;
+            return only_log(material.logs, base_url).map_err(|words| refuse(words.to_owned()));
+        }
+        let spki = encoding::pem_documents(&file, "PUBLIC KEY").map_err(refuse)?.swap_remove(0);
+        match PublicKeyKind::of(&spki) {
+            Ok(PublicKeyKind::P256) => {}
+            Ok(other) => return Err(refuse(format!("it is {other}; a log's key is ECDSA P-256"))),
+            Err(error) => return Err(refuse(format!("it is no public key: {error}"))),
+        }
         Ok(Self { id: sha256(&spki), spki, base_url: None, valid_for: ValidFor::default() })
     }
 }
@@ -80,7 +90,8 @@ impl TrustMaterial {
     }
 
     fn read_trusted_root(&mut self, text: &[u8]) -> Result<(), String> {
-        let document: Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+        let document: Value =
+            serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
         // A client trust config holds a trusted root.
         let root = document.get("trustedRoot").unwrap_or(&document);
         let list = |name: &str| root[name].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -103,8 +114,22 @@ impl TrustMaterial {
     }
 }
 
+/// The log that is meant: the one at that URL, else the only one.
+fn only_log(logs: Vec<TrustedLog>, base_url: Option<&str>) -> Result<TrustedLog, &'static str> {
+    let plain = |url: &str| url.trim_end_matches('/').to_owned();
+    let wanted = base_url.map(plain);
+    let is_wanted = |log: &TrustedLog| wanted.is_some() && log.base_url.as_deref().map(plain) == wanted;
+    let named = logs.iter().position(is_wanted).or((logs.len() == 1).then_some(0));
+    match named {
+        Some(at) => logs.into_iter().nth(at).ok_or("it names no certificate log"),
+        None if logs.is_empty() => Err("it names no certificate log"),
+        None => Err("it names several logs, and none of them at this URL"),
+    }
+}
+
 fn chain(authority: &Value) -> Result<TrustedChain, String> {
-    let certificates = authority["certChain"]["certificates"].as_array().ok_or("`certChain.certificates` is missing")?;
+    let certificates =
+        authority["certChain"]["certificates"].as_array().ok_or("`certChain.certificates` is missing")?;
     let ders: Option<Vec<_>> = certificates.iter().map(raw_bytes).collect();
     let ders = ders.ok_or("a certificate's `rawBytes` is no base64")?;
     let chain = CaChain::from_der(ders).map_err(|error| error.to_string())?;
@@ -132,4 +157,74 @@ fn valid_for(value: &Value) -> Result<ValidFor, String> {
         None => Ok(None),
     };
     Ok(ValidFor { start: end_of("start")?, end: end_of("end")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use p256::ecdsa::SigningKey;
+    use p256::pkcs8::EncodePublicKey;
+    use serde_json::json;
+
+    fn log(byte: u8, base_url: &str) -> Value {
+        let key = SigningKey::from_slice(&[byte; 32]).expect("a scalar");
+        let spki = key.verifying_key().to_public_key_der().expect("a key").into_vec();
+        json!({
+            "baseUrl": base_url,
+            "publicKey": {
+                "rawBytes": encoding::base64(&spki),
+                "validFor": { "start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z" },
+            },
+            "logId": { "keyId": encoding::base64(&sha256(&spki)) },
+        })
+    }
+
+    #[test]
+    fn a_log_counts_from_its_start_to_its_end() {
+        let log = log_of(&log(1, "https://a/ct")).expect("a log");
+        let at = |text| time::parse(text).expect("a time");
+        let cases = [
+            ("2025-12-31T23:59:59Z", false),
+            ("2026-01-01T00:00:00Z", true),
+            ("2026-02-01T00:00:00Z", true),
+            ("2026-02-01T00:00:01Z", false),
+        ];
+        for (time, counts) in cases {
+            assert_eq!(log.valid_for.contains(at(time)), counts, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_found_by_its_url_or_by_being_the_only_one() {
+        let one = || log_of(&log(1, "https://a/ct")).expect("a log");
+        let two = || log_of(&log(2, "https://b/ct")).expect("a log");
+        assert_eq!(only_log(vec![one()], Some("https://elsewhere")).expect("the only one").id, one().id);
+        assert_eq!(only_log(vec![one(), two()], Some("https://b/ct/")).expect("by its URL").id, two().id);
+        assert!(only_log(vec![one(), two()], Some("https://c/ct")).is_err());
+        assert!(only_log(vec![one(), two()], None).is_err());
+        assert!(only_log(Vec::new(), None).is_err());
+    }
+
+    #[test]
+    fn damaged_trusted_roots_are_refused_by_place() {
+        let mut foreign_id = log(1, "https://a/ct");
+        foreign_id["logId"]["keyId"] = json!(encoding::base64(&[0; 32]));
+        let mut no_time = log(1, "https://a/ct");
+        no_time["publicKey"]["validFor"]["start"] = json!("soon");
+        let cases = [
+            (json!([]), "certificateAuthorities"),
+            (
+                json!({ "certificateAuthorities": [{}] }),
+                "certificateAuthorities[0]: `certChain.certificates` is missing",
+            ),
+            (json!({ "ctlogs": [{}] }), "ctlogs[0]: `publicKey.rawBytes`"),
+            (json!({ "ctlogs": [foreign_id] }), "ctlogs[0]: `logId.keyId`"),
+            (json!({ "ctlogs": [no_time] }), "ctlogs[0]: `validFor.start`"),
+        ];
+        for (document, words) in cases {
+            let text = document.to_string();
+            let error = TrustMaterial::default().read_trusted_root(text.as_bytes()).expect_err(&text);
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

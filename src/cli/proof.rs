@@ -38,7 +38,8 @@ impl InclusionProof {
     /// # Errors
     /// In words that name the member.
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
-        let document: Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+        let document: Value =
+            serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
         let member = |camel: &str, snake: &str| {
             document.get(camel).or_else(|| document.get(snake)).ok_or_else(|| format!("`{camel}` is missing"))
         };
@@ -49,8 +50,13 @@ impl InclusionProof {
         Ok(Self {
             log_index: number(member("logIndex", "log_index")?).ok_or("`logIndex` is no number")?,
             tree_size: number(member("treeSize", "tree_size")?).ok_or("`treeSize` is no number")?,
-            root_hash: hash(member("rootHash", "root_hash")?).ok_or("`rootHash` is no base64 of 32 octets")?,
-            hashes: hashes.iter().map(hash).collect::<Option<_>>().ok_or("a member of `hashes` is no base64 of 32 octets")?,
+            root_hash: hash(member("rootHash", "root_hash")?)
+                .ok_or("`rootHash` is no base64 of 32 octets")?,
+            hashes: hashes
+                .iter()
+                .map(hash)
+                .collect::<Option<_>>()
+                .ok_or("a member of `hashes` is no base64 of 32 octets")?,
             checkpoint: document.get("checkpoint").and_then(envelope),
         })
     }

@@ -141,8 +141,8 @@ impl Checks {
         let width = self.0.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
         self.0.iter().fold(String::new(), |mut text, check| {
             let word = match check.outcome {
-                Outcome::Ok => paint.good("ok     "),
-                Outcome::Failed => paint.bad("FAILED "),
+                Outcome::Ok => paint.good("ok         "),
+                Outcome::Failed => paint.bad("FAILED     "),
                 Outcome::NotChecked => paint.doubtful("not checked"),
             };
             let detail = if check.outcome == Outcome::NotChecked {
@@ -159,7 +159,9 @@ impl Checks {
     pub fn to_json(&self) -> Value {
         self.0
             .iter()
-            .map(|check| json!({"check": check.name, "outcome": check.outcome.word(), "detail": check.detail}))
+            .map(
+                |check| json!({"check": check.name, "outcome": check.outcome.word(), "detail": check.detail}),
+            )
             .collect()
     }
 }
@@ -176,7 +178,8 @@ pub fn table(rows: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
 /// The text with everything escaped that a terminal would obey or that would reorder the line.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.contains(steers) {
         return Cow::Borrowed(text);
@@ -194,7 +197,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// A span of time as people say it: `59 min 30 s`, `2 h 5 min`, `3 d`. The two largest units; always rounded down.
 pub fn duration(span: std::time::Duration) -> String {
     let seconds = span.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
     let words: Vec<_> = units
         .iter()
         .skip_while(|(count, _)| *count == 0)
@@ -220,7 +228,7 @@ mod tests {
         assert!(!checks.passed());
         assert_eq!(checks.failures(), ["identity"]);
         let text = checks.to_text(Paint::default());
-        assert!(text.contains("FAILED  identity"), "{text}");
+        assert!(text.contains("FAILED      identity"), "{text}");
         assert!(text.contains("not checked inclusion"), "{text}");
     }
 
@@ -232,7 +240,14 @@ mod tests {
 
     #[test]
     fn durations_show_their_two_largest_units() {
-        let cases = [(0, "0 s"), (59, "59 s"), (600, "10 min"), (3599, "59 min 59 s"), (3600, "1 h"), (90_061, "1 d 1 h")];
+        let cases = [
+            (0, "0 s"),
+            (59, "59 s"),
+            (600, "10 min"),
+            (3599, "59 min 59 s"),
+            (3600, "1 h"),
+            (90_061, "1 d 1 h"),
+        ];
         for (seconds, words) in cases {
             assert_eq!(duration(Duration::from_secs(seconds)), words);
         }

@@ -2,7 +2,9 @@
 //!
 //! The job's key never leaves it; the ID token goes to the CA and nowhere else, and is never printed.
 
-use super::client::{CaClient, Http, Patience, Proof, RefusedAnswer, RequestError, SigningRequest, is_loopback};
+use super::client::{
+    CaClient, Http, Patience, Proof, RefusedAnswer, RequestError, SigningRequest, is_loopback,
+};
 use super::files::{self, Existing};
 use super::job_token::{TokenSource, unverified_claims};
 use super::leaf::Leaf;
@@ -96,7 +98,8 @@ impl Material {
     fn prepare(args: &RequestArgs) -> Result<Self, CliError> {
         if let Some(path) = &args.csr {
             let pem = files::read(path, "the certificate signing request")?;
-            let spki = csr_key(&pem).map_err(|words| CliError::refused(format!("{}: {words}", path.display())))?;
+            let spki =
+                csr_key(&pem).map_err(|words| CliError::refused(format!("{}: {words}", path.display())))?;
             return Ok(Self { source: KeySource::Csr(pem), spki });
         }
         if let Some(path) = &args.key {
@@ -118,10 +121,15 @@ impl Material {
             KeySource::Made(key) | KeySource::Given(key) => key,
         };
         let claims = unverified_claims(token).ok_or_else(|| {
-            CliError::refused("the ID token is no JSON Web Token: three segments with dots between are expected")
+            CliError::refused(
+                "the ID token is no JSON Web Token: three segments with dots between are expected",
+            )
         })?;
         let subject = claims.get("sub").and_then(|subject| subject.as_str()).unwrap_or_default();
-        Ok(OwnedProof::Challenge { public_key: key.public_key_pem(), signature: key.sign(subject.as_bytes()) })
+        Ok(OwnedProof::Challenge {
+            public_key: key.public_key_pem(),
+            signature: key.sign(subject.as_bytes()),
+        })
     }
 }
 
@@ -205,7 +213,8 @@ impl Issued {
         for pem in chain {
             documents.extend(encoding::pem_documents(pem.as_bytes(), "CERTIFICATE").map_err(broken)?);
         }
-        let (leaf_der, authorities) = documents.split_first().ok_or_else(|| broken("it is empty".to_owned()))?;
+        let (leaf_der, authorities) =
+            documents.split_first().ok_or_else(|| broken("it is empty".to_owned()))?;
         let leaf = Leaf::from_der(leaf_der).map_err(|words| broken(format!("the certificate: {words}")))?;
         if leaf.spki_der() != spki {
             return Err(broken("the certificate is for another key than the one that was sent".to_owned()));
@@ -219,7 +228,8 @@ impl Issued {
 
     fn show(&self, targets: &Targets, output: &mut Output) -> Result<(), CliError> {
         let key = targets.key.as_deref().map(|path| path.display().to_string());
-        let (certificate, chain) = (targets.certificate.display().to_string(), targets.chain.display().to_string());
+        let (certificate, chain) =
+            (targets.certificate.display().to_string(), targets.chain.display().to_string());
         let mut document = self.leaf.summary_json();
         document["files"] = json!({ "key": key, "certificate": certificate, "chain": chain });
         output.json(&document)?;
@@ -237,7 +247,8 @@ fn check_url(text: &str, output: &mut Output) -> Result<(), CliError> {
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
-        "http" => output.note("warning: http:// sends the ID token in the clear to everybody on the way; use https://"),
+        "http" => output
+            .note("warning: http:// sends the ID token in the clear to everybody on the way; use https://"),
         other => return Err(CliError::usage(format!("--url {text}: `{other}` is neither http nor https"))),
     }
     Ok(())

@@ -116,7 +116,8 @@ enum Expected {
 impl TokenArgs {
     fn expected_issuer(&self, iss: &str) -> Result<Expected, CliError> {
         if let Some(path) = &self.config {
-            let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+            let (config, _) =
+                Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
             return Ok(match config.issuers.find(iss) {
                 Some(issuer) => Expected::Issuer(issuer, format!("{iss}, configured in {}", path.display())),
                 None => Expected::Unknown(format!("{iss} is not configured in {}", path.display())),
@@ -169,7 +170,9 @@ fn keys(issuer: &Issuer, args: &TokenArgs) -> Result<Result<(KeySet, String), St
         return Ok(keys.map_err(|words| format!("{from}: {words}")).map(|keys| (keys, from)));
     }
     Ok(match &*issuer.key_source {
-        KeySource::Static(document) => KeySet::parse(document).map(|keys| (keys, "the configured file".to_owned())),
+        KeySource::Static(document) => {
+            KeySet::parse(document).map(|keys| (keys, "the configured file".to_owned()))
+        }
         KeySource::Discovery { ca_certificate, .. } => super::runtime()?
             .block_on(oidc::fetch_keys(&issuer.url, ca_certificate.as_deref()))
             .map(|keys| (keys, format!("{} by discovery", issuer.url)))
@@ -194,7 +197,8 @@ fn report(examination: &Examination, arc: &ClaimsArc, output: &mut Output) -> Re
         "certificate": certificate.as_ref().map(Would::to_json),
         "refusal": examination.refusal.as_ref().map(refusal_json),
     });
-    let claims: Vec<_> = examination.claims.iter().map(|(name, value)| (name.as_str(), claim_text(name, value))).collect();
+    let claims: Vec<_> =
+        examination.claims.iter().map(|(name, value)| (name.as_str(), claim_text(name, value))).collect();
     if !claims.is_empty() {
         output.say(paint.strong("Claims"))?;
         output.say(table(&claims).trim_end())?;
@@ -228,7 +232,8 @@ impl Would {
         let san = match principal.name() {
             SubjectAltName::Uri(uri) => uri.clone(),
         };
-        let shown = |content: &[u8], text: Option<&str>| text.map_or_else(|| hex::encode(content), str::to_owned);
+        let shown =
+            |content: &[u8], text: Option<&str>| text.map_or_else(|| hex::encode(content), str::to_owned);
         let extensions = principal.extensions().iter().map(|extension| {
             let name = name_of(&extension.oid, arc).unwrap_or_default();
             let text = text_of(&extension.oid, &extension.content);
@@ -238,9 +243,10 @@ impl Would {
     }
 
     fn rows(&self) -> Vec<(&str, &str)> {
-        let extensions = self.extensions.iter().map(|(oid, name, value)| {
-            (if name.is_empty() { oid.as_str() } else { name }, value.as_str())
-        });
+        let extensions = self
+            .extensions
+            .iter()
+            .map(|(oid, name, value)| (if name.is_empty() { oid.as_str() } else { name }, value.as_str()));
         std::iter::once(("SAN", self.san.as_str())).chain(extensions).collect()
     }
 

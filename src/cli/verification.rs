@@ -92,7 +92,10 @@ pub fn chain<'v>(
 
 fn issued_words(trusted: &TrustedChain) -> String {
     let length = trusted.chain.certificates().len();
-    format!("issued for code signing by a trusted CA, {length} CA certificate{} up to the root", plural(length))
+    format!(
+        "issued for code signing by a trusted CA, {length} CA certificate{} up to the root",
+        plural(length)
+    )
 }
 
 const fn plural(count: usize) -> &'static str {
@@ -145,8 +148,10 @@ fn verified_sct<'v>(
     }
     match trusted {
         Some(found) => {
-            let index = found.sct.place().map_or_else(|_| String::new(), |place| format!(", index {}", place.index));
-            let words = format!("signed by log {} at {}{index}", hex::encode(found.log.id), found.sct.timestamp());
+            let index =
+                found.sct.place().map_or_else(|_| String::new(), |place| format!(", index {}", place.index));
+            let words =
+                format!("signed by log {} at {}{index}", hex::encode(found.log.id), found.sct.timestamp());
             Ok((found, words))
         }
         None => {
@@ -160,7 +165,8 @@ fn verified_sct<'v>(
 pub fn promised(leaf: &Leaf, chain: &TrustedChain, sct: &ReceivedSct) -> Result<(Hash, Place), String> {
     let place = sct.place().map_err(|error| error.to_string())?;
     let tbs = leaf.logged_tbs().map_err(|error| error.to_string())?;
-    let hash = sct.leaf_hash(chain.chain.issuer_key_hash(), &tbs).ok_or("the certificate is too large for a log")?;
+    let hash =
+        sct.leaf_hash(chain.chain.issuer_key_hash(), &tbs).ok_or("the certificate is too large for a log")?;
     Ok((hash, place))
 }
 
@@ -187,7 +193,13 @@ pub fn inclusion(
     if !proof.proves(leaf_hash) {
         return Err("the proof does not lead from this certificate to the signed root".to_owned());
     }
-    Ok(format!("entry {} of the {} that {} signed at {}", place.index, head.size, checkpoint.origin(), head.timestamp))
+    Ok(format!(
+        "entry {} of the {} that {} signed at {}",
+        place.index,
+        head.size,
+        checkpoint.origin(),
+        head.timestamp
+    ))
 }
 
 /// SAN, issuer and every further extension, exactly. The name must be the only one.
@@ -196,7 +208,8 @@ pub fn identity(checks: &mut Checks, leaf: &Leaf, expected: &ExpectedIdentity, a
     match sans.as_slice() {
         [san] if *san == expected.san => checks.ok("identity", san.clone()),
         [san] => checks.failed("identity", format!("it is for {san}, not for {}", expected.san)),
-        several => checks.failed("identity", format!("it has {} names, not one: {}", several.len(), several.join(", "))),
+        several => checks
+            .failed("identity", format!("it has {} names, not one: {}", several.len(), several.join(", "))),
     }
     match leaf.oidc_issuer() {
         Some(issuer) if issuer == expected.issuer => checks.ok("issuer", issuer),
@@ -210,7 +223,10 @@ pub fn identity(checks: &mut Checks, leaf: &Leaf, expected: &ExpectedIdentity, a
 
 fn extension(checks: &mut Checks, leaf: &Leaf, name: &str, value: &str, arc: &ClaimsArc) {
     let Some(oid) = oid_of(name, arc) else {
-        checks.failed(name.to_owned(), "no extension has this name; `countersign inspect` shows those there are");
+        checks.failed(
+            name.to_owned(),
+            "no extension has this name; `countersign inspect` shows those there are",
+        );
         return;
     };
     match leaf.identity_extensions().iter().find(|extension| extension.oid == oid) {
@@ -228,8 +244,12 @@ fn extension(checks: &mut Checks, leaf: &Leaf, name: &str, value: &str, arc: &Cl
 pub fn file_signature(leaf: &Leaf, content: &[u8], signature: &[u8]) -> Result<String, String> {
     let algorithms: &[(&str, &[u8])] = match leaf.public_key() {
         PublicKeyKind::P256 => &[("ECDSA P-256 with SHA-256", &ECDSA_SHA256)],
-        PublicKeyKind::P384 => &[("ECDSA P-384 with SHA-384", &ECDSA_SHA384), ("ECDSA P-384 with SHA-256", &ECDSA_SHA256)],
-        PublicKeyKind::P521 => &[("ECDSA P-521 with SHA-512", &ECDSA_SHA512), ("ECDSA P-521 with SHA-256", &ECDSA_SHA256)],
+        PublicKeyKind::P384 => {
+            &[("ECDSA P-384 with SHA-384", &ECDSA_SHA384), ("ECDSA P-384 with SHA-256", &ECDSA_SHA256)]
+        }
+        PublicKeyKind::P521 => {
+            &[("ECDSA P-521 with SHA-512", &ECDSA_SHA512), ("ECDSA P-521 with SHA-256", &ECDSA_SHA256)]
+        }
         PublicKeyKind::Rsa(_) => &[("RSA PKCS#1 v1.5 with SHA-256", &RSA_SHA256)],
         PublicKeyKind::Ed25519 => &[("Ed25519", &ED25519)],
         other => return Err(format!("the certificate's key is {other}, which is not supported")),

@@ -43,7 +43,7 @@ pub struct VerifyArgs {
     /// Trusted CAs and logs: trusted_root.json, or a client trust config
     #[arg(long, value_name = "FILE")]
     pub trusted_root: Option<PathBuf>,
-    /// The trusted log's public key, PEM
+    /// The trusted log's public key, PEM, or a trusted root that names it
     #[arg(long, value_name = "FILE")]
     pub log_key: Option<PathBuf>,
     /// Prove inclusion with this file, as `countersign log prove` prints it; nothing is asked online
@@ -112,7 +112,7 @@ impl VerifyArgs {
             material.add_trusted_root(path)?;
         }
         if let Some(path) = &self.log_key {
-            material.logs.push(TrustedLog::from_pem(path)?);
+            material.logs.push(TrustedLog::from_file(path, self.log_url.as_deref())?);
         }
         Ok(material)
     }
@@ -201,7 +201,10 @@ fn signature(checks: &mut Checks, args: &VerifyArgs, leaf: &Leaf) -> Result<(), 
     let signature = decoded.unwrap_or(signature);
     let result = verification::file_signature(leaf, &content, &signature);
     checks.record(NAME, result.map(|words| ((), format!("{}: {words}", file.display()))));
-    checks.not_checked("signing time", "no timestamp says that the file was signed while the certificate was valid");
+    checks.not_checked(
+        "signing time",
+        "no timestamp says that the file was signed while the certificate was valid",
+    );
     Ok(())
 }
 

@@ -60,7 +60,8 @@ async fn tell(args: &DemoArgs, directory: &Path, output: &mut Output) -> Result<
         (told, _) => {
             stage.strike().await;
             let document = told?;
-            narrator.text("Everything is gone again; `countersign demo --serve` keeps it up for you to try.")?;
+            narrator
+                .text("Everything is gone again; `countersign demo --serve` keeps it up for you to try.")?;
             narrator.output().json(&document)
         }
     }

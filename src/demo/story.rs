@@ -124,9 +124,9 @@ fn job_begins(stage: &Stage, narrator: &mut Narrator<'_>) -> Result<String, CliE
          the job's environment; among its claims, which the job cannot choose, are these:",
     )?;
     let claims = stage.gitlab.claims();
-    let shown = ["iss", "aud", "project_path", "ref", "pipeline_source", "job_id", "sha", "ci_config_ref_uri"];
-    let rows: Vec<_> =
-        shown.iter().map(|name| (*name, claims[*name].as_str().unwrap_or_default())).collect();
+    let shown =
+        ["iss", "aud", "project_path", "ref", "pipeline_source", "job_id", "sha", "ci_config_ref_uri"];
+    let rows: Vec<_> = shown.iter().map(|name| (*name, claims[*name].as_str().unwrap_or_default())).collect();
     narrator.table(&rows)?;
     write_token(&stage.file("token"), &stage.gitlab)
 }
@@ -153,7 +153,6 @@ async fn job_requests(
     let leaf = chain.first().ok_or_else(|| broken("it is empty".to_owned()))?;
     let leaf = Leaf::from_file(leaf.as_bytes()).map_err(broken)?;
     let authorities: String = chain.iter().skip(1).map(|pem| pem.trim_end().to_owned() + "\n").collect();
-    files::write(&stage.file("key.pem"), key.to_pem().as_bytes(), true, Existing::Keep)?;
     files::write(&stage.file("certificate.pem"), leaf.pem().as_bytes(), false, Existing::Keep)?;
     files::write(&stage.file("chain.pem"), authorities.as_bytes(), false, Existing::Keep)?;
     narrator.text(
@@ -164,9 +163,13 @@ async fn job_requests(
     for san in leaf.sans() {
         narrator.flush_left(&format!("SAN: {san}"))?;
     }
-    let index = leaf.log_index().ok_or_else(|| broken("the certificate names no place in the log".to_owned()))?;
+    let index =
+        leaf.log_index().ok_or_else(|| broken("the certificate names no place in the log".to_owned()))?;
     narrator.flush_left(&format!("log index: {index}"))?;
-    narrator.table(&[("valid from", leaf.not_before().to_string()), ("valid to", leaf.not_after().to_string())])?;
+    narrator.table(&[
+        ("valid from", leaf.not_before().to_string()),
+        ("valid to", leaf.not_after().to_string()),
+    ])?;
     Ok((key, leaf))
 }
 
@@ -240,14 +243,18 @@ async fn somebody_verifies(
             Ok((leaf_hash, place)) => log.prove(place.index).await.and_then(|proof| {
                 let name = stage.file("inclusion_proof.json");
                 let text = format!("{:#}\n", proof.to_json());
-                files::write(&name, text.as_bytes(), false, Existing::Replace).map_err(|error| error.to_string())?;
+                files::write(&name, text.as_bytes(), false, Existing::Replace)
+                    .map_err(|error| error.to_string())?;
                 verification::inclusion(&proof, &leaf_hash, place, sct.log, Some(log.origin()))
             }),
         };
         checks.record("inclusion", result.map(|words| ((), words)));
     }
     verification::identity(&mut checks, leaf, &expected(stage), &ClaimsArc::default());
-    checks.record("signature", verification::file_signature(leaf, ARTIFACT, signature).map(|words| ((), words)));
+    checks.record(
+        "signature",
+        verification::file_signature(leaf, ARTIFACT, signature).map(|words| ((), words)),
+    );
     narrator.checks(&checks)?;
     narrator.text(
         "chain: the CA that is trusted issued it. SCT: the log promised to show it. inclusion: the log does, in a tree \
@@ -279,7 +286,10 @@ fn nobody_else_passes(
     };
     verification::identity(&mut checks, leaf, &other, &ClaimsArc::default());
     let changed = [ARTIFACT, b"and more"].concat();
-    checks.record("signature", verification::file_signature(leaf, &changed, signature).map(|words| ((), words)));
+    checks.record(
+        "signature",
+        verification::file_signature(leaf, &changed, signature).map(|words| ((), words)),
+    );
     narrator.checks(&checks)?;
     if checks.failures() == ["identity", "signature"] {
         return narrator.text("Both failed, as they should.");
