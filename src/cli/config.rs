@@ -22,9 +22,9 @@ enum ConfigCommand {
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Check a configuration and show everything that is wrong with it.\n\n\
-        Every error comes with its line and key, all of them at once; unknown keys are errors. The files that it\n\
-        names are checked too: the chain, key sets, certificates and the Fulcio identity configuration are read, private\n\
-        keys only have to be there. Nothing is fetched and nothing is written. A Fulcio identity configuration can be\n\
+        Every error comes with its line and key, all of them at once; unknown keys are errors. The files that it \
+        names are checked too: the chain, key sets, certificates and the Fulcio identity configuration are read, private \
+        keys only have to be there. Nothing is fetched and nothing is written. A Fulcio identity configuration can be \
         checked by itself.",
     after_long_help = "Examples:\n  \
         countersign config check ca/countersign.yaml\n  \
@@ -51,12 +51,13 @@ pub fn run(args: ConfigArgs, output: &mut Output) -> Result<(), CliError> {
     output.say(format_args!("{} is fine", args.file.display()))
 }
 
-/// The refusal of a configuration: exit code 78, one error a line.
+/// The refusal of a configuration: exit code 78, one error a line, then one warning a line.
 pub fn refused(errors: &ConfigErrors) -> CliError {
     let count = errors.findings().len();
     let things = if count == 1 { "error" } else { "errors" };
-    CliError::configuration(format!("the configuration has {count} {things}\n{errors}"))
-        .with_json(document(errors.findings(), &[]))
+    let warnings: String = errors.warnings().iter().map(|warning| format!("\nwarning: {warning}")).collect();
+    CliError::configuration(format!("the configuration has {count} {things}\n{errors}{warnings}"))
+        .with_json(document(errors.findings(), errors.warnings()))
 }
 
 /// A warning on standard error; programs find it in the document.

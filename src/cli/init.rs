@@ -37,7 +37,7 @@ const MADE: [&str; 7] = [
         log/key.pem        the log's key\n  \
         data/              the log, empty\n  \
         fulcio.yaml        a copy of the file given with --fulcio-config\n\n\
-        Keys are readable for their owner alone. Nothing that exists is ever overwritten; when something goes wrong,\n\
+        Keys are readable for their owner alone. Nothing that exists is ever overwritten; when something goes wrong, \
         nothing is left behind.",
     after_long_help = "Examples:\n  \
         countersign init ca\n  \

@@ -1,12 +1,235 @@
-//! Read and check a transparency log
+//! `countersign log checkpoint|prove|audit`: a log read and checked from outside.
 
-use crate::cli::{CliError, Output};
+use super::audit_source::{AuditSource, Correspondence};
+use super::client::Http;
+use super::leaf::Leaf;
+use super::log_reader::{LogReader, VerifiedCheckpoint, origin_of};
+use super::material::TrustedLog;
+use super::report::{Checks, Paint, duration, table};
+use super::{CliError, Output, encoding, files};
+use crate::config::Config;
+use crate::log::audit::{Audit, Report};
+use crate::server::environment::Environment;
+use crate::signer::LogKey;
+use crate::transparency::precertificate::LoggedCertificate;
+use clap::Subcommand;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
-pub struct LogArgs {}
+#[command(long_about = "Read and check a transparency log.\n\n\
+        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is\n\
+        read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
+pub struct LogArgs {
+    #[command(subcommand)]
+    pub command: LogCommand,
+}
+
+/// What to do with the log.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Fetch the log's checkpoint, verify its signature and print it
+    Checkpoint(Source),
+    /// Print the inclusion proof of a certificate, as JSON for `countersign verify --proof`
+    Prove {
+        /// The certificate, PEM or DER; `-` is standard input
+        #[arg(value_name = "CERT")]
+        certificate: PathBuf,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Read every entry, rebuild the tree and compare it with the signed root
+    #[command(
+        after_long_help = "Checked of each entry: index, time, leaf hash, that the logged TBSCertificate is the\n\
+        precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, order\n\
+        of times, root, signature of the checkpoint.\n\n\
+        Exit codes: 0 all is well, 1 something is wrong or could not be read."
+    )]
+    Audit(Source),
+}
+
+/// Which log.
+#[derive(Debug, clap::Args)]
+#[group(id = "source", required = true, multiple = true, args = ["config", "url"])]
+pub struct Source {
+    /// The server's configuration: its log, its key
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "key", "origin"])]
+    pub config: Option<PathBuf>,
+    /// Base URL of the log, `https://ca.example.com/ct` for instance
+    #[arg(long, value_name = "URL", requires = "key")]
+    pub url: Option<String>,
+    /// The log's public key, PEM, or a trusted root that names it
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The log's origin, the first line of its checkpoints [default: the URL without its scheme]
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Option<String>,
+    /// PEM certificates to trust for TLS, besides the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_certificate: Option<PathBuf>,
+}
+
+impl Source {
+    fn reader(&self) -> Result<LogReader, CliError> {
+        let http = Http::new(self.ca_certificate.as_deref())?;
+        if let Some(path) = &self.config {
+            let (config, _) =
+                Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+            let key =
+                LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
+            let log =
+                LogReader::over_http(http, &config.log_url(), &config.log.origin, key.spki_der().to_vec());
+            return Ok(log.with_files(config.data.join("log")));
+        }
+        let (Some(url), Some(key)) = (&self.url, &self.key) else {
+            return Err(CliError::usage("give --config FILE, or --url URL and --key FILE"));
+        };
+        let log = TrustedLog::from_file(key, Some(url))?;
+        let origin = self.origin.clone().unwrap_or_else(|| origin_of(url));
+        Ok(LogReader::over_http(http, url, &origin, log.spki))
+    }
+}
 
 /// Runs the command.
-pub fn run(_args: LogArgs, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::refused("not built yet"))
+pub fn run(args: LogArgs, output: &mut Output) -> Result<(), CliError> {
+    match args.command {
+        LogCommand::Checkpoint(source) => checkpoint(&source, output),
+        LogCommand::Prove { certificate, source } => prove(&certificate, &source, output),
+        LogCommand::Audit(source) => audit_log(&source, output),
+    }
+}
+
+fn checkpoint(source: &Source, output: &mut Output) -> Result<(), CliError> {
+    let reader = source.reader()?;
+    let VerifiedCheckpoint { note, head } =
+        super::runtime()?.block_on(reader.checkpoint()).map_err(CliError::refused)?;
+    output.json(&json!({
+        "origin": reader.origin(),
+        "size": head.size,
+        "root_hash": encoding::base64(&head.root),
+        "timestamp_ms": head.timestamp.0,
+        "time": head.timestamp.to_string(),
+        "checkpoint": note,
+    }))?;
+    let age = duration(Environment::system().clock.now().since(head.timestamp));
+    output.say(note.trim_end())?;
+    output.say("")?;
+    output.say(format_args!(
+        "Verified: signed by the log's key at {} ({age} ago), {} entries.",
+        head.timestamp, head.size
+    ))
+}
+
+fn prove(certificate: &std::path::Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
+    let file = files::read(certificate, "the certificate")?;
+    let refuse = |words: String| CliError::refused(format!("{}: {words}", certificate.display()));
+    let leaf = Leaf::from_file(&file).map_err(refuse)?;
+    let reader = source.reader()?;
+    let id = crate::transparency::sha256(reader.spki());
+    let scts = leaf.scts().map_err(|words| refuse(words.to_owned()))?;
+    let sct = scts.iter().find(|sct| *sct.log_id() == id).ok_or_else(|| {
+        refuse("it is in another log: none of its SCTs is of the log with this key".to_owned())
+    })?;
+    let place = sct.place().map_err(|error| refuse(error.to_string()))?;
+    let proof = super::runtime()?.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
+    output.document(&proof.to_json())
+}
+
+fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
+    let reader = Arc::new(source.reader()?);
+    let runtime = super::runtime()?;
+    let mut checks = Checks::default();
+    let (head, signed) = match (runtime.block_on(reader.checkpoint()), &source.config) {
+        (Ok(checkpoint), _) => {
+            let head = checkpoint.head;
+            checks.ok("checkpoint", format!("{} entries, signed at {}", head.size, head.timestamp));
+            (head, true)
+        }
+        // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
+        (Err(words), Some(_)) => {
+            checks.not_checked("checkpoint", format!("no server answers: {words}"));
+            (runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?, false)
+        }
+        (Err(words), None) => return Err(CliError::refused(words)),
+    };
+    let correspondence = Correspondence::default();
+    let corresponds =
+        |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);
+    let audit = Audit::of_head(head).corresponding(&corresponds);
+    let mut tiles = AuditSource::new(reader.clone(), runtime.handle(), audit.tiles());
+    let bar = output.progress(head.size, "entries");
+    let audited = audit.run(&mut tiles, &mut |done, _| bar.set_position(done));
+    bar.finish_and_clear();
+    let audited =
+        audited.map_err(|error| CliError::refused(format!("the log cannot be read to its end: {error}")))?;
+    describe(&mut checks, &audited, signed);
+    report(&checks, &audited, &reader, output)
+}
+
+/// What was checked, in words.
+fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
+    let Report { entries, data_tiles, hash_tiles, issuers, .. } = audited;
+    if audited.is_clean() {
+        checks.ok(
+            "entries",
+            format!("{entries}, each at its index, in order of time, and signed by the CA that it names"),
+        );
+        checks.ok(
+            "tiles",
+            format!("{data_tiles} data tiles and {hash_tiles} hash tiles hold what the entries make"),
+        );
+        checks.ok("CA certificates", format!("{issuers}, as the entries name them"));
+    }
+    for problem in &audited.problems {
+        checks.failed("problem", problem.to_string());
+    }
+    if audited.abandoned {
+        checks.failed("problem", "too much is wrong; the rest was not read");
+    }
+    match (signed, audited.is_clean()) {
+        (true, true) => checks.ok("root", "the tree rebuilt from the entries is the one that the checkpoint signs"),
+        (true, false) => checks.failed("root", "see the problems"),
+        (false, _) => checks.not_checked(
+            "root",
+            "only what is sealed was read, and no checkpoint says what it must add up to; run this beside the server",
+        ),
+    }
+}
+
+fn report(
+    checks: &Checks,
+    audited: &Report,
+    reader: &LogReader,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let paint = Paint::for_stdout();
+    let root = encoding::base64(&audited.head.map_or(audited.root, |head| head.root));
+    let document = json!({
+        "consistent": checks.passed(),
+        "origin": reader.origin(),
+        "size": audited.head.map_or(audited.size, |head| head.size),
+        "entries": audited.entries,
+        "data_tiles": audited.data_tiles,
+        "hash_tiles": audited.hash_tiles,
+        "issuers": audited.issuers,
+        "root_hash": root,
+        "problems": audited.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "abandoned": audited.abandoned,
+        "checks": checks.to_json(),
+    });
+    let rows = [
+        ("log", reader.origin().to_owned()),
+        ("read from", reader.place()),
+        ("entries", audited.entries.to_string()),
+        ("root", root),
+    ];
+    output.say(table(&rows).trim_end())?;
+    output.say(checks.to_text(paint).trim_end_matches('\n'))?;
+    if checks.passed() {
+        output.say(paint.good("Nothing is wrong with what was checked."))?;
+        return output.json(&document);
+    }
+    Err(CliError::refused("the log is not what it should be").with_json(document))
 }

@@ -2,16 +2,30 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed verification, 2 usage, 78 refused configuration.
 
+pub mod audit_source;
+pub mod client;
 pub mod completions;
 pub mod config;
+pub mod encoding;
+pub mod examination;
+pub mod files;
 pub mod init;
 pub mod inspect;
+pub mod job_token;
+pub mod leaf;
 pub mod log;
+pub mod log_reader;
+pub mod material;
 pub mod output;
+pub mod proof;
+pub mod report;
 pub mod request;
 pub mod serve;
+pub mod signing_key;
+pub mod time;
 pub mod token;
 pub mod trust;
+pub mod verification;
 pub mod verify;
 
 pub use output::{CliError, Output};
@@ -27,8 +41,8 @@ use std::process::ExitCode;
     version,
     about = "A certificate authority for GitLab pipelines, with its transparency log in the same binary",
     long_about = "A certificate authority for GitLab pipelines, with its transparency log in the same binary.\n\n\
-        A CI job hands over the ID token that GitLab signed for it and a public key; the answer is a ten-minute\n\
-        code-signing certificate that carries the pipeline's identity, recorded in a transparency log. Clients of\n\
+        A CI job hands over the ID token that GitLab signed for it and a public key; the answer is a ten-minute \
+        code-signing certificate that carries the pipeline's identity, recorded in a transparency log. Clients of \
         Sigstore's Fulcio (cosign, sigstore-python, …) work with it unchanged.",
     after_long_help = "Start here:\n  \
         countersign demo                                   see all of it on this machine, in a few seconds\n  \
@@ -41,7 +55,7 @@ use std::process::ExitCode;
 )]
 pub struct CommandLine {
     /// Print one JSON document for programs on standard output instead of lines for people
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub json: bool,
     /// What to do.
     #[command(subcommand)]

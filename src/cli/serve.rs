@@ -16,7 +16,7 @@ use std::pin::pin;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Run the CA: issue certificates, keep the log, serve both.\n\n\
-        It starts without asking any issuer, prints where it listens, and ends with 0 on SIGTERM or SIGINT once every\n\
+        It starts without asking any issuer, prints where it listens, and ends with 0 on SIGTERM or SIGINT once every \
         request that it took is answered. One process per data directory; a second one is refused.",
     after_long_help = "Examples:\n  \
         countersign serve --config ca/countersign.yaml\n  \

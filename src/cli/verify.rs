@@ -1,12 +1,232 @@
-//! Verify a certificate: chain, SCT, inclusion in the log, identity
+//! `countersign verify`: is the certificate what it says, and was the file signed with it?
 
-use crate::cli::{CliError, Output};
+use super::leaf::Leaf;
+use super::log_reader::LogReader;
+use super::material::{TrustMaterial, TrustedChain, TrustedLog};
+use super::proof::InclusionProof;
+use super::report::{Checks, Paint, table};
+use super::verification::{self, ExpectedIdentity, TrustedSct};
+use super::{CliError, Output, client::Http, encoding, files, time};
+use crate::environment::UnixMillis;
+use crate::identity::extensions::ClaimsArc;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
 /// Verify a certificate: chain, SCT, inclusion in the log, identity
 #[derive(Debug, clap::Args)]
-pub struct VerifyArgs {}
+#[command(
+    long_about = "Verify a certificate: chain, SCT, inclusion in the log, identity; and a file's signature by it.\n\n\
+        Every check is listed as ok, failed or not checked. What is trusted comes from you: the CA's chain and the log's\n\
+        public key, or a trusted root that names both (`countersign trust root` prints it). The certificate lives for\n\
+        ten minutes and is judged as of the time in its SCT, which says when it was issued, or as of --at.",
+    after_long_help = "Examples:\n  \
+        countersign verify certificate.pem --chain chain.pem --log-key log.pem \\\n    \
+          --certificate-identity https://gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main \\\n    \
+          --certificate-oidc-issuer https://gitlab.com --signature artifact.sig artifact\n  \
+        countersign verify certificate.pem --trusted-root trusted_root.json --online \\\n    \
+          --certificate-identity … --certificate-oidc-issuer … --extension ref_protected=true\n\n\
+        Exit codes: 0 every check that was made is ok, 1 one failed."
+)]
+pub struct VerifyArgs {
+    /// The certificate, PEM or DER; `-` is standard input
+    #[arg(value_name = "CERT")]
+    pub certificate: PathBuf,
+    /// The file that was signed; with --signature
+    #[arg(value_name = "FILE", requires = "signature")]
+    pub file: Option<PathBuf>,
+    /// The file's signature, raw or base64
+    #[arg(long, value_name = "SIG", requires = "file")]
+    pub signature: Option<PathBuf>,
+    /// The trusted CA: PEM, issuing certificate first, root last
+    #[arg(long, value_name = "FILE", required_unless_present = "trusted_root")]
+    pub chain: Option<PathBuf>,
+    /// Trusted CAs and logs: trusted_root.json, or a client trust config
+    #[arg(long, value_name = "FILE")]
+    pub trusted_root: Option<PathBuf>,
+    /// The trusted log's public key, PEM, or a trusted root that names it
+    #[arg(long, value_name = "FILE")]
+    pub log_key: Option<PathBuf>,
+    /// Prove inclusion with this file, as `countersign log prove` prints it; nothing is asked online
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["log_url", "online"])]
+    pub proof: Option<PathBuf>,
+    /// Prove inclusion by asking the log at this base URL
+    #[arg(long, value_name = "URL")]
+    pub log_url: Option<String>,
+    /// Prove inclusion by asking the log at the URL in the trusted root
+    #[arg(long, requires = "trusted_root", conflicts_with = "log_url")]
+    pub online: bool,
+    /// The log's origin, the first line of its checkpoints [default: its base URL without scheme]
+    #[arg(long, value_name = "ORIGIN")]
+    pub log_origin: Option<String>,
+    /// PEM certificates to trust for TLS, besides the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_certificate: Option<PathBuf>,
+    /// The subject alternative name that the certificate must have, exactly
+    #[arg(long, value_name = "SAN")]
+    pub certificate_identity: String,
+    /// The issuer that must vouch for it, exactly
+    #[arg(long, value_name = "URL")]
+    pub certificate_oidc_issuer: String,
+    /// An extension that the certificate must have, by name or OID, exactly; any number of times
+    #[arg(long = "extension", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub extensions: Vec<(String, String)>,
+    /// The arc of raw GitLab claims, where the operator set their own
+    #[arg(long, value_name = "OID", value_parser = ClaimsArc::parse)]
+    pub arc: Option<ClaimsArc>,
+    /// Judge as of then: RFC 3339 in UTC or seconds since 1970 [default: the SCT's time]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub at: Option<UnixMillis>,
+}
 
 /// Runs the command.
-pub fn run(_args: VerifyArgs, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::refused("not built yet"))
+pub fn run(args: VerifyArgs, output: &mut Output) -> Result<(), CliError> {
+    let file = files::read(&args.certificate, "the certificate")?;
+    let leaf = Leaf::from_file(&file).map_err(|words| {
+        CliError::refused(format!("{} is no certificate: {words}", args.certificate.display()))
+    })?;
+    let material = args.material()?;
+    let arc = args.arc.clone().unwrap_or_default();
+
+    let mut checks = Checks::default();
+    let at = verification::time_of(&leaf, args.at);
+    let chain = verification::chain(&mut checks, &leaf, &material, at);
+    let sct = verification::scts(&mut checks, &leaf, chain, &material);
+    inclusion(&mut checks, &args, &leaf, chain, sct.as_ref())?;
+    let expected = ExpectedIdentity {
+        san: args.certificate_identity.clone(),
+        issuer: args.certificate_oidc_issuer.clone(),
+        extensions: args.extensions.clone(),
+    };
+    verification::identity(&mut checks, &leaf, &expected, &arc);
+    signature(&mut checks, &args, &leaf)?;
+    report(&checks, &leaf, output)
+}
+
+impl VerifyArgs {
+    fn material(&self) -> Result<TrustMaterial, CliError> {
+        let mut material = TrustMaterial::default();
+        if let Some(path) = &self.chain {
+            material.add_chain(path)?;
+        }
+        if let Some(path) = &self.trusted_root {
+            material.add_trusted_root(path)?;
+        }
+        if let Some(path) = &self.log_key {
+            material.logs.push(TrustedLog::from_file(path, self.log_url.as_deref())?);
+        }
+        Ok(material)
+    }
+}
+
+fn inclusion(
+    checks: &mut Checks,
+    args: &VerifyArgs,
+    leaf: &Leaf,
+    chain: Option<&TrustedChain>,
+    sct: Option<&TrustedSct<'_>>,
+) -> Result<(), CliError> {
+    const NAME: &str = "inclusion";
+    let wanted = args.proof.is_some() || args.log_url.is_some() || args.online;
+    if !wanted {
+        checks.not_checked(NAME, "give --proof, --log-url or --online; the SCT is only the log's promise");
+        return Ok(());
+    }
+    let (Some(chain), Some(sct)) = (chain, sct) else {
+        checks.failed(NAME, "it needs a chain and an SCT that hold, and the log's key");
+        return Ok(());
+    };
+    let proof = match &args.proof {
+        Some(path) => read_proof(path)?,
+        None => match ask_log(args, leaf, chain, sct)? {
+            Ok(proof) => proof,
+            Err(words) => {
+                checks.failed(NAME, words);
+                return Ok(());
+            }
+        },
+    };
+    let origin = args.origin(sct.log);
+    let result = verification::promised(leaf, chain, sct.sct).and_then(|(leaf_hash, place)| {
+        verification::inclusion(&proof, &leaf_hash, place, sct.log, origin.as_deref())
+    });
+    checks.record(NAME, result.map(|words| ((), words)));
+    Ok(())
+}
+
+impl VerifyArgs {
+    fn base_url<'a>(&'a self, log: &'a TrustedLog) -> Option<&'a str> {
+        self.log_url.as_deref().or(log.base_url.as_deref())
+    }
+
+    fn origin(&self, log: &TrustedLog) -> Option<String> {
+        self.log_origin.clone().or_else(|| self.base_url(log).map(super::log_reader::origin_of))
+    }
+}
+
+fn read_proof(path: &Path) -> Result<InclusionProof, CliError> {
+    let text = files::read(path, "the inclusion proof")?;
+    InclusionProof::from_json(&text)
+        .map_err(|words| CliError::refused(format!("{} is no inclusion proof: {words}", path.display())))
+}
+
+/// The proof as the log gives it now.
+fn ask_log(
+    args: &VerifyArgs,
+    leaf: &Leaf,
+    chain: &TrustedChain,
+    sct: &TrustedSct<'_>,
+) -> Result<Result<InclusionProof, String>, CliError> {
+    let Some(url) = args.base_url(sct.log) else {
+        return Ok(Err("the trusted root does not say where the log is; give --log-url".to_owned()));
+    };
+    let place = match verification::promised(leaf, chain, sct.sct) {
+        Ok((_, place)) => place,
+        Err(words) => return Ok(Err(words)),
+    };
+    let http = Http::new(args.ca_certificate.as_deref())?;
+    let origin = args.origin(sct.log).unwrap_or_else(|| super::log_reader::origin_of(url));
+    let log = LogReader::over_http(http, url, &origin, sct.log.spki.clone());
+    Ok(super::runtime()?.block_on(log.prove(place.index)))
+}
+
+fn signature(checks: &mut Checks, args: &VerifyArgs, leaf: &Leaf) -> Result<(), CliError> {
+    const NAME: &str = "signature";
+    let (Some(path), Some(file)) = (&args.signature, &args.file) else {
+        checks.not_checked(NAME, "no file was given with --signature");
+        return Ok(());
+    };
+    let signature = files::read(path, "the signature")?;
+    let content = files::read_whole(file, "the signed file")?;
+    let decoded = std::str::from_utf8(&signature).ok().and_then(encoding::from_base64);
+    let signature = decoded.unwrap_or(signature);
+    let result = verification::file_signature(leaf, &content, &signature);
+    checks.record(NAME, result.map(|words| ((), format!("{}: {words}", file.display()))));
+    checks.not_checked(
+        "signing time",
+        "no timestamp says that the file was signed while the certificate was valid",
+    );
+    Ok(())
+}
+
+fn report(checks: &Checks, leaf: &Leaf, output: &mut Output) -> Result<(), CliError> {
+    let paint = Paint::for_stdout();
+    output.say(checks.to_text(paint).trim_end_matches('\n'))?;
+    let document = json!({
+        "verified": checks.passed(),
+        "checks": checks.to_json(),
+        "certificate": leaf.summary_json(),
+    });
+    if checks.passed() {
+        output.say(paint.good("Verified."))?;
+        output.say(table(&leaf.summary_rows()).trim_end())?;
+        return output.json(&document);
+    }
+    Err(CliError::refused(format!("not verified: {}", checks.failures().join(", "))).with_json(document))
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is expected, `ref_protected=true` for instance".to_owned()),
+    }
 }

@@ -75,7 +75,7 @@ pub fn is_identity_configuration(document: &Node) -> bool {
 /// Reads the text of `file`. What is wrong goes into `report`.
 pub fn read(file: &Path, text: &str, claims_arc: Option<&ClaimsArc>, report: &Report) -> Identities {
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-    let document = match parse(text, is_json) {
+    let document = match tree::parse_json_too(text) {
         Ok(document) => document,
         Err(SyntaxError { line, message }) => {
             report.error(Place { file, line, key: "" }, message);
@@ -85,14 +85,6 @@ pub fn read(file: &Path, text: &str, claims_arc: Option<&ClaimsArc>, report: &Re
     let reader = Reader { names: if is_json { &JSON } else { &YAML }, claims_arc, report };
     let source = Source { file, report, strictness: Strictness::Lenient };
     Section::new(source, &document, "").map(|section| reader.document(section)).unwrap_or_default()
-}
-
-/// JSON is YAML but for a few spellings (escaped surrogates); those are read again from their plain form, without lines.
-fn parse(text: &str, is_json: bool) -> Result<Node, SyntaxError> {
-    tree::parse(text).or_else(|error| {
-        let value = is_json.then(|| serde_json::from_str::<serde_json::Value>(text).ok()).flatten();
-        value.map_or(Err(error), |value| tree::parse(&value.to_string()))
-    })
 }
 
 struct Reader<'r> {

@@ -17,7 +17,7 @@ use crate::identity::Issuers;
 use crate::identity::extensions::ClaimsArc;
 use reader::{Field, Section, Source, Strictness};
 use report::{Place, Report};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,10 +78,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         let report = Report::default();
         let config = read(path, &report);
-        match (config, report.conclude(false)?) {
-            (Some(config), warnings) => Ok((config, warnings)),
-            (None, _) => unreachable!("a configuration that was not made has left an error in the report"),
-        }
+        let warnings = report.conclude(false)?;
+        let config = config.ok_or_else(|| ConfigErrors::unforeseen(path))?;
+        Ok((config, warnings))
     }
 
     /// What clients call the CA, without a slash at its end: `public_url`, or `http://{listen}`.
@@ -154,17 +153,12 @@ fn open(path: &Path, report: &Report) -> Option<(String, tree::Node)> {
         report.error(whole, "is not UTF-8 text; save it as UTF-8");
         return None;
     };
-    match tree::parse(&text) {
+    match tree::parse_json_too(&text) {
         Ok(document) => Some((text, document)),
-        // JSON that is no YAML can only be an identity configuration, whose reader copes with it.
-        Err(error) => match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(value) => Some((text, tree::parse(&value.to_string()).ok()?)),
-            Err(_) => {
-                let tree::SyntaxError { line, message } = error;
-                report.error(Place { file: path, line, key: "" }, message);
-                None
-            }
-        },
+        Err(tree::SyntaxError { line, message }) => {
+            report.error(Place { file: path, line, key: "" }, message);
+            None
+        }
     }
 }
 
@@ -193,7 +187,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     refuse_later(&top);
     top.report_unknown();
     if public_url.is_none() && !top.has("public_url") {
-        warn_of_base_url(&top, listen);
+        warn_of_base_url(&top, listen?);
     }
     Some(Config { listen: listen?, public_url, admin, data: data?, ca: ca?, log: log?, issuers, claims_arc })
 }
@@ -400,16 +394,12 @@ fn default_origin(public_url: Option<&str>, listen: Option<SocketAddr>) -> Optio
 }
 
 /// An address that nobody can connect to is no name for trust material.
-fn warn_of_base_url(top: &Section<'_>, listen: Option<SocketAddr>) {
-    let Some(listen) = listen else { return };
-    let any = match listen.ip() {
-        IpAddr::V4(address) => address.is_unspecified(),
-        IpAddr::V6(address) => address.is_unspecified(),
-    };
-    if any || listen.port() == 0 {
-        top.warning(
-            "public_url",
-            format!("is not set, so trust material names http://{listen}, which clients cannot use; set it"),
-        );
+fn warn_of_base_url(top: &Section<'_>, listen: SocketAddr) {
+    if (listen.ip().is_unspecified() || listen.port() == 0)
+        && let Some(field) = top.get("listen")
+    {
+        field.warning(format!(
+            "is no address to connect to, and public_url is not set, so trust material names http://{listen}; set public_url"
+        ));
     }
 }

@@ -3,6 +3,7 @@
 use super::report::{Place, Report};
 use super::tree::{self, Node, Plain, Value};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// What is done with a key that nobody asked for, and with scalars of the wrong type.
@@ -28,6 +29,8 @@ pub struct Section<'s> {
     path: String,
     line: usize,
     entries: Vec<Field<'s>>,
+    /// The index of each key in `entries`.
+    names: HashMap<&'s str, usize>,
     known: RefCell<Vec<&'static str>>,
 }
 
@@ -54,6 +57,7 @@ impl<'s> Section<'s> {
             path: path.to_owned(),
             line: node.line,
             entries: Vec::new(),
+            names: HashMap::new(),
             known: RefCell::default(),
         };
         section.add(entries, false);
@@ -63,7 +67,7 @@ impl<'s> Section<'s> {
     /// The value of `key`, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Field<'s>> {
         self.known.borrow_mut().push(key);
-        let field = self.entries.iter().find(|field| field.name == key)?;
+        let field = self.find(key)?;
         if !field.is_null() {
             return Some(field.clone());
         }
@@ -76,7 +80,7 @@ impl<'s> Section<'s> {
     /// The value of `key`, which must be there; `advice` says what to write.
     pub fn require(&self, key: &'static str, advice: &str) -> Option<Field<'s>> {
         let field = self.get(key);
-        if field.is_none() && !self.entries.iter().any(|field| field.name == key) {
+        if field.is_none() && !self.has(key) {
             let key = join(&self.path, key);
             let place = Place { file: self.source.file, line: self.line, key: &key };
             self.source.report.error(place, format!("is missing; {advice}"));
@@ -91,19 +95,13 @@ impl<'s> Section<'s> {
 
     /// Whether the key is written, be its value null.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|field| field.name == key)
+        self.names.contains_key(key)
     }
 
     /// An error about the section itself.
     pub fn error(&self, message: impl Into<String>) {
         let place = Place { file: self.source.file, line: self.line, key: &self.path };
         self.source.report.error(place, message);
-    }
-
-    /// A warning about `key`, which is not there.
-    pub fn warning(&self, key: &str, message: impl Into<String>) {
-        let key = join(&self.path, key);
-        self.source.report.warning(Place { file: self.source.file, line: self.line, key: &key }, message);
     }
 
     /// Reports every key that was not asked for.
@@ -116,6 +114,10 @@ impl<'s> Section<'s> {
                 Strictness::Lenient => field.warning(message),
             }
         }
+    }
+
+    fn find(&self, key: &str) -> Option<&Field<'s>> {
+        self.entries.get(*self.names.get(key)?)
     }
 
     fn add(&mut self, entries: &'s [(Node, Node)], merged: bool) {
@@ -135,13 +137,16 @@ impl<'s> Section<'s> {
                 line: key.line,
                 node: value,
             };
-            match self.entries.iter().find(|other| other.name == *text) {
+            match self.find(text) {
                 // What is written out wins over what is merged in, and the first merged mapping over later ones.
                 Some(_) if merged => {}
                 Some(first) => {
                     field.error(format!("stands here a second time, first on line {}", first.line));
                 }
-                None => self.entries.push(field),
+                None => {
+                    self.names.insert(text, self.entries.len());
+                    self.entries.push(field);
+                }
             }
         }
         for (key, value) in entries {

@@ -33,19 +33,35 @@ pub type Warning = Finding;
 
 /// Everything that is wrong with a configuration, in the order of the lines. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<Finding>);
+pub struct ConfigErrors {
+    errors: Vec<Finding>,
+    warnings: Vec<Warning>,
+}
 
 impl ConfigErrors {
     /// The errors.
     pub fn findings(&self) -> &[Finding] {
-        &self.0
+        &self.errors
+    }
+
+    /// What was noticed beside them.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// For a file that was refused without a word, which is a fault of ours.
+    pub(super) fn unforeseen(file: &Path) -> Self {
+        let message =
+            "is refused for a reason that nobody foresaw; please report it with the file".to_owned();
+        let finding = Finding { file: file.to_owned(), line: 1, key: String::new(), message };
+        Self { errors: vec![finding], warnings: Vec::new() }
     }
 }
 
 impl fmt::Display for ConfigErrors {
     /// One error a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, finding) in self.0.iter().enumerate() {
+        for (index, finding) in self.errors.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -99,7 +115,8 @@ impl Report {
             findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
             findings
         };
-        if errors.is_empty() { Ok(in_order(warnings)) } else { Err(ConfigErrors(in_order(errors))) }
+        let (errors, warnings) = (in_order(errors), in_order(warnings));
+        if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
     }
 
     fn add(&self, weight: Weight, place: Place<'_>, message: String) {

@@ -63,6 +63,15 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
     builder.document.ok_or_else(|| SyntaxError::at(1, "the file is empty"))
 }
 
+/// The same for a file that may be JSON. JSON is YAML but for a few spellings (escaped surrogates); those are read again
+/// in their plain form, in which every line is the first.
+pub fn parse_json_too(text: &str) -> Result<Node, SyntaxError> {
+    parse(text).or_else(|error| {
+        let value = serde_json::from_str::<serde_json::Value>(text).ok();
+        value.map_or(Err(error), |value| parse(&value.to_string()))
+    })
+}
+
 /// The parser's error. Of an indentation with tabs it names the line before, or something else altogether.
 fn not_yaml(text: &str, line: usize, info: &str) -> SyntaxError {
     let has_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t') && !line.trim().is_empty();

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 use url::{Host, Url};
 
+/// Units of durations, and their seconds.
+const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+
 /// A duration: whole numbers with the units `s`, `m`, `h`, `d`, largest first (`90s`, `10m`, `1h30m`), within `bounds`.
 pub fn duration(text: &str, bounds: (Duration, Duration)) -> Result<Duration, String> {
     let value = parse_duration(text)
@@ -188,7 +191,6 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
-    const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
     let mut rest = text;
     let mut seconds = 0u64;
     for (unit, length) in UNITS {
@@ -202,16 +204,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
     (rest.is_empty() && !text.is_empty()).then(|| Duration::from_secs(seconds))
 }
 
-/// The shortest way to write a duration of whole seconds in one unit.
-pub fn show_duration(duration: Duration) -> String {
+/// A duration of whole seconds in the largest unit that it is a multiple of.
+fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    match seconds {
-        0 => "0s".to_owned(),
-        _ if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
-        _ if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
-        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
+    let unit = UNITS.iter().find(|(_, length)| seconds > 0 && seconds.is_multiple_of(*length));
+    unit.map_or_else(|| "0s".to_owned(), |(unit, length)| format!("{}{unit}", seconds / length))
 }
 
 /// What stands between `://` and the first slash.

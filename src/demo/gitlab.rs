@@ -24,20 +24,20 @@ use tokio::task::AbortHandle;
 
 /// A GitLab on `http://127.0.0.1:<port>`, serving until it is dropped.
 pub struct Gitlab {
-    url: String,
     shared: Arc<Shared>,
     server: AbortHandle,
-    clock: Arc<dyn Clock>,
 }
 
 /// How a [`Gitlab`] is set up.
 #[derive(Default)]
 pub struct GitlabBuilder {
     relative_root: String,
+    hands_out_tokens: bool,
 }
 
 struct Shared {
     url: String,
+    clock: Arc<dyn Clock>,
     key: RwLock<SigningKey>,
     fetches: AtomicUsize,
 }
@@ -65,60 +65,18 @@ impl Gitlab {
 
     /// Its URL, which is its `iss`, with the port and the relative root, without a trailing slash.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.shared.url
     }
 
     /// The claims of a job of a branch pipeline, as GitLab 18.9 makes them, with times from the clock: a project
     /// `my-group/my-project`, the branch `main`, the audience `sigstore`.
     pub fn claims(&self) -> Value {
-        let now = self.clock.now().as_secs();
-        let instance = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
-        let sha = "714a629c0b401fdce83e847fc9589983fc6f46bc";
-        json!({
-            "iss": self.url,
-            "iat": now,
-            "nbf": now.saturating_sub(5),
-            "exp": now + 3600,
-            "sub": "project_path:my-group/my-project:ref_type:branch:ref:main",
-            "aud": "sigstore",
-            "jti": format!("0c6ab0f2-1f5e-4a6e-9d8e-{:012x}", now & 0xffff_ffff_ffff),
-            "namespace_id": "72",
-            "namespace_path": "my-group",
-            "project_id": "20",
-            "project_path": "my-group/my-project",
-            "user_id": "1",
-            "user_login": "ada",
-            "user_email": "ada@example.com",
-            "user_access_level": "maintainer",
-            "user_identities": [{ "provider": "ldapmain", "extern_uid": "uid=ada,dc=example,dc=com" }],
-            "groups_direct": ["my-group", "another-group/its-team"],
-            "pipeline_id": "574",
-            "pipeline_source": "push",
-            "job_id": "302",
-            "ref": "main",
-            "ref_type": "branch",
-            "ref_path": "refs/heads/main",
-            "ref_protected": "true",
-            "runner_id": 1,
-            "runner_environment": "self-hosted",
-            "sha": sha,
-            "project_visibility": "private",
-            "ci_config_ref_uri": format!("{instance}/my-group/my-project//.gitlab-ci.yml@refs/heads/main"),
-            "ci_config_sha": sha,
-            "job_project_id": "20",
-            "job_project_path": "my-group/my-project",
-            "job_namespace_id": "72",
-            "job_namespace_path": "my-group",
-            "job_source": "push",
-        })
+        self.shared.claims()
     }
 
     /// A token with these claims, signed with RS256 and the current key.
     pub fn token(&self, claims: &Value) -> String {
-        let key = self.shared.key.read().unwrap_or_else(PoisonError::into_inner);
-        let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::RS256) };
-        jsonwebtoken::encode(&header, claims, &key.private)
-            .expect("claims are JSON and the key is an RSA key")
+        self.shared.token(claims)
     }
 
     /// A token with this very header, signed with RS256 and the current key whatever the header says.
@@ -178,6 +136,12 @@ impl GitlabBuilder {
         self
     }
 
+    /// Gives a token of a job that just began to whoever asks `/demo/token`. No GitLab does that.
+    pub const fn hand_out_tokens(mut self) -> Self {
+        self.hands_out_tokens = true;
+        self
+    }
+
     /// Starts it on a free port.
     ///
     /// # Errors
@@ -186,17 +150,72 @@ impl GitlabBuilder {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}{}", listener.local_addr()?, self.relative_root);
         let key = RwLock::new(SigningKey::generate()?);
-        let shared = Arc::new(Shared { url: url.clone(), key, fetches: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared { url, clock, key, fetches: AtomicUsize::new(0) });
         let router = Router::new()
             .route(&format!("{}/.well-known/openid-configuration", self.relative_root), get(discovery))
-            .route(&format!("{}/oauth/discovery/keys", self.relative_root), get(key_set))
-            .with_state(shared.clone());
+            .route(&format!("{}/oauth/discovery/keys", self.relative_root), get(key_set));
+        let router = if self.hands_out_tokens {
+            router.route(&format!("{}/demo/token", self.relative_root), get(fresh_token).post(fresh_token))
+        } else {
+            router
+        };
+        let router = router.with_state(shared.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        Ok(Gitlab { url, shared, server, clock })
+        Ok(Gitlab { shared, server })
     }
 }
 
 impl Shared {
+    fn claims(&self) -> Value {
+        let now = self.clock.now().as_secs();
+        let instance = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let sha = "714a629c0b401fdce83e847fc9589983fc6f46bc";
+        json!({
+            "iss": self.url,
+            "iat": now,
+            "nbf": now.saturating_sub(5),
+            "exp": now + 3600,
+            "sub": "project_path:my-group/my-project:ref_type:branch:ref:main",
+            "aud": "sigstore",
+            "jti": format!("0c6ab0f2-1f5e-4a6e-9d8e-{:012x}", now & 0xffff_ffff_ffff),
+            "namespace_id": "72",
+            "namespace_path": "my-group",
+            "project_id": "20",
+            "project_path": "my-group/my-project",
+            "user_id": "1",
+            "user_login": "ada",
+            "user_email": "ada@example.com",
+            "user_access_level": "maintainer",
+            "user_identities": [{ "provider": "ldapmain", "extern_uid": "uid=ada,dc=example,dc=com" }],
+            "groups_direct": ["my-group", "another-group/its-team"],
+            "pipeline_id": "574",
+            "pipeline_source": "push",
+            "job_id": "302",
+            "ref": "main",
+            "ref_type": "branch",
+            "ref_path": "refs/heads/main",
+            "ref_protected": "true",
+            "runner_id": 1,
+            "runner_environment": "self-hosted",
+            "sha": sha,
+            "project_visibility": "private",
+            "ci_config_ref_uri": format!("{instance}/my-group/my-project//.gitlab-ci.yml@refs/heads/main"),
+            "ci_config_sha": sha,
+            "job_project_id": "20",
+            "job_project_path": "my-group/my-project",
+            "job_namespace_id": "72",
+            "job_namespace_path": "my-group",
+            "job_source": "push",
+        })
+    }
+
+    fn token(&self, claims: &Value) -> String {
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &key.private)
+            .expect("claims are JSON and the key is an RSA key")
+    }
+
     fn key_set(&self) -> Value {
         json!({ "keys": [self.key.read().unwrap_or_else(PoisonError::into_inner).jwk] })
     }
@@ -241,6 +260,10 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 async fn key_set(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     shared.fetches.fetch_add(1, Ordering::Relaxed);
     json_answer(&shared.key_set())
+}
+
+async fn fresh_token(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], shared.token(&shared.claims()))
 }
 
 fn json_answer(document: &Value) -> impl IntoResponse + use<> {

@@ -10,6 +10,7 @@
 //!
 //! What was answered is durable, at its index, for good. What fails is never answered, but may stand in the log.
 
+pub mod audit;
 pub mod conformance;
 pub mod ct;
 pub mod ports;
@@ -28,7 +29,7 @@ pub use recovery::{CLOCK_TOLERANCE, StartError};
 use crate::environment::Clock;
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::merkle::RightEdge;
-use crate::transparency::{Entry, Place};
+use crate::transparency::{Entry, Hash, Place};
 use ports::{HeadRecord, HeadStore, Identity, TileStore};
 use sealer::SealerHandle;
 use sequencer::{Command, Pending, Sequencer};
@@ -50,6 +51,9 @@ pub const QUEUE: usize = 4096;
 pub trait Candidate: Send + 'static {
     /// The entry at `place`.
     fn at(&self, place: Place) -> Entry;
+
+    /// The leaf hash of an entry, from its bytes: recovery compares it with the one stored. `None`: these bytes are none.
+    fn leaf_hash(bytes: &[u8]) -> Option<Hash>;
 }
 
 /// Where a log lives.
@@ -72,6 +76,7 @@ pub struct Log<C> {
     view: Arc<RwLock<View>>,
     threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     closing: AtomicBool,
+    clock: Arc<dyn Clock>,
     tiles: Arc<dyn TileStore>,
     /// Dropped after the threads have ended.
     _guard: Box<dyn Any + Send + Sync>,
@@ -83,7 +88,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// See [`StartError`].
     pub fn open(identity: &Identity, mut stores: Stores, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let view = recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
+        let view = recovery::start(identity, &mut stores, C::leaf_hash, &*clock)?;
         let head = view.head.clone();
         let edge = RightEdge::from_parts(head.size, head.right_edge.clone())
             .expect("recovery compared the edge with the tree");
@@ -97,7 +102,7 @@ impl<C: Candidate> Log<C> {
             commands,
             store: stores.head,
             record: stores.record,
-            clock,
+            clock: clock.clone(),
             view: view.clone(),
             sealer: sealer.clone(),
             status: status.clone(),
@@ -111,7 +116,17 @@ impl<C: Candidate> Log<C> {
         let sequencing = spawned.inspect_err(|_| sealer.close()).map_err(no_thread)?;
         let threads = Mutex::new(Some([sequencing, sealing]));
         let closing = AtomicBool::new(false);
-        Ok(Self { queue, sealer, status, view, threads, closing, tiles: stores.tiles, _guard: stores.guard })
+        Ok(Self {
+            queue,
+            sealer,
+            status,
+            view,
+            threads,
+            closing,
+            clock,
+            tiles: stores.tiles,
+            _guard: stores.guard,
+        })
     }
 
     /// Enters a candidate; answers with its place once it is durable.
@@ -150,7 +165,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
-        let health = self.status.health();
+        let health = self.status.health(self.clock.now());
         if health.is_err() {
             self.sealer.wake();
             // A full queue is a try by itself.
@@ -180,6 +195,10 @@ impl<C> Log<C> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([sequencing, sealing]) = threads.take() else { return };
         self.closing.store(true, Ordering::Release);
+        if self.status.is_stuck() {
+            tracing::error!("the log is left without closing it: its store does not answer");
+            return;
+        }
         // An error: the thread has ended already.
         self.queue.send(Command::Close).ok();
         let ended = sequencing.join();

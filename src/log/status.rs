@@ -1,12 +1,19 @@
 //! How the log is: what keeps it from taking entries, for now or for good.
 
+use crate::environment::UnixMillis;
 use crate::refusal::{Reason, Refusal};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// When another try has a chance, if nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// An append that takes longer is a trouble of the disk.
+const SLOW: Duration = Duration::from_secs(10);
+/// An append that takes longer never ends: the store lost a thread, or the disk is gone.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// What may keep the log from working, each until it succeeds again.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +30,18 @@ pub(super) enum Trouble {
 #[derive(Debug)]
 pub(super) struct Status {
     troubles: Mutex<[Option<String>; 3]>,
+    /// When the append that is under way began, in milliseconds since 1970; 0 when there is none.
+    appending_since: AtomicU64,
     stopped: watch::Sender<Option<String>>,
 }
 
 impl Status {
     pub(super) fn new() -> Self {
-        Self { troubles: Mutex::default(), stopped: watch::Sender::new(None) }
+        Self {
+            troubles: Mutex::default(),
+            appending_since: AtomicU64::new(0),
+            stopped: watch::Sender::new(None),
+        }
     }
 
     /// Notes a trouble for operators; said once in the log when it begins.
@@ -46,6 +59,16 @@ impl Status {
         if self.troubles()[trouble as usize].take().is_some() {
             tracing::info!(?trouble, "the transparency log's problem is over");
         }
+    }
+
+    /// An append begins, or none is under way.
+    pub(super) fn appending(&self, since: Option<UnixMillis>) {
+        self.appending_since.store(since.map_or(0, |since| since.0), Ordering::Release);
+    }
+
+    /// Whether the sequencer waits for a store that has stopped answering.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stopped() && self.appending_since.load(Ordering::Acquire) != 0
     }
 
     /// The log takes nothing any more. The first reason stays.
@@ -80,10 +103,18 @@ impl Status {
         reason.ok().flatten().unwrap_or_default()
     }
 
-    /// All is well, or what is wrong, for operators.
-    pub(super) fn health(&self) -> Result<(), String> {
+    /// All is well, or what is wrong, for operators. Notices as well that an append does not end.
+    pub(super) fn health(&self, now: UnixMillis) -> Result<(), String> {
+        let since = self.appending_since.load(Ordering::Acquire);
+        let waited = if since == 0 { Duration::ZERO } else { now.since(UnixMillis(since)) };
+        if waited > STUCK {
+            self.stop("the head store has not answered for a minute");
+        }
         if let Some(reason) = self.stopped() {
             return Err(format!("the log has stopped: {reason}"));
+        }
+        if waited > SLOW {
+            return Err(format!("the log waits for the disk, {} s by now", waited.as_secs()));
         }
         let names = ["entries", "the head's second record", "tiles"];
         let troubles = self.troubles();

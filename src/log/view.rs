@@ -12,7 +12,7 @@ use crate::transparency::{Entry, Hash};
 use std::collections::VecDeque;
 
 /// The live part of the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// The log's head; readers are answered against it.
     pub head: Head,

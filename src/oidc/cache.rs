@@ -371,7 +371,14 @@ fn count(counter: &AtomicU64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::environment::Environment;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> UnixMillis {
+            UnixMillis::from_secs(1_800_000_000)
+        }
+    }
 
     const KEYS: &str =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -383,7 +390,7 @@ mod tests {
 
     #[test]
     fn the_number_of_issuers_is_bounded_and_those_without_keys_go_first() {
-        let cache = JwksCache::new(Environment::system().clock).expect("an HTTP client");
+        let cache = JwksCache::new(Arc::new(Noon)).expect("an HTTP client");
         let known = |url: &str| cache.inner.slots.read().expect("no panic").contains_key(url);
         let good = issuer("good", KEYS);
         cache.inner.slot(&good);

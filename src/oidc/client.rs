@@ -1,7 +1,8 @@
 //! HTTP clients, one for each set of trusted roots: building one loads the system's roots, which is slow.
 
+use super::tls;
 use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,22 +32,12 @@ impl Clients {
     /// # Errors
     /// In words: the certificates cannot be read.
     pub fn build(ca_certificate: Option<&[u8]>) -> Result<Self, String> {
-        let own = ca_certificate.map(read_pem).transpose()?.unwrap_or_default();
-        let build = |builder: ClientBuilder| match builder.build() {
-            Ok(client) => Ok(client),
-            Err(error) => Err(format!("the HTTP client cannot be built: {}", causes(&error))),
+        let tls = tls::client_config(ca_certificate)?;
+        let build = |builder: ClientBuilder| {
+            let client = builder.tls_backend_preconfigured(tls.clone()).build();
+            client.map_err(|error| format!("the HTTP client cannot be built: {}", causes(&error)))
         };
-        let with_system_roots = || builder().tls_certs_merge(own.iter().cloned());
-        match build(with_system_roots()) {
-            Ok(proxied) => Ok(Self { proxied, direct: build(with_system_roots().no_proxy())? }),
-            // A machine without any roots, a bare container for one: plain http on loopback must still work.
-            Err(error) if own.is_empty() => {
-                tracing::warn!(%error, "no system roots, so no https issuer without a ca_certificate can be reached");
-                let without_roots = || builder().tls_certs_only([]);
-                Ok(Self { proxied: build(without_roots())?, direct: build(without_roots().no_proxy())? })
-            }
-            Err(error) => Err(error),
-        }
+        Ok(Self { proxied: build(builder())?, direct: build(builder().no_proxy())? })
     }
 
     /// The client for a URL.
@@ -116,15 +107,6 @@ fn same_origin_only(attempt: Attempt<'_>) -> Action {
     }
     let stays = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
     if stays { attempt.follow() } else { attempt.error("a redirect to another host, which is not followed") }
-}
-
-fn read_pem(pem: &[u8]) -> Result<Vec<Certificate>, String> {
-    let certificates = Certificate::from_pem_bundle(pem)
-        .map_err(|error| format!("ca_certificate is not PEM: {}", causes(&error)))?;
-    if certificates.is_empty() {
-        return Err("ca_certificate has no PEM certificate".to_owned());
-    }
-    Ok(certificates)
 }
 
 /// `localhost` and loopback addresses.

@@ -8,6 +8,7 @@ mod cache;
 mod client;
 mod fetch;
 mod state;
+mod tls;
 
 pub use cache::{Counters, JwksCache};
 pub use fetch::{FETCH_TIMEOUT, FetchError, Step, fetch_keys};

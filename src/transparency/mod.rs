@@ -10,6 +10,7 @@ pub mod tile;
 mod wire;
 
 use crate::environment::UnixMillis;
+use std::fmt;
 
 /// A SHA-256 hash: of a leaf, of a node, of a tree, of a key.
 pub type Hash = [u8; 32];
@@ -33,12 +34,19 @@ pub struct Place {
 }
 
 /// An entry as the log stores it: it knows nothing of what the bytes mean.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// RFC 6962 §2.1: SHA-256(0x00 || leaf).
     pub leaf_hash: Hash,
     /// What stands in the data tile.
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Entry {
+    /// Without the bytes, which hold the names of people's projects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({}, {} octets)", hex::encode(self.leaf_hash), self.bytes.len())
+    }
 }
 
 /// Bytes that are not what they should be. Names the field or rule that was broken, never what stood there.

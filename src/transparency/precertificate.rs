@@ -7,6 +7,7 @@ use super::wire::{Reader, put_length24, put_vector16, put_vector24};
 use super::{Entry, Hash, Malformed, Place, merkle};
 use crate::environment::UnixMillis;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 /// RFC 6962 §3.1, LogEntryType: x509_entry.
@@ -20,7 +21,7 @@ const VERSION_AND_TYPE: [u8; 2] = [0, 0];
 const LEAF_INDEX: u64 = 0;
 
 /// A precertificate on its way into the log; its bytes depend on the place that it gets.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PrecertificateEntry {
     /// SHA-256 of the issuing CA's DER SubjectPublicKeyInfo.
     pub issuer_key_hash: Hash,
@@ -53,6 +54,13 @@ impl PrecertificateEntry {
     fn signed_form(&self, place: Place, spare: usize) -> Vec<u8> {
         let extensions = leaf_index_extension(place.index);
         precertificate_input(place.timestamp, &self.issuer_key_hash, &self.tbs, &extensions, spare)
+    }
+}
+
+impl fmt::Debug for PrecertificateEntry {
+    /// Without the certificate, which holds the names of people's projects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrecertificateEntry({} octets)", self.precertificate.len())
     }
 }
 
@@ -206,5 +214,181 @@ impl<'t> DataTileEntry<'t> {
             put_vector24(&mut data, certificate.as_ref());
         }
         Some(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLACE: Place = Place { index: 0x01_0203_0405, timestamp: UnixMillis(0x0102_0304_0506_0708) };
+
+    fn precertificate() -> PrecertificateEntry {
+        PrecertificateEntry {
+            issuer_key_hash: [0xaa; 32],
+            tbs: b"tbs".to_vec(),
+            precertificate: b"precertificate".to_vec(),
+            fingerprints: [[0xbb; 32], [0xcc; 32]].into(),
+        }
+    }
+
+    /// TimestampedEntry of [`precertificate`] at [`PLACE`], octet by octet (RFC 6962 §3.4).
+    fn timestamped_entry() -> Vec<u8> {
+        let hash = "aa".repeat(32);
+        hex::decode(format!("01020304050607080001{hash}00000374627300080000050102030405")).unwrap()
+    }
+
+    #[test]
+    fn an_entry_has_the_octets_of_the_specifications() {
+        let leaf = [&[0, 0], &timestamped_entry()[..]].concat();
+        assert_eq!(precertificate().sct_input(PLACE), leaf);
+        let entry = precertificate().at(PLACE);
+        assert_eq!(entry.leaf_hash, merkle::leaf_hash(&leaf));
+        let tail = [b"\x00\x00\x0eprecertificate\x00\x40", &[0xbb; 32][..], &[0xcc; 32]].concat();
+        assert_eq!(entry.bytes, [timestamped_entry(), tail].concat());
+    }
+
+    #[test]
+    fn what_was_logged_is_not_in_debug_output() {
+        let entry = precertificate();
+        assert_eq!(format!("{entry:?}"), "PrecertificateEntry(14 octets)");
+        assert!(format!("{:?}", entry.at(PLACE)).ends_with(", 141 octets)"));
+    }
+
+    #[test]
+    fn an_entry_reads_back() {
+        let made = precertificate().at(PLACE);
+        let entry = DataTileEntry::parse_one(&made.bytes).unwrap();
+        assert_eq!(entry.place(), PLACE);
+        assert_eq!(
+            entry.certificate(),
+            LoggedCertificate::Precertificate {
+                issuer_key_hash: &[0xaa; 32],
+                tbs: b"tbs",
+                precertificate: b"precertificate"
+            }
+        );
+        assert_eq!(entry.fingerprints(), [[0xbb; 32], [0xcc; 32]]);
+        assert_eq!(entry.merkle_tree_leaf(), precertificate().sct_input(PLACE));
+        assert_eq!(entry.leaf_hash(), made.leaf_hash);
+        let chain = entry.extra_data(&["issuer", "root"]).unwrap();
+        assert_eq!(chain, b"\x00\x00\x0eprecertificate\x00\x00\x10\x00\x00\x06issuer\x00\x00\x04root");
+    }
+
+    #[test]
+    fn a_final_certificate_reads_back_too() {
+        let leaf = b"\0\0\0\0\0\0\0\x05\0\0\0\0\x04cert\0\x08\0\0\x05\0\0\0\0\x07";
+        let bytes = [&leaf[..], b"\0\x20", &[0xbb; 32]].concat();
+        let entry = DataTileEntry::parse_one(&bytes).unwrap();
+        assert_eq!(entry.place(), Place { index: 7, timestamp: UnixMillis(5) });
+        assert_eq!(entry.certificate(), LoggedCertificate::X509(b"cert"));
+        assert_eq!(entry.merkle_tree_leaf(), [&[0, 0], &leaf[..]].concat());
+        assert_eq!(entry.extra_data(&["root"]).unwrap(), b"\x00\x00\x07\x00\x00\x04root");
+    }
+
+    #[test]
+    fn entries_follow_each_other_in_a_tile() {
+        let all: Vec<u8> =
+            (0..5).flat_map(|index| precertificate().at(Place { index, ..PLACE }).bytes).collect();
+        let mut rest = &all[..];
+        for index in 0..5 {
+            assert_eq!(DataTileEntry::length(rest), Some(all.len() / 5));
+            let (entry, more) = DataTileEntry::parse(rest).unwrap();
+            assert_eq!(entry.place().index, index);
+            rest = more;
+        }
+        assert!(rest.is_empty());
+        assert_eq!(DataTileEntry::length(rest), None);
+        assert_eq!(DataTileEntry::parse_one(&all), Err(Malformed("octets after the entry")));
+    }
+
+    #[test]
+    fn an_entry_that_is_cut_anywhere_is_refused() {
+        let bytes = precertificate().at(PLACE).bytes;
+        for length in 0..bytes.len() {
+            assert!(DataTileEntry::parse(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn extensions_need_one_index_and_no_type_twice() {
+        let index = leaf_index_extension(9);
+        assert_eq!(leaf_index(&index), Ok(9));
+        let other = [1, 0, 1, 0xff];
+        assert_eq!(leaf_index(&[&other[..], &index].concat()), Ok(9));
+        assert_eq!(leaf_index(&[&index[..], &other].concat()), Ok(9));
+        for bad in [
+            &[][..],
+            &other,
+            &[&index[..], &index].concat(),
+            &[&other[..], &index, &other].concat(),
+            &index[..7],
+            &[&index[..], &[0]].concat(),
+            &[0, 0, 4, 1, 2, 3, 4],
+            &[0, 0, 6, 1, 2, 3, 4, 5, 6],
+        ] {
+            assert!(leaf_index(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn other_types_and_odd_fingerprints_are_refused() {
+        let mut bytes = precertificate().at(PLACE).bytes;
+        let length = bytes.len();
+        bytes[length - 65] = 63;
+        assert_eq!(DataTileEntry::parse(&bytes), Err(Malformed("chain fingerprints")));
+        bytes[9] = 2;
+        assert!(DataTileEntry::parse(&bytes).unwrap_err().to_string().contains("entry type"));
+    }
+
+    #[test]
+    fn a_chain_too_long_for_its_encoding_is_no_extra_data() {
+        let bytes = precertificate().at(PLACE).bytes;
+        let entry = DataTileEntry::parse_one(&bytes).unwrap();
+        let huge = vec![0; (1 << 24) - 4];
+        assert!(entry.extra_data(&[&huge]).is_some());
+        assert!(entry.extra_data(&[&huge[..], &[]]).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_entry_reads_back(
+            issuer_key_hash in any::<Hash>(), tbs in proptest::collection::vec(any::<u8>(), 0..70_000),
+            precertificate in proptest::collection::vec(any::<u8>(), 0..70_000),
+            fingerprints in proptest::collection::vec(any::<Hash>(), 0..5),
+            index in 0_u64..1 << 40, timestamp in any::<u64>(),
+        ) {
+            let place = Place { index, timestamp: UnixMillis(timestamp) };
+            let made = PrecertificateEntry {
+                issuer_key_hash, tbs: tbs.clone(), precertificate: precertificate.clone(),
+                fingerprints: fingerprints.clone().into(),
+            };
+            let entry = made.at(place);
+            let read = DataTileEntry::parse_one(&entry.bytes).unwrap();
+            let certificate = LoggedCertificate::Precertificate {
+                issuer_key_hash: &issuer_key_hash, tbs: &tbs, precertificate: &precertificate,
+            };
+            prop_assert_eq!(read.place(), place);
+            prop_assert_eq!(read.certificate(), certificate);
+            prop_assert_eq!(read.fingerprints(), &fingerprints[..]);
+            prop_assert_eq!(read.leaf_hash(), entry.leaf_hash);
+        }
+
+        #[test]
+        fn any_octets_are_survived(
+            octets in proptest::collection::vec(any::<u8>(), 0..200), at in 0_usize..150, octet in any::<u8>(),
+        ) {
+            let _ = DataTileEntry::parse(&octets);
+            let _ = leaf_index(&octets);
+            let mut changed = precertificate().at(PLACE).bytes;
+            if let Some(place) = changed.get_mut(at) {
+                *place = octet;
+            }
+            if let Ok((entry, rest)) = DataTileEntry::parse(&changed) {
+                prop_assert!(rest.len() < changed.len());
+                let _ = (entry.extra_data(&[&octets]), entry.leaf_hash());
+            }
+        }
     }
 }

@@ -147,3 +147,150 @@ impl ReceivedSct {
         Some(super::merkle::leaf_hash(&leaf))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transparency::precertificate::PrecertificateEntry;
+    use aws_lc_rs::encoding::AsDer;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
+    };
+    use proptest::prelude::*;
+
+    const PLACE: Place = Place { index: 77, timestamp: UnixMillis(1_790_000_000_123) };
+
+    fn entry() -> PrecertificateEntry {
+        PrecertificateEntry {
+            issuer_key_hash: [5; 32],
+            tbs: b"tbs".to_vec(),
+            precertificate: b"precertificate".to_vec(),
+            fingerprints: [[1; 32]].into(),
+        }
+    }
+
+    /// An SCT of a new log, and that log's key.
+    fn signed() -> (Sct, Vec<u8>) {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let spki = key.public_key().as_der().unwrap().as_ref().to_vec();
+        #[expect(clippy::disallowed_methods, reason = "ECDSA's nonce")]
+        let signature = key.sign(&SystemRandom::new(), &entry().sct_input(PLACE)).unwrap();
+        (Sct { log_id: sha256(&spki), place: PLACE, signature: signature.as_ref().to_vec() }, spki)
+    }
+
+    #[test]
+    fn an_sct_has_the_octets_of_the_specifications() {
+        let sct = Sct { log_id: [9; 32], place: PLACE, signature: b"sig".to_vec() };
+        let mut expected = vec![0];
+        expected.extend([9; 32]);
+        expected.extend(PLACE.timestamp.0.to_be_bytes());
+        expected.extend([0, 8, 0, 0, 5, 0, 0, 0, 0, 77, 4, 3, 0, 3]);
+        expected.extend(b"sig");
+        assert_eq!(sct.to_bytes(), expected);
+        let length = expected.len() as u8;
+        assert_eq!(sct.to_list(), [&[0, length + 2, 0, length], &expected[..]].concat());
+    }
+
+    #[test]
+    fn an_sct_in_a_certificate_verifies_for_what_was_logged_and_nothing_else() {
+        let (sct, spki) = signed();
+        let [received] = &ReceivedSct::parse_list(&sct.to_list()).unwrap()[..] else { panic!() };
+        assert_eq!(received.place(), Ok(PLACE));
+        assert_eq!((received.log_id(), received.timestamp()), (&sct.log_id, PLACE.timestamp));
+        assert_eq!(received.verify_precertificate(&spki, &[5; 32], b"tbs"), Ok(()));
+        assert_eq!(received.leaf_hash(&[5; 32], b"tbs"), Some(entry().at(PLACE).leaf_hash));
+
+        let invalid = Err(SignatureError::Invalid);
+        assert_eq!(received.verify_precertificate(&spki, &[5; 32], b"tbt"), invalid);
+        assert_eq!(received.verify_precertificate(&spki, &[6; 32], b"tbs"), invalid);
+        let (_, other) = signed();
+        assert_eq!(received.verify_precertificate(&other, &[5; 32], b"tbs"), Err(SignatureError::OtherLog));
+        for place in [Place { index: 78, ..PLACE }, Place { timestamp: UnixMillis(1), ..PLACE }] {
+            let moved = ReceivedSct::parse(&Sct { place, ..sct.clone() }.to_bytes()).unwrap();
+            assert_eq!(moved.verify_precertificate(&spki, &[5; 32], b"tbs"), invalid);
+        }
+    }
+
+    #[test]
+    fn no_octet_of_an_sct_can_be_changed() {
+        let (sct, spki) = signed();
+        let good = sct.to_bytes();
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut changed = good.clone();
+                changed[at] ^= 1 << bit;
+                let verified = ReceivedSct::parse(&changed)
+                    .is_ok_and(|sct| sct.verify_precertificate(&spki, &[5; 32], b"tbs").is_ok());
+                assert!(!verified, "octet {at}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_key_is_a_whole_p256_key_info() {
+        let (sct, spki) = signed();
+        let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        let p384 = p384.public_key().as_der().unwrap().as_ref().to_vec();
+        let point = spki[spki.len() - 65..].to_vec();
+        for key in [p384, point, Vec::new(), vec![0x30], spki[..spki.len() - 1].to_vec()] {
+            let sct = Sct { log_id: sha256(&key), ..sct.clone() };
+            let received = ReceivedSct::parse(&sct.to_bytes()).unwrap();
+            assert_eq!(
+                received.verify_precertificate(&key, &[5; 32], b"tbs"),
+                Err(SignatureError::Key),
+                "{}",
+                hex::encode(key)
+            );
+        }
+    }
+
+    #[test]
+    fn scts_of_other_logs_are_read_without_an_index() {
+        let mut bytes = vec![0];
+        bytes.extend([9; 32]);
+        bytes.extend([0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 4, 3, 0, 1, 0x30]);
+        let sct = ReceivedSct::parse(&bytes).unwrap();
+        assert_eq!(sct.timestamp(), UnixMillis(5));
+        assert_eq!(sct.place(), Err(Malformed("no leaf_index extension")));
+    }
+
+    #[test]
+    fn every_length_in_a_list_must_be_exact() {
+        let sct = signed().0.to_bytes();
+        assert_eq!(ReceivedSct::parse_list(&list(&[&sct, &sct])).unwrap().len(), 2);
+        let good = list(&[&sct]);
+        let mut cases = vec![
+            Vec::new(),
+            vec![0],
+            vec![0, 0],
+            vec![0, 2, 0, 0],
+            [&good[..], &[0]].concat(),
+            good[..good.len() - 1].to_vec(),
+            list(&[&sct[..], &[]]),
+            list(&[[&sct[..], &[0]].concat()]),
+        ];
+        for at in 0..4 {
+            for change in [1_u8, 0xff] {
+                let mut changed = good.clone();
+                changed[at] = changed[at].wrapping_add(change);
+                cases.push(changed);
+            }
+        }
+        for case in cases {
+            assert!(ReceivedSct::parse_list(&case).is_err(), "{}", hex::encode(case));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_survived(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = ReceivedSct::parse_list(&octets);
+            let _ = ReceivedSct::parse_list(&list(&[&octets]));
+            if let Ok(sct) = ReceivedSct::parse(&[&[0], &octets[..]].concat()) {
+                let _ = sct.place();
+                prop_assert!(sct.verify_precertificate(&octets, &[0; 32], &octets).is_err());
+            }
+        }
+    }
+}

@@ -34,7 +34,10 @@ impl TileKind {
 
     /// How many elements of this kind a tree of `size` entries has.
     pub const fn elements(self, size: u64) -> u64 {
-        size >> self.height()
+        match size.checked_shr(self.height()) {
+            Some(elements) => elements,
+            None => 0,
+        }
     }
 }
 
@@ -176,7 +179,7 @@ impl NodeInTile {
     pub fn new(level: u32, index: u64) -> Option<Self> {
         let tile_level = u8::try_from(level / TILE_HEIGHT).ok().filter(|level| *level < TILE_LEVELS)?;
         let count = 1_u64 << (level % TILE_HEIGHT);
-        let first = index.checked_mul(count)?;
+        let first = index.checked_mul(count).filter(|first| *first < MAX_SIZE)?;
         Some(Self {
             level: tile_level,
             tile: first / TILE_WIDTH,
@@ -241,5 +244,199 @@ fn parse_group(text: &str) -> Option<u64> {
             Some([a, b, c].into_iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn canonical_paths_are_read_and_written_the_same() {
+        for (text, kind, index, width) in [
+            ("tile/0/000", TileKind::Hashes(0), 0, 256),
+            ("tile/5/000.p/1", TileKind::Hashes(5), 0, 1),
+            ("tile/0/999.p/255", TileKind::Hashes(0), 999, 255),
+            ("tile/0/x001/000", TileKind::Hashes(0), 1000, 256),
+            ("tile/1/x001/x234/067", TileKind::Hashes(1), 1_234_067, 256),
+            ("tile/data/x001/x234/067.p/10", TileKind::Data, 1_234_067, 10),
+            ("tile/data/x010/x000/000", TileKind::Data, 10_000_000, 256),
+            ("tile/0/x004/x294/x967/295.p/100", TileKind::Hashes(0), (1 << 32) - 1, 100),
+        ] {
+            let path = TilePath::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((path.kind(), path.index(), path.width()), (kind, index, width));
+            assert_eq!(path.to_string(), text);
+            assert_eq!(TilePath::new(kind, index, width), Some(path));
+        }
+    }
+
+    #[test]
+    fn every_other_text_is_refused() {
+        for text in [
+            "",
+            "tile",
+            "tile/",
+            "tile//",
+            "tile/0",
+            "tile/0/",
+            "/tile/0/000",
+            "tile/0/000/",
+            "tile/0//000",
+            "Tile/0/000",
+            "tile/6/000",
+            "tile/9/000",
+            "tile/10/000",
+            "tile/00/000",
+            "tile/+0/000",
+            "tile/-1/000",
+            "tile/x/000",
+            "tile/Data/000",
+            "tile/entries/000",
+            "tile/data",
+            "tile/data/",
+            "tile/0/0",
+            "tile/0/00",
+            "tile/0/0000",
+            "tile/0/1000",
+            "tile/0/x000",
+            "tile/0/x001",
+            "tile/0/x000/000",
+            "tile/0/x000/001",
+            "tile/0/x000/x001/000",
+            "tile/0/001/000",
+            "tile/0/X001/000",
+            "tile/0/xx01/000",
+            "tile/0/x01/000",
+            "tile/0/x0001/000",
+            "tile/0/x001/x000",
+            "tile/0/+01",
+            "tile/0/-01",
+            "tile/0/ 01",
+            "tile/0/0 1",
+            "tile/0/\u{664}\u{664}\u{664}",
+            "tile/0/x004/x294/x967/296",
+            "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+            "tile/0/000.p",
+            "tile/0/000.p/",
+            "tile/0/000.p/0",
+            "tile/0/000.p/00",
+            "tile/0/000.p/01",
+            "tile/0/000.p/+1",
+            "tile/0/000.p/-1",
+            "tile/0/000.p/256",
+            "tile/0/000.p/257",
+            "tile/0/000.p/65537",
+            "tile/0/000.p/99999999999999999999",
+            "tile/0/000.p/1/",
+            "tile/0/000.p/1.p/1",
+            "tile/0/000.P/1",
+            "tile/0/000p/1",
+            "tile/0/.p/1",
+            "tile/0/000.p/1 ",
+            "tile/0/000?",
+            "tile/0/../0/000",
+            "tile/0/%30%30%30",
+            "tile/0/000\0",
+            "tile/0/000\n",
+        ] {
+            assert_eq!(TilePath::parse(text), None, "{text:?}");
+        }
+        assert_eq!(TilePath::new(TileKind::Hashes(6), 0, 1), None);
+        assert_eq!(TilePath::new(TileKind::Data, 1 << 32, 1), None);
+        assert_eq!(TilePath::new(TileKind::Data, 0, 0), None);
+        assert_eq!(TilePath::new(TileKind::Data, 0, 257), None);
+    }
+
+    #[test]
+    fn a_tree_of_70_000_entries_has_the_tiles_that_the_specification_counts() {
+        let tile = |kind, index| tile_at(kind, index, 70_000).map(|path| path.width());
+        assert_eq!(tile(TileKind::Data, 272), Some(256));
+        assert_eq!(tile(TileKind::Data, 273), Some(112));
+        assert_eq!(tile(TileKind::Data, 274), None);
+        assert_eq!(tile(TileKind::Hashes(1), 0), Some(256));
+        assert_eq!(tile(TileKind::Hashes(1), 1), Some(17));
+        assert_eq!(tile(TileKind::Hashes(2), 0), Some(1));
+        assert_eq!(tile(TileKind::Hashes(2), 1), None);
+        assert_eq!(tile(TileKind::Hashes(3), 0), None);
+        assert_eq!(tile(TileKind::Data, u64::MAX), None);
+        assert_eq!(tile_at(TileKind::Data, 0, 256).map(|path| path.is_full()), Some(true));
+        assert_eq!(tile_at(TileKind::Hashes(1), 0, 256).map(|path| path.width()), Some(1));
+    }
+
+    #[test]
+    fn tiles_complete_in_the_order_in_which_they_rest_on_each_other() {
+        let text = |before, after| -> Vec<String> {
+            completed_tiles(before, after).map(|path| path.to_string()).collect()
+        };
+        assert!(text(0, 255).is_empty());
+        assert_eq!(text(255, 256), ["tile/data/000", "tile/0/000"]);
+        assert!(text(256, 511).is_empty());
+        assert_eq!(text(100, 700), ["tile/data/000", "tile/0/000", "tile/data/001", "tile/0/001"]);
+        assert_eq!(text(65_535, 65_536), ["tile/data/255", "tile/0/255", "tile/1/000"]);
+        assert_eq!(text(131_071, 131_072), ["tile/data/511", "tile/0/511", "tile/1/001"]);
+        let third = ["tile/data/x065/535", "tile/0/x065/535", "tile/1/255", "tile/2/000"];
+        assert_eq!(text((1 << 24) - 1, 1 << 24), third);
+    }
+
+    #[test]
+    fn a_tile_is_within_the_trees_that_have_all_of_it() {
+        let within = |text, size| TilePath::parse(text).is_some_and(|path| path.is_within(size));
+        assert!(within("tile/0/000.p/5", 5) && !within("tile/0/000.p/6", 5));
+        assert!(within("tile/0/000", 256) && !within("tile/0/000", 255));
+        assert!(within("tile/1/000.p/1", 256) && !within("tile/1/000.p/1", 255));
+        assert!(within("tile/data/001.p/1", 257) && !within("tile/data/001.p/1", 256));
+        assert!(!within("tile/5/x004/x294/x967/295", u64::MAX));
+    }
+
+    #[test]
+    fn nodes_are_found_in_their_tiles() {
+        let tile: Vec<u8> = (0..=255_u8).flat_map(|index| [index; 32]).collect();
+        let hashes = hashes(&tile, 256).unwrap();
+        for (level, index) in [(0, 0), (0, 255), (1, 127), (3, 5), (7, 0), (7, 1)] {
+            let node = NodeInTile::new(level, index).unwrap();
+            assert_eq!((node.level, node.tile), (0, 0));
+            let start = (index << level) as usize;
+            let expected = merkle::subtree_root(&hashes[start..start + (1 << level)]);
+            assert_eq!(node.read(&tile), Some(expected), "{level} {index}");
+            let reach = (start + (1 << level)) * 32;
+            assert_eq!(node.read(&tile[..reach]), Some(expected), "a partial tile has it");
+            assert_eq!(node.read(&tile[..reach - 32]), None);
+            assert_eq!(node.read(&tile[..reach - 1]), None);
+        }
+        let node = NodeInTile::new(17, 129).unwrap();
+        assert_eq!((node.level, node.tile, node.first, node.count), (2, 1, 2, 2));
+        assert_eq!(NodeInTile::new(48, 0), None);
+        assert_eq!(NodeInTile::new(7, u64::MAX), None);
+        assert_eq!(NodeInTile::new(0, u64::MAX), None);
+        assert_eq!(super::hashes(&tile, 255), None);
+        assert_eq!(super::hashes(&tile[1..], 256), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_would_be_written(text in "tile/([0-9]|data|[0-9]{2})/(x?[0-9]{2,4}/){0,4}x?[0-9]{3}(\\.p/[0-9]{1,3})?") {
+            if let Some(path) = TilePath::parse(&text) {
+                prop_assert_eq!(path.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn every_tile_has_a_text_that_reads_back(level in 0_u8..7, index in 0_u64..1 << 32, shift in 0..32, width in 1_u16..=256) {
+            let kind = TileKind::Hashes(level).min(TileKind::Hashes(5));
+            for kind in [kind, TileKind::Data] {
+                let path = TilePath::new(kind, index >> shift, width).unwrap();
+                prop_assert_eq!(TilePath::parse(&path.to_string()), Some(path));
+            }
+        }
+
+        #[test]
+        fn any_text_and_any_numbers_are_survived(text in "\\PC{0,60}", level in any::<u32>(), index in any::<u64>(), size in any::<u64>()) {
+            let _ = TilePath::parse(&text);
+            let _ = TilePath::parse(&format!("tile/{text}"));
+            let _ = NodeInTile::new(level, index);
+            let _ = tile_at(TileKind::Hashes(level as u8), index, size);
+            prop_assert!(tiles_completed_by(index).count() <= 7);
+        }
     }
 }

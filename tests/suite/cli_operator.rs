@@ -408,3 +408,95 @@ fn freeze(command: &mut clap::Command, name: &str, directory: &Path, update: boo
         freeze(sub, &name, directory, update, seen);
     }
 }
+
+// --- serve
+
+/// A server that is up, by its own words.
+struct Served {
+    process: std::process::Child,
+    up: Value,
+}
+
+impl Served {
+    fn start(file: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_countersign"))
+            .args(["--json", "serve", "--config"])
+            .arg(file)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = process.stdout.as_mut().expect("piped");
+        let up = serde_json::Deserializer::from_reader(stdout)
+            .into_iter()
+            .next()
+            .expect("a document")
+            .expect("JSON");
+        Self { process, up }
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        let kill = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+        self.process.wait().expect("it ends").code()
+    }
+}
+
+const ANY_PORT: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+
+#[test]
+fn serve_says_where_it_is_and_ends_with_0_on_sigterm() {
+    let directory = directory();
+    let ca = init(&directory, &ANY_PORT);
+    let file = ca.join("countersign.yaml");
+    let served = Served::start(&file);
+    let address = served.up["listening"].as_str().and_then(|url| url.strip_prefix("http://")).expect("a URL");
+    assert!(std::net::TcpStream::connect(address).is_ok());
+
+    // Trust material is printed beside it; a second server on its data is refused.
+    let name = file.display().to_string();
+    assert_eq!(countersign(["trust", "root", "--config", &name]).status.code(), Some(0));
+    let second = countersign(["serve", "--config", &name]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        text(&second.stderr).contains(&ca.join("data").display().to_string()),
+        "{}",
+        text(&second.stderr)
+    );
+
+    assert_eq!(served.terminate(), Some(0));
+    assert_eq!(Served::start(&file).terminate(), Some(0), "and it starts again");
+}
+
+#[test]
+fn serve_refuses_material_that_does_not_belong_together_with_78() {
+    let directory = directory();
+    let ca = init(&directory, &ANY_PORT);
+    let file = ca.join("countersign.yaml").display().to_string();
+    let refused = |said: &str| {
+        let output = countersign(["serve", "--config", &file]);
+        assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{said}: {}", text(&output.stderr));
+    };
+    let key = fs::read(ca.join("ca/key.pem")).expect("made");
+    fs::copy(ca.join("log/key.pem"), ca.join("ca/key.pem")).expect("copied");
+    refused("ca/key.pem");
+    fs::write(ca.join("ca/key.pem"), &key).expect("written");
+
+    let chain = fs::read_to_string(ca.join("ca/chain.pem")).expect("made");
+    let issuing_alone = chain.split_inclusive("-----END CERTIFICATE-----\n").next().expect("one");
+    fs::write(ca.join("ca/chain.pem"), issuing_alone).expect("written");
+    refused("countersign.yaml:25: ca.certificates: ");
+    fs::write(ca.join("ca/chain.pem"), &chain).expect("written");
+
+    fs::remove_file(ca.join("log/key.pem")).expect("removed");
+    refused("countersign.yaml:38: log.key: ");
+}
+
+#[test]
+fn serve_refuses_log_filters_that_are_none() {
+    let directory = directory();
+    let ca = init(&directory, &ANY_PORT);
+    let file = ca.join("countersign.yaml").display().to_string();
+    assert_eq!(countersign(["serve", "--config", &file, "--log-filter", "=="]).status.code(), Some(2));
+}

@@ -501,7 +501,7 @@ fn what_is_hardly_meant_is_warned_of() {
         (
             "127.0.0.1:5555",
             "0.0.0.0:5555",
-            "countersign.yaml:1: public_url: is not set, so trust material names http://0.0.0.0:5555, which clients cannot use; set it",
+            "countersign.yaml:1: listen: is no address to connect to, and public_url is not set, so trust material names http://0.0.0.0:5555; set public_url",
         ),
         (
             "data: data",
@@ -841,4 +841,35 @@ fn a_chain_that_does_not_chain_is_refused() {
     assert_eq!(errors.len(), 1);
     assert!(errors[0].starts_with("countersign.yaml:4: ca.certificates: ca/chain.pem: "), "{errors:?}");
     assert!(CaChain::from_pem(b"").is_err());
+}
+
+#[test]
+fn a_misspelt_section_is_named_beside_the_error_that_it_leads_to() {
+    let place = Place::new();
+    let path = place.write(
+        "identity.yaml",
+        "oidc-issuer:\n  https://gitlab.com: { issuer-url: https://gitlab.com, client-id: sigstore, type: gitlab-pipeline }\n",
+    );
+    let errors = config::check_identity_config(&path).expect_err("refused");
+    assert_eq!(
+        place.messages(&errors),
+        ["identity.yaml:1: names no issuer; oidc-issuers or meta-issuers should have one"]
+    );
+    let warnings: Vec<_> =
+        errors.warnings().iter().map(|warning| place.short(&warning.to_string())).collect();
+    assert_eq!(warnings, ["identity.yaml:1: oidc-issuer: unknown key; did you mean oidc-issuers?"]);
+}
+
+proptest::proptest! {
+    /// Whatever stands in the files: values or errors, never a panic, and never a refusal without a word.
+    #[test]
+    fn no_text_makes_it_panic(cut in 0..WHOLE.len(), junk in "[\\[\\]{}:,&*!|>'\"%@` \t\n\\-?<~a0#]{0,40}") {
+        let place = Place::new();
+        let text = format!("{}{junk}{}", &WHOLE[..cut], &WHOLE[cut..]);
+        if let Err(errors) = place.load(&text) {
+            proptest::prop_assert!(!errors.iter().any(|error| error.contains("nobody foresaw")), "{errors:?}");
+        }
+        let _ = with_fulcio(&place, &junk);
+        let _ = with_fulcio(&place, &format!("oidc-issuers:\n  https://gitlab.com:\n    {junk}\n"));
+    }
 }

@@ -2,8 +2,10 @@
 
 mod api;
 mod cli_operator;
+mod cli_user;
 mod config;
 mod ct_api;
+mod demo;
 mod identity;
 mod layers;
 mod log;

@@ -1,23 +1,24 @@
 //! Issuers as they are and as they are not: what the CA asks of them, how often, and what it does when they are down,
-//! slow, wrong, huge, redirecting or rotating.
+//! slow or rotating. `faults` has wrong answers, `trust` TLS and proxies.
 
+mod faults;
+mod trust;
 mod web;
 
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
 use countersign::identity::{Issuer, KeySource};
 use countersign::issuance::IssuerKeys;
-use countersign::oidc::{JwksCache, Step, fetch_keys};
+use countersign::oidc::JwksCache;
 use countersign::refusal::{Reason, Refusal};
 use countersign::token::KeySet;
 use serde_json::{Value, json};
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use web::{Reply, TestCa, Web};
+use web::{Reply, Web};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -307,126 +308,6 @@ async fn a_fetch_ends_after_five_seconds_whatever_the_issuer_does() {
 }
 
 #[tokio::test]
-async fn every_fault_of_an_issuer_is_named() {
-    let target = Web::plain().await;
-    target.reply("/keys", keys(&["k1"]));
-    target.reply(DISCOVERY, keys(&["k1"]));
-    let elsewhere = format!("http://127.0.0.1:{}", target.port);
-    let url = "{url}";
-    let document =
-        |issuer: &str, jwks_uri: &str| Reply::json(&json!({ "issuer": issuer, "jwks_uri": jwks_uri }));
-    let huge = Reply::Whole(200, vec![], vec![b' '; 257 * 1024]);
-    let many: Vec<_> = (0..65).map(|n| format!("k{n}")).collect();
-    let many: Vec<_> = many.iter().map(String::as_str).collect();
-    let text = |body: &str| Reply::Whole(200, vec![], body.into());
-    for (path, reply, step, word) in [
-        (DISCOVERY, Reply::status(500), Step::Discovery, "status 500"),
-        (DISCOVERY, Reply::status(404), Step::Discovery, "status 404"),
-        (DISCOVERY, Reply::status(204), Step::Discovery, "status 204"),
-        (DISCOVERY, Reply::HangUp, Step::Discovery, "connection"),
-        (DISCOVERY, huge.clone(), Step::Discovery, "more than 256 KiB"),
-        (DISCOVERY, text("<html>"), Step::Discovery, "not valid JSON"),
-        (DISCOVERY, text(""), Step::Discovery, "not valid JSON"),
-        (DISCOVERY, text("[]"), Step::Discovery, "not a JSON object"),
-        (DISCOVERY, text(r#"{"issuer":"a","issuer":"b"}"#), Step::Discovery, "twice"),
-        (DISCOVERY, text("{}"), Step::Discovery, "no `issuer`"),
-        (DISCOVERY, Reply::json(&json!({ "issuer": url })), Step::Discovery, "no `jwks_uri`"),
-        (DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": 7 })), Step::Discovery, "not a string"),
-        (DISCOVERY, document("https://other.example", "{url}/keys"), Step::Discovery, "must be"),
-        (DISCOVERY, document("{url}/", "{url}/keys"), Step::Discovery, "must be"),
-        (DISCOVERY, document(url, "file:///etc/passwd"), Step::Discovery, "scheme"),
-        (DISCOVERY, document(url, "keys"), Step::Discovery, "not a URL"),
-        (DISCOVERY, Reply::redirect(&format!("{elsewhere}{DISCOVERY}")), Step::Discovery, "redirect"),
-        (
-            DISCOVERY,
-            Reply::redirect(&format!("https://127.0.0.1:{}/x", target.port)),
-            Step::Discovery,
-            "redirect",
-        ),
-        (DISCOVERY, Reply::redirect(DISCOVERY), Step::Discovery, "redirects"),
-        ("/keys", Reply::status(500), Step::KeySet, "status 500"),
-        ("/keys", huge, Step::KeySet, "more than 256 KiB"),
-        ("/keys", text("garbage"), Step::KeySet, "not valid JSON"),
-        ("/keys", text("{}"), Step::KeySet, "no array"),
-        ("/keys", keys(&[]), Step::KeySet, "none"),
-        ("/keys", keys(&many), Step::KeySet, "65 keys"),
-        ("/keys", Reply::redirect(&format!("{elsewhere}/keys")), Step::KeySet, "redirect"),
-    ] {
-        let case = Case::new().await;
-        let reply = match reply {
-            Reply::Whole(status, headers, body) => {
-                let body = String::from_utf8(body).expect("text").replace("{url}", &case.issuer.url);
-                Reply::Whole(status, headers, body.into())
-            }
-            other => other,
-        };
-        case.web.reply(path, reply);
-        let error = fetch_keys(&case.issuer.url, None).await.expect_err(word);
-        assert_eq!(error.step(), step, "{error}");
-        assert!(error.to_string().contains(word), "{word}: {error}");
-        let refusal = case.ask("k1").await.expect_err(word);
-        assert_eq!(refusal.reason(), Reason::IssuerUnavailable);
-        assert!(!refusal.to_string().contains("127.0.0.1"), "{refusal}");
-    }
-    assert!(target.seen().is_empty(), "a redirect was followed: {:?}", target.seen());
-}
-
-#[tokio::test]
-async fn a_chunked_body_without_a_length_is_capped_as_well() {
-    let case = Case::new().await;
-    let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, " ".repeat(64 * 1024));
-    let body = format!("{}0\r\n\r\n", chunk.repeat(5));
-    let head = "transfer-encoding: chunked".to_owned();
-    case.web.reply(DISCOVERY, Reply::Chunked(head, body.into()));
-    let error = fetch_keys(&case.issuer.url, None).await.expect_err("too large");
-    assert!(error.to_string().contains("more than 256 KiB"), "{error}");
-}
-
-#[tokio::test]
-async fn an_issuer_that_is_not_there_is_named_with_its_cause() {
-    let gone = {
-        let web = Web::plain().await;
-        format!("http://127.0.0.1:{}", web.port)
-    };
-    tokio::task::yield_now().await;
-    let error = fetch_keys(&gone, None).await.expect_err("nobody listens");
-    assert_eq!(error.step(), Step::Discovery);
-    assert!(error.to_string().contains(&gone), "{error}");
-}
-
-#[tokio::test]
-async fn redirects_on_the_same_host_are_followed() {
-    let case = Case::new().await;
-    let document = json!({ "issuer": case.issuer.url, "jwks_uri": format!("{}/keys", case.issuer.url) });
-    case.web.reply(DISCOVERY, Reply::redirect("/moved"));
-    case.web.reply("/moved", Reply::json(&document));
-    assert_eq!(case.has("k1").await, Ok(true));
-    assert_eq!(case.web.seen(), [DISCOVERY, "/moved", "/keys"]);
-}
-
-#[tokio::test]
-async fn the_key_set_may_be_on_another_host() {
-    let case = Case::new().await;
-    let target = Web::plain().await;
-    target.reply("/keys", keys(&["k7"]));
-    let jwks_uri = format!("http://127.0.0.1:{}/keys", target.port);
-    case.web.reply(DISCOVERY, Reply::json(&json!({ "issuer": case.issuer.url, "jwks_uri": jwks_uri })));
-    assert_eq!(case.has("k7").await, Ok(true));
-}
-
-#[tokio::test]
-async fn a_trailing_slash_belongs_to_the_issuer_and_never_doubles() {
-    let case = Case::new().await;
-    let url = format!("{}/bucket/", case.issuer.url);
-    let document = json!({ "issuer": url, "jwks_uri": format!("{}/keys", case.issuer.url) });
-    case.web.reply(&format!("/bucket{DISCOVERY}"), Reply::json(&document));
-    assert!(fetch_keys(&url, None).await.is_ok());
-    assert_eq!(case.web.seen(), [format!("/bucket{DISCOVERY}"), "/keys".to_owned()]);
-    let error = fetch_keys(url.trim_end_matches('/'), None).await.expect_err("another issuer to the byte");
-    assert!(error.to_string().contains("must be"), "{error}");
-}
-
-#[tokio::test]
 async fn keys_from_a_file_need_no_issuer() {
     let case = Case::new().await;
     let from_file =
@@ -452,87 +333,4 @@ async fn an_operator_can_refresh_and_purge() {
     assert_eq!(case.has("k2").await, Ok(true));
     assert!(case.cache.purge(&case.issuer.url) && !case.cache.purge(&case.issuer.url));
     assert_eq!(case.has("k2").await, Err(Reason::IssuerUnavailable));
-}
-
-#[tokio::test]
-async fn an_own_ca_is_trusted_where_it_is_configured_and_nowhere_else() {
-    let ca = TestCa::new();
-    let web = Web::tls(&ca).await;
-    let url = format!("https://127.0.0.1:{}", web.port);
-    web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
-    web.reply("/keys", keys(&["k1"]));
-    assert!(fetch_keys(&url, Some(ca.pem.as_bytes())).await.is_ok());
-    let cache = JwksCache::new(TestClock::new()).expect("an HTTP client");
-    assert!(cache.keys(&issuer(&url, Some(&ca.pem)), Some("k1")).await.is_ok());
-
-    let other = TestCa::new();
-    for untrusting in [None, Some(other.pem.as_str())] {
-        let error = fetch_keys(&url, untrusting.map(str::as_bytes)).await.expect_err("not trusted");
-        assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
-        assert!(cache.keys(&issuer(&url, untrusting), None).await.is_err(), "trust is not shared");
-    }
-    let error = fetch_keys(&url, Some(b"no PEM")).await.expect_err("no certificate");
-    assert_eq!(error.step(), Step::Client);
-
-    web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": "http://127.0.0.1:1/keys" })));
-    let error = fetch_keys(&url, Some(ca.pem.as_bytes())).await.expect_err("less protected than its issuer");
-    assert!(error.to_string().contains("plain http"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_environment_names_the_proxy_and_the_systems_roots() {
-    let ca = TestCa::new();
-    let proxy = Web::proxy(&ca).await;
-    let url = "https://gitlab.invalid";
-    proxy.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
-    proxy.reply("/keys", keys(&["k1"]));
-    let directory = tempfile::tempdir().expect("a directory");
-    let roots = directory.path().join("roots.pem");
-    std::fs::write(&roots, &ca.pem).expect("a file");
-    let (proxy_url, roots) = (format!("http://127.0.0.1:{}", proxy.port), roots.display().to_string());
-
-    let through = [("HTTPS_PROXY", proxy_url.as_str()), ("SSL_CERT_FILE", &roots), ("NO_PROXY", "127.0.0.1")];
-    assert!(fetch_in_child(url, &through).await.success());
-    assert_eq!(proxy.seen(), ["gitlab.invalid:443", DISCOVERY, "gitlab.invalid:443", "/keys"]);
-    let around =
-        [("HTTPS_PROXY", proxy_url.as_str()), ("SSL_CERT_FILE", &roots), ("NO_PROXY", "gitlab.invalid")];
-    assert!(!fetch_in_child(url, &around).await.success());
-    assert_eq!(proxy.seen().len(), 4);
-    let other = TestCa::new();
-    std::fs::write(&roots, &other.pem).expect("a file");
-    assert!(!fetch_in_child(url, &through).await.success());
-
-    let case = Case::new().await;
-    let dead = [("HTTP_PROXY", "http://127.0.0.1:1"), ("http_proxy", "http://127.0.0.1:1")];
-    assert!(fetch_in_child(&case.issuer.url, &dead).await.success(), "loopback is never proxied");
-}
-
-/// Runs [`child_that_fetches`] in a process of its own, since the environment belongs to a whole process.
-async fn fetch_in_child(url: &str, environment: &[(&str, &str)]) -> ExitStatus {
-    let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--exact", "oidc::child_that_fetches", "--ignored"]);
-    for name in [
-        "HTTPS_PROXY",
-        "https_proxy",
-        "HTTP_PROXY",
-        "http_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "NO_PROXY",
-        "no_proxy",
-    ] {
-        child.env_remove(name);
-    }
-    child.envs(environment.iter().copied()).env("COUNTERSIGN_TEST_ISSUER", url);
-    let output = tokio::task::spawn_blocking(move || child.output()).await.expect("a thread");
-    output.expect("the child runs").status
-}
-
-#[tokio::test]
-#[ignore = "run by the_environment_names_the_proxy_and_the_systems_roots"]
-async fn child_that_fetches() {
-    let Ok(url) = std::env::var("COUNTERSIGN_TEST_ISSUER") else { return };
-    if let Err(error) = fetch_keys(&url, None).await {
-        panic!("{error}");
-    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// What a server says to a request.
 #[derive(Clone)]
@@ -183,13 +183,29 @@ impl TestCa {
         let names = vec!["127.0.0.1".to_owned(), "gitlab.invalid".to_owned()];
         let leaf =
             CertificateParams::new(names).expect("names").signed_by(&key, &root).expect("a certificate");
-        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let server =
-            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone()], private);
-        Self { pem: root.pem(), server: Arc::new(server.expect("a TLS configuration")) }
+        Self { pem: root.pem(), server: server_config(leaf.der(), &key) }
+    }
+
+    /// The one certificate of a small instance, as `openssl req -x509` makes it: self-signed, for these names, and a
+    /// CA by its own account.
+    pub fn self_signed(names: &[&str], not_after_year: i32) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(not_after_year, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { pem: certificate.pem(), server: server_config(certificate.der(), &key) }
     }
 
     fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.server.clone())
     }
+}
+
+fn server_config(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let builder = ServerConfig::builder().with_no_client_auth();
+    Arc::new(builder.with_single_cert(vec![certificate.clone()], private).expect("a TLS configuration"))
 }

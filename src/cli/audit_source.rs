@@ -1,0 +1,116 @@
+//! Where `log audit` gets a log's tiles from: a [`LogReader`], some tiles ahead of the audit.
+//!
+//! The audit is blocking and asks for one tile after the other; here a task fetches those that come next, and a CA
+//! certificate is fetched when it is asked for. Must run outside of the runtime's own threads.
+
+use super::log_reader::LogReader;
+use crate::certificate::inspect::Inspected;
+use crate::log::audit::{SourceError, TileSource};
+use crate::transparency::precertificate::LoggedCertificate;
+use crate::transparency::tile::TilePath;
+use crate::transparency::{Hash, sha256};
+use std::cell::RefCell;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Tiles on their way at the same time; a full data tile has half a megabyte.
+const READ_AHEAD: usize = 16;
+
+type Fetched = Result<Option<Vec<u8>>, String>;
+
+/// A log's tiles, fetched ahead.
+pub struct AuditSource {
+    reader: Arc<LogReader>,
+    runtime: Handle,
+    ahead: mpsc::Receiver<(TilePath, JoinHandle<Fetched>)>,
+    next: Option<(TilePath, JoinHandle<Fetched>)>,
+}
+
+impl AuditSource {
+    /// `tiles`: those that will be asked for, in this order; others are fetched when asked for.
+    pub fn new(
+        reader: Arc<LogReader>,
+        runtime: &Handle,
+        tiles: impl Iterator<Item = TilePath> + Send + 'static,
+    ) -> Self {
+        let (sender, ahead) = mpsc::channel(READ_AHEAD);
+        let shared = reader.clone();
+        runtime.spawn(async move {
+            for path in tiles {
+                // The place comes first: no more tiles than places are on their way.
+                let Ok(place) = sender.reserve().await else { return };
+                let reader = shared.clone();
+                place.send((path, tokio::spawn(async move { reader.tile(&path).await })));
+            }
+        });
+        Self { reader, runtime: runtime.clone(), ahead, next: None }
+    }
+}
+
+impl TileSource for AuditSource {
+    fn tile(&mut self, path: &TilePath) -> Result<Option<Vec<u8>>, SourceError> {
+        let Self { reader, runtime, ahead, next } = self;
+        let fetched = runtime.block_on(async {
+            if next.is_none() {
+                *next = ahead.recv().await;
+            }
+            match next.take() {
+                Some((fetched, content)) if fetched == *path => {
+                    content.await.map_err(|error| error.to_string())?
+                }
+                other => {
+                    *next = other;
+                    reader.tile(path).await
+                }
+            }
+        });
+        fetched.map_err(SourceError)
+    }
+
+    fn issuer(&mut self, fingerprint: &Hash) -> Result<Option<Vec<u8>>, SourceError> {
+        self.runtime.block_on(self.reader.issuer(fingerprint)).map_err(SourceError)
+    }
+}
+
+/// Whether what was logged belongs together: the precertificate's TBS is the logged one, and the CA that issuer_key_hash
+/// names signed it. Remembers the last CA, since a log has few.
+#[derive(Default)]
+pub struct Correspondence {
+    last: RefCell<Option<(Vec<u8>, Inspected)>>,
+}
+
+impl Correspondence {
+    /// Judges one entry; `issuer` is the DER of its issuing certificate, where the log has it.
+    pub fn check(&self, logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>) -> Result<(), String> {
+        let LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } = *logged else {
+            return Err("it is a final certificate, and this log takes precertificates".to_owned());
+        };
+        let precertificate = Inspected::from_der(precertificate)
+            .map_err(|error| format!("the precertificate cannot be read: {error}"))?;
+        if !precertificate.is_precertificate() {
+            return Err("what should be a precertificate has no poison".to_owned());
+        }
+        if precertificate.logged_tbs().map_err(|error| error.to_string())? != tbs {
+            return Err("the logged TBSCertificate is not the precertificate's".to_owned());
+        }
+        // A CA certificate that is missing is a finding of its own.
+        let Some(issuer) = issuer else { return Ok(()) };
+        let spki = self.spki_of(issuer)?;
+        if sha256(&spki) != *issuer_key_hash {
+            return Err("issuer_key_hash is not that of its CA certificate".to_owned());
+        }
+        precertificate.verify_signed_by(&spki).map_err(|error| error.to_string())
+    }
+
+    fn spki_of(&self, issuer: &[u8]) -> Result<Vec<u8>, String> {
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(der, _)| der != issuer) {
+            let inspected = Inspected::from_der(issuer)
+                .map_err(|error| format!("its CA certificate cannot be read: {error}"))?;
+            *last = Some((issuer.to_vec(), inspected));
+        }
+        Ok(last.as_ref().map(|(_, inspected)| inspected.spki_der().to_vec()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,206 @@
+//! A log as its readers see it: checkpoint, tiles, issuers, over HTTP or from the data directory (static-ct-api).
+//!
+//! The files of a running server may be read beside it: they never change once they are there. What is not sealed yet
+//! is not among them, so the tail and the checkpoint are asked for at the server's own URL.
+
+use super::client::Http;
+use super::proof::InclusionProof;
+use crate::environment::UnixMillis;
+use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
+use crate::transparency::tile::{NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
+use crate::transparency::{Hash, merkle};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// A base URL without scheme and trailing slash: a log's origin, unless its operator chose another.
+pub fn origin_of(base_url: &str) -> String {
+    let base = base_url.trim_end_matches('/');
+    base.split_once("://").map_or(base, |(_, rest)| rest).to_owned()
+}
+
+/// A log, with the name and the key that its checkpoints must have.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    /// Directory with `tile/` and `issuer/`; looked at first.
+    directory: Option<PathBuf>,
+    http: Http,
+    base: String,
+    origin: String,
+    spki: Vec<u8>,
+}
+
+/// A checkpoint that was fetched and verified.
+#[derive(Clone, Debug)]
+pub struct VerifiedCheckpoint {
+    /// The signed note.
+    pub note: String,
+    /// What it says.
+    pub head: TreeHead,
+}
+
+impl LogReader {
+    /// The log at `base` (without the `checkpoint` or `tile/…` that follows). `spki`: its DER SubjectPublicKeyInfo.
+    pub fn over_http(http: Http, base: &str, origin: &str, spki: Vec<u8>) -> Self {
+        let base = base.trim_end_matches('/').to_owned();
+        Self { directory: None, http, base, origin: origin.to_owned(), spki }
+    }
+
+    /// The same, with the files in `directory` read from there.
+    pub fn with_files(self, directory: PathBuf) -> Self {
+        Self { directory: Some(directory), ..self }
+    }
+
+    /// The origin that checkpoints must have.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// DER SubjectPublicKeyInfo of the log's key.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Where the log is read, for people.
+    pub fn place(&self) -> String {
+        match &self.directory {
+            Some(directory) => format!("{} and {}", directory.display(), self.base),
+            None => self.base.clone(),
+        }
+    }
+
+    /// The present checkpoint, verified.
+    pub async fn checkpoint(&self) -> Result<VerifiedCheckpoint, String> {
+        let url = format!("{}/checkpoint", self.base);
+        let note = self.http.get(&url).await?.ok_or_else(|| format!("{url}: there is no checkpoint"))?;
+        let verified = Checkpoint::verify(&note, &self.origin, &self.spki).map_err(|error| match error {
+            CheckpointError::OtherOrigin => {
+                let named =
+                    String::from_utf8_lossy(note.split(|byte| *byte == b'\n').next().unwrap_or_default());
+                format!("{url}: its origin is `{named}`, expected is `{}`", self.origin)
+            }
+            error => format!("{url}: {error}"),
+        })?;
+        let note = String::from_utf8(note).map_err(|_| format!("{url} is not text"))?;
+        Ok(VerifiedCheckpoint { note, head: *verified.head() })
+    }
+
+    /// The proof that the entry `index` is in the tree of the present checkpoint.
+    pub async fn prove(&self, index: u64) -> Result<InclusionProof, String> {
+        let VerifiedCheckpoint { note, head } = self.checkpoint().await?;
+        if index >= head.size {
+            return Err(format!("there is no entry {index} yet: the log has {} entries", head.size));
+        }
+        let mut tiles = HashMap::new();
+        let hashes = loop {
+            // Tiles that a run lacks are fetched, and the run is tried anew; a proof has a handful of tiles.
+            match merkle::inclusion_proof(index, head.size, &mut |level, at| {
+                node(level, at, head.size, &tiles)
+            }) {
+                Ok(hashes) => break hashes.ok_or("the index is beyond the tree")?,
+                Err(missing) => self.fetch_into(&mut tiles, missing).await?,
+            }
+        };
+        Ok(InclusionProof {
+            log_index: index,
+            tree_size: head.size,
+            root_hash: head.root,
+            hashes,
+            checkpoint: Some(note),
+        })
+    }
+
+    /// A tile, full or partial, exactly as wide as asked for; `None` where there is none. A partial hash tile that was
+    /// sealed since is cut from the full one.
+    pub async fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, String> {
+        if let Some(content) = self.object(&path.to_string()).await? {
+            return Ok(Some(content));
+        }
+        if path.is_full() || path.kind() == TileKind::Data {
+            return Ok(None);
+        }
+        let Some(mut content) = self.object(&path.to_full().to_string()).await? else { return Ok(None) };
+        content.truncate(usize::from(path.width()) * 32);
+        Ok(Some(content))
+    }
+
+    /// The CA certificate with this fingerprint, DER; `None` where there is none.
+    pub async fn issuer(&self, fingerprint: &Hash) -> Result<Option<Vec<u8>>, String> {
+        self.object(&format!("issuer/{}", hex::encode(fingerprint))).await
+    }
+
+    /// The tree of the entries that are sealed in the directory, as its hash tiles have it. Nobody signed this head; its
+    /// time is the end of time.
+    pub async fn sealed_head(&self) -> Result<TreeHead, String> {
+        let size = self.sealed_tiles() * TILE_WIDTH;
+        let mut tiles = HashMap::new();
+        let root = loop {
+            match merkle::tree_root(size, &mut |level, at| node(level, at, u64::MAX >> 24, &tiles)) {
+                Ok(root) => break root,
+                Err(missing) => self.fetch_into(&mut tiles, missing).await?,
+            }
+        };
+        Ok(TreeHead { size, root, timestamp: UnixMillis(u64::MAX) })
+    }
+
+    /// How many full data tiles lie in the directory, from the first on.
+    fn sealed_tiles(&self) -> u64 {
+        let Some(directory) = &self.directory else { return 0 };
+        let is_there = |index: &u64| {
+            TilePath::full(TileKind::Data, *index)
+                .is_some_and(|path| directory.join(path.to_string()).exists())
+        };
+        (0..).take_while(is_there).count() as u64
+    }
+
+    /// Fetches the tile that a walk over nodes lacked.
+    async fn fetch_into(
+        &self,
+        tiles: &mut HashMap<TilePath, Vec<u8>>,
+        missing: Option<TilePath>,
+    ) -> Result<(), String> {
+        let path = missing.ok_or("a hash tile is shorter than its name says")?;
+        let content = self.tile(&path).await?.ok_or_else(|| format!("{path} is missing"))?;
+        tiles.insert(path, content);
+        Ok(())
+    }
+
+    async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
+        if let Some(directory) = &self.directory {
+            let file = directory.join(path);
+            let shown = file.display().to_string();
+            let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
+            match read.map_err(|error| error.to_string())? {
+                Ok(content) => return Ok(Some(content)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("{shown}: {error}")),
+            }
+        }
+        self.http.get(&format!("{}/{path}", self.base)).await
+    }
+}
+
+/// The node out of the tiles at hand, or the tile that it needs. `None`: no tree has such a node.
+fn node(
+    level: u32,
+    index: u64,
+    size: u64,
+    tiles: &HashMap<TilePath, Vec<u8>>,
+) -> Result<Hash, Option<TilePath>> {
+    let place = NodeInTile::new(level, index).ok_or(None)?;
+    let path = tile_at(TileKind::Hashes(place.level), place.tile, size).ok_or(None)?;
+    let content = tiles.get(&path).ok_or(Some(path))?;
+    // A tile that is too short for its own width proves nothing; `None` ends the search.
+    place.read(content).ok_or(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origin_is_the_base_url_without_scheme_and_slash() {
+        for url in ["https://ca.example.com/ct", "https://ca.example.com/ct/", "ca.example.com/ct"] {
+            assert_eq!(origin_of(url), "ca.example.com/ct");
+        }
+    }
+}
