@@ -113,6 +113,9 @@ async fn drain(body: &mut Body) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::body::Frame;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
     async fn read(body: Body) -> Result<Bytes, Reason> {
         Bodies::default().read(&HeaderMap::new(), body).await.map_err(|refusal| refusal.reason())
@@ -127,6 +130,48 @@ mod tests {
             Ok(MAX_BODY_BYTES)
         );
         assert_eq!(read(Body::from(vec![0; MAX_BODY_BYTES + 1])).await, Err(Reason::RequestTooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_408_and_one_that_breaks_off_malformed() {
+        assert_eq!(read(Body::new(Stuck)).await, Err(Reason::RequestTimeout));
+        assert_eq!(read(Body::new(Broken)).await, Err(Reason::RequestMalformed));
+    }
+
+    #[tokio::test]
+    async fn few_large_bodies_are_held_at_once() {
+        let bodies = Bodies { large: Semaphore::new(0) };
+        let large = bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES + 1])).await;
+        assert_eq!(large.map_err(|refusal| refusal.reason()), Err(Reason::Overloaded));
+        assert!(bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES])).await.is_ok());
+    }
+
+    /// A body of which nothing ever comes.
+    struct Stuck;
+
+    impl hyper::body::Body for Stuck {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    /// A body that fails.
+    struct Broken;
+
+    impl hyper::body::Body for Broken {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(Some(Err(std::io::Error::other("gone"))))
+        }
     }
 
     #[tokio::test]

@@ -58,6 +58,10 @@ impl Candidate for Arc<PrecertificateEntry> {
     fn at(&self, place: Place) -> Entry {
         PrecertificateEntry::at(self, place)
     }
+
+    fn leaf_hash(bytes: &[u8]) -> Option<Hash> {
+        DataTileEntry::parse_one(bytes).ok().map(|entry| entry.leaf_hash())
+    }
 }
 
 impl CtLog {

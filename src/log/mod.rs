@@ -29,7 +29,7 @@ pub use recovery::{CLOCK_TOLERANCE, StartError};
 use crate::environment::Clock;
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::merkle::RightEdge;
-use crate::transparency::{Entry, Place};
+use crate::transparency::{Entry, Hash, Place};
 use ports::{HeadRecord, HeadStore, Identity, TileStore};
 use sealer::SealerHandle;
 use sequencer::{Command, Pending, Sequencer};
@@ -51,6 +51,9 @@ pub const QUEUE: usize = 4096;
 pub trait Candidate: Send + 'static {
     /// The entry at `place`.
     fn at(&self, place: Place) -> Entry;
+
+    /// The leaf hash of an entry, from its bytes: recovery compares it with the one stored. `None`: these bytes are none.
+    fn leaf_hash(bytes: &[u8]) -> Option<Hash>;
 }
 
 /// Where a log lives.
@@ -85,7 +88,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// See [`StartError`].
     pub fn open(identity: &Identity, mut stores: Stores, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let view = recovery::start(identity, &mut *stores.head, &mut *stores.record, &stores.tiles, &*clock)?;
+        let view = recovery::start(identity, &mut stores, C::leaf_hash, &*clock)?;
         let head = view.head.clone();
         let edge = RightEdge::from_parts(head.size, head.right_edge.clone())
             .expect("recovery compared the edge with the tree");

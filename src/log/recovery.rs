@@ -11,11 +11,12 @@
 //!
 //! A log is never started on less than it once had: a second entry at an index that was answered would be a fork.
 
-use super::ports::{Head, HeadRecord, HeadStore, Identity, Recorded, StoreError, Stored, TileStore};
+use super::Stores;
+use super::ports::{Head, HeadStore, Identity, Recorded, StoreError, Stored, TileStore};
 use super::view::{View, sealed_node};
 use crate::environment::{Clock, UnixMillis};
-use crate::transparency::merkle;
 use crate::transparency::tile::{TILE_WIDTH, TileKind, TilePath, tiles_completed_by};
+use crate::transparency::{Entry, Hash, merkle};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,27 +148,42 @@ pub enum StartError {
 const RESTORE: &str = "put the data directory back whole, from the newest copy there is, and never a part of it; when what is lost \
      cannot be found, this log must not go on: start a successor with a new key and a new origin in an empty data directory";
 
+/// How the leaf hash of an entry is made from its bytes.
+pub(super) type LeafHash = fn(&[u8]) -> Option<Hash>;
+
 /// Checks what is stored and makes the log's live view of it; in an empty store it makes a new log.
 ///
 /// # Errors
 /// See [`StartError`]. Nothing was changed then.
 pub(super) fn start(
     identity: &Identity,
-    store: &mut dyn HeadStore,
-    record: &mut dyn HeadRecord,
-    tiles: &Arc<dyn TileStore>,
+    stores: &mut Stores,
+    leaf_hash: LeafHash,
     clock: &dyn Clock,
 ) -> Result<View, StartError> {
+    let Stores { head, record, tiles, .. } = stores;
     let recorded = record.read().map_err(|error| match error {
         StoreError::Corrupt(reason) => StartError::RecordDamaged(reason),
         other => StartError::RecordUnusable(other),
     })?;
-    let view = match store.load().map_err(store_error)? {
-        Some(stored) => resume(stored, identity, recorded, tiles, clock)?,
-        None => create(identity, store, recorded, tiles, clock)?,
+    let view = match head.load().map_err(store_error)? {
+        Some(stored) => {
+            check_entries(&stored, leaf_hash)?;
+            resume(stored, identity, recorded, tiles, clock)?
+        }
+        None => create(identity, &mut **head, recorded, tiles, clock)?,
     };
     record.write(&Recorded::from(&view.head)).map_err(StartError::RecordUnusable)?;
     Ok(view)
+}
+
+/// The tree covers leaf hashes alone: the bytes must be those that they were made of.
+fn check_entries(stored: &Stored, leaf_hash: LeafHash) -> Result<(), StartError> {
+    let damaged = |entry: &Entry| leaf_hash(&entry.bytes) != Some(entry.leaf_hash);
+    match (stored.first..).zip(&stored.unsealed).find(|(_, entry)| damaged(entry)) {
+        Some((index, _)) => Err(StartError::StoreDamaged(format!("entry {index} is not what was logged"))),
+        None => Ok(()),
+    }
 }
 
 fn create(

@@ -9,7 +9,7 @@ use super::view::View;
 use crate::transparency::tile::{TILE_WIDTH, tiles_completed_by};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle, Thread};
 
 /// What the sealer and the others share.
@@ -18,7 +18,13 @@ struct Shared {
     /// Entries below this index are in durable tiles.
     sealed: AtomicU64,
     closing: AtomicBool,
+    /// How many tries have failed; with a signal whenever this or `sealed` changes.
+    failures: Mutex<u64>,
+    changed: Condvar,
 }
+
+/// `failures` of a sealer that has ended.
+const ENDED: u64 = u64::MAX;
 
 /// How the others reach the sealer.
 #[derive(Clone, Debug)]
@@ -38,10 +44,30 @@ impl SealerHandle {
         self.thread.unpark();
     }
 
+    /// Waits until entries below `least` are sealed, as long as sealing gets on. `false`: it does not.
+    pub(super) fn wait_for(&self, least: u64) -> bool {
+        let mut failures = self.shared.failures();
+        let before = *failures;
+        self.wake();
+        while self.sealed() < least {
+            if *failures != before || before == ENDED {
+                return false;
+            }
+            failures = self.shared.changed.wait(failures).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
+
     /// Lets the sealer seal what is complete now, and end.
     pub(super) fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.thread.unpark();
+    }
+}
+
+impl Shared {
+    fn failures(&self) -> MutexGuard<'_, u64> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,7 +78,12 @@ pub(super) fn start(
     status: Arc<Status>,
 ) -> io::Result<(SealerHandle, JoinHandle<()>)> {
     let sealed = view.read().unwrap_or_else(PoisonError::into_inner).unsealed_start;
-    let shared = Arc::new(Shared { sealed: AtomicU64::new(sealed), closing: AtomicBool::new(false) });
+    let shared = Arc::new(Shared {
+        sealed: AtomicU64::new(sealed),
+        closing: AtomicBool::new(false),
+        failures: Mutex::new(0),
+        changed: Condvar::new(),
+    });
     let sealer = Sealer { view, tiles, status, shared: shared.clone() };
     let thread = thread::Builder::new().name("log-sealer".to_owned()).spawn(move || sealer.run())?;
     Ok((SealerHandle { shared, thread: thread.thread().clone() }, thread))
@@ -65,6 +96,13 @@ struct Sealer {
     shared: Arc<Shared>,
 }
 
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        *self.shared.failures() = ENDED;
+        self.shared.changed.notify_all();
+    }
+}
+
 impl Sealer {
     fn run(self) {
         loop {
@@ -72,7 +110,11 @@ impl Sealer {
             let last = self.shared.closing.load(Ordering::Acquire);
             match self.seal() {
                 Ok(()) => self.status.clear(Trouble::Sealing),
-                Err(StoreError::NotWritten(reason)) => self.status.set(Trouble::Sealing, &reason),
+                Err(StoreError::NotWritten(reason)) => {
+                    self.status.set(Trouble::Sealing, &reason);
+                    *self.shared.failures() += 1;
+                    self.shared.changed.notify_all();
+                }
                 Err(error) => return self.status.stop(&error.to_string()),
             }
             if last {
@@ -93,7 +135,10 @@ impl Sealer {
             }
             let sealed = (tile + 1) * TILE_WIDTH;
             self.view.write().unwrap_or_else(PoisonError::into_inner).forget_below(sealed);
+            let signal = self.shared.failures();
             self.shared.sealed.store(sealed, Ordering::Release);
+            drop(signal);
+            self.shared.changed.notify_all();
         }
         Ok(())
     }

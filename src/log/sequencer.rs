@@ -135,7 +135,7 @@ impl<C: Candidate> Sequencer<C> {
             timestamp: draft.group.head.timestamp,
             right_edge: draft.edge.hashes().to_vec(),
         };
-        if let Err(error) = self.append(&draft.group) {
+        if let Err(error) = self.append(&mut draft.group) {
             let reason = error.to_string();
             match error {
                 StoreError::NotWritten(_) => self.status.set(Trouble::Appending, &reason),
@@ -153,12 +153,14 @@ impl<C: Candidate> Sequencer<C> {
         draft.answers.into_iter().for_each(|(answer, place)| drop(answer.send(Ok(place))));
     }
 
-    fn append(&mut self, group: &Group) -> Result<(), StoreError> {
+    fn append(&mut self, group: &mut Group) -> Result<(), StoreError> {
         if group.head.size - group.sealed > BACKLOG {
-            self.sealer.wake();
-            return Err(StoreError::NotWritten(
-                "tiles cannot be written, and too many entries wait for them".into(),
-            ));
+            // Where the sealer is merely slow the queue fills meanwhile, and says so to those who come.
+            if !self.sealer.wait_for(group.head.size - BACKLOG) {
+                let reason = "tiles cannot be written, and too many entries wait for them";
+                return Err(StoreError::NotWritten(reason.to_owned()));
+            }
+            group.sealed = self.sealer.sealed();
         }
         self.status.appending(Some(self.clock.now()));
         let appended = self.store.append(&self.head, group);

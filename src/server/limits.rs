@@ -17,7 +17,7 @@ pub fn connections() -> usize {
         let raised = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
         let before = limit.current;
         limit.current = Some(raised);
-        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
+        if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = before;
         }
     }

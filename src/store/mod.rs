@@ -22,8 +22,10 @@ pub use files::FileTileStore;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;
 
+use crate::log::Stores;
 use crate::log::ports::StoreError;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The default store: everything that a log needs, in one directory.
 #[derive(Debug)]
@@ -73,5 +75,11 @@ impl DataDirectory {
         };
         files::sync_directory(path).map_err(failed(path.to_owned()))?;
         Ok(opened)
+    }
+}
+
+impl From<DataDirectory> for Stores {
+    fn from(DataDirectory { head, record, tiles, lock }: DataDirectory) -> Self {
+        Self { head: Box::new(head), record: Box::new(record), tiles: Arc::new(tiles), guard: Box::new(lock) }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::support::key::{TestKey, csr};
 use crate::support::{Answer, TestCa, client};
+use countersign::api::error::presentation;
 use countersign::refusal::Reason;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -24,6 +25,34 @@ fn assert_refused(answer: &Answer, status: u16, code: u8, message: &str, reason:
     assert_eq!(info["domain"], "countersign");
     let id = info["metadata"]["request_id"].as_str().expect("a request id");
     assert_eq!(id, answer.header("x-request-id"));
+}
+
+#[test]
+fn the_documentation_has_every_reason_as_it_is_presented() {
+    let document = include_str!("../../docs/ERRORS.md");
+    let documented: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let presented: Vec<Vec<String>> = Reason::ALL
+        .iter()
+        .map(|&reason| {
+            let shown = presentation(reason);
+            vec![
+                format!("`{}`", reason.code()),
+                shown.status.to_string(),
+                shown.grpc_code.to_string(),
+                shown.message.to_owned(),
+                reason.explanation().to_owned(),
+            ]
+        })
+        .collect();
+    assert_eq!(documented.len(), presented.len());
+    for (documented, presented) in documented.iter().zip(&presented) {
+        assert_eq!(documented[..5], presented[..]);
+        assert!(documented.len() == 6 && !documented[5].is_empty(), "what to do: {presented:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
