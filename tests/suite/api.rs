@@ -4,10 +4,11 @@ use crate::support::key::{TestKey, csr};
 use crate::support::{Answer, TestCa, client};
 use countersign::api::error::presentation;
 use countersign::refusal::Reason;
+use countersign::telemetry::{Format, subscribe};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
@@ -480,6 +481,65 @@ async fn nothing_of_a_token_is_in_any_answer() {
             assert!(!seen.contains(secret), "{seen}");
         }
     }
+}
+
+/// Collects log lines of the whole process.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
+    let lines = Lines::default();
+    let collected = lines.clone();
+    // The most that an operator can ask for.
+    subscribe(Format::Json, Some("trace"), false, move || collected.clone()).expect("nobody else logs");
+    let ca = TestCa::start().await;
+    let mut claims = ca.gitlab.claims();
+    claims["user_login"] = json!("SECRETLOGIN");
+    let token = ca.gitlab.token(&claims);
+    let key = TestKey::new();
+    let mut request = key.request(&ca.challenge());
+    request["credentials"] = json!({ "oidcIdentityToken": token });
+    let post = |id: &str, body: String| Answer::of(ca.signing().header("x-request-id", id).body(body));
+    let issued = post("log-issued", request.to_string()).await.certificates();
+    request["publicKeyRequest"]["proofOfPossession"] = json!(TestKey::new().proof("x"));
+    post("log-refused", request.to_string()).await;
+    Answer::of(ca.http.get(ca.url("/SECRETPATH?SECRETQUERY")).header("x-request-id", "log-nothing")).await;
+    drop(ca);
+
+    let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("UTF-8");
+    let event = |id: &str| {
+        let mut events = text.lines().filter(|line| line.contains(id));
+        let event: Value = serde_json::from_str(events.next().expect("a line")).expect("JSON");
+        assert!(events.next().is_none(), "one line for {id}");
+        event
+    };
+    let (ok, refused, nothing) = (event("log-issued"), event("log-refused"), event("log-nothing"));
+    assert_eq!(
+        (&ok["method"], &ok["path"], &ok["status"]),
+        (&json!("POST"), &json!("/api/v2/signingCert"), &json!(200))
+    );
+    assert_eq!(ok["issuer"], claims["iss"]);
+    assert_eq!(ok["log_index"], 0);
+    assert!(ok["serial"].as_str().is_some_and(|serial| serial.len() == 38), "{ok}");
+    assert_eq!((&refused["status"], &refused["reason"]), (&json!(400), &json!("PROOF_INVALID")));
+    assert_eq!((&nothing["status"], &nothing["path"]), (&json!(404), &json!("-")));
+
+    // Other tests of this process log too; what is secret here is named so.
+    let segments = token.split('.').skip(1);
+    for secret in segments.chain(["SECRETLOGIN", "SECRETPATH", "SECRETQUERY"]) {
+        assert!(!text.lines().any(|line| line.contains(secret)), "{secret}");
+    }
+    assert!(!issued.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
