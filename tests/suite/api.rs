@@ -303,9 +303,14 @@ async fn wrong_methods_are_501_and_wrong_paths_404_in_json() {
     ] {
         assert_refused(&ask(method, path).await, 501, 12, "Method Not Allowed", Reason::MethodNotAllowed);
     }
-    for path in ["/api/v2/signingCert", "/api/v2/trustBundle", "/healthz"] {
-        let head = ask(Method::HEAD, path).await;
-        assert_eq!((head.status.as_u16(), head.body.len()), (501, 0), "{path}");
+    let http2 = Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    for http in [&ca.http, &http2] {
+        for (path, status) in
+            [("/api/v2/signingCert", 501), ("/api/v2/trustBundle", 501), ("/healthz", 501), ("/nothing", 404)]
+        {
+            let head = Answer::of(http.request(Method::HEAD, ca.url(path))).await;
+            assert_eq!((head.status.as_u16(), head.body.len()), (status, 0), "{path}");
+        }
     }
     for path in [
         "/",
