@@ -13,3 +13,4 @@ mod oidc;
 mod server;
 mod support;
 mod token;
+mod traffic;
