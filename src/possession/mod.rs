@@ -1,7 +1,7 @@
 //! Proof that the caller holds the private key that the certificate will speak for.
 //!
 //! Pure. The proof is a signature over the challenge, or a certificate signing request's own signature (RFC 2986 §4.2).
-//! Which keys are sound is decided in [`key`], which RSA moduli are not in [`rsa`].
+//! Which keys are sound is decided in `key`, which RSA moduli are not in `rsa`.
 
 mod csr;
 mod key;
