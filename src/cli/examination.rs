@@ -131,7 +131,8 @@ impl Examination {
                 self.checks
                     .failed("times", format!("{}; {}", refusal.reason().code(), times(&self.claims, now)));
                 self.refusal.get_or_insert(refusal);
-                let moments = ["iat", "nbf", "exp"].into_iter().filter_map(|name| seconds(&self.claims, name));
+                let moments =
+                    ["iat", "nbf", "exp"].into_iter().filter_map(|name| seconds(&self.claims, name));
                 let verified = moments.map(UnixMillis::from_secs).find_map(|then| attempt(then).ok());
                 if verified.is_none() {
                     self.skip_from("audience", "there is no moment at which the token was good");

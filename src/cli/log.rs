@@ -3,7 +3,7 @@
 use super::audit_source::{AuditSource, Correspondence};
 use super::client::Http;
 use super::leaf::Leaf;
-use super::log_reader::{LogReader, VerifiedCheckpoint, origin_of};
+use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, origin_of};
 use super::material::TrustedLog;
 use super::report::{Checks, Paint, duration, table};
 use super::{CliError, Output, encoding, files};
@@ -14,8 +14,10 @@ use crate::signer::LogKey;
 use crate::transparency::precertificate::LoggedCertificate;
 use clap::Subcommand;
 use serde_json::json;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
@@ -72,24 +74,58 @@ pub struct Source {
 }
 
 impl Source {
-    fn reader(&self) -> Result<LogReader, CliError> {
+    /// The log, and its present checkpoint.
+    fn open(
+        &self,
+        runtime: &Runtime,
+    ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
         let http = Http::new(self.ca_certificate.as_deref())?;
         if let Some(path) = &self.config {
-            let (config, _) =
-                Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
-            let key =
-                LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
-            let log =
-                LogReader::over_http(http, &config.log_url(), &config.log.origin, key.spki_der().to_vec());
-            return Ok(log.with_files(config.data.join("log")));
+            return configured(path, http, runtime);
         }
         let (Some(url), Some(key)) = (&self.url, &self.key) else {
             return Err(CliError::usage("give --config FILE, or --url URL and --key FILE"));
         };
         let log = TrustedLog::from_file(key, Some(url))?;
         let origin = self.origin.clone().unwrap_or_else(|| origin_of(url));
-        Ok(LogReader::over_http(http, url, &origin, log.spki))
+        let reader = LogReader::over_http(http, url, &origin, log.spki);
+        let checkpoint = runtime.block_on(reader.checkpoint());
+        Ok((reader, checkpoint))
     }
+}
+
+/// The operator's log: at its public URL or, where that is not reached from here, where the server listens.
+fn configured(
+    path: &Path,
+    http: Http,
+    runtime: &Runtime,
+) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
+    let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+    let key = LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
+    let at = |base: &str| {
+        LogReader::over_http(http.clone(), base, &config.log.origin, key.spki_der().to_vec())
+            .with_files(config.data.join("log"))
+    };
+    let public = at(&config.log_url());
+    let checkpoint = runtime.block_on(public.checkpoint());
+    if config.public_url.is_some() && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_))) {
+        let local = at(&format!("http://{}/ct", reachable(config.listen)));
+        let there = runtime.block_on(local.checkpoint());
+        if !matches!(there, Err(NoCheckpoint::Unreachable(_))) {
+            return Ok((local, there));
+        }
+    }
+    Ok((public, checkpoint))
+}
+
+/// An address to connect to for one to listen on: the unspecified address becomes loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let host: IpAddr = match listen.ip() {
+        IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    };
+    SocketAddr::new(host, listen.port())
 }
 
 /// Runs the command.
@@ -102,9 +138,9 @@ pub fn run(args: LogArgs, output: &mut Output) -> Result<(), CliError> {
 }
 
 fn checkpoint(source: &Source, output: &mut Output) -> Result<(), CliError> {
-    let reader = source.reader()?;
+    let (reader, checkpoint) = source.open(&super::runtime()?)?;
     let VerifiedCheckpoint { note, head } =
-        super::runtime()?.block_on(reader.checkpoint()).map_err(CliError::refused)?;
+        checkpoint.map_err(|error| CliError::refused(error.to_string()))?;
     output.json(&json!({
         "origin": reader.origin(),
         "size": head.size,
@@ -122,38 +158,45 @@ fn checkpoint(source: &Source, output: &mut Output) -> Result<(), CliError> {
     ))
 }
 
-fn prove(certificate: &std::path::Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
+fn prove(certificate: &Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
     let file = files::read(certificate, "the certificate")?;
     let refuse = |words: String| CliError::refused(format!("{}: {words}", certificate.display()));
     let leaf = Leaf::from_file(&file).map_err(refuse)?;
-    let reader = source.reader()?;
+    let runtime = super::runtime()?;
+    let (reader, _) = source.open(&runtime)?;
     let id = crate::transparency::sha256(reader.spki());
     let scts = leaf.scts().map_err(|words| refuse(words.to_owned()))?;
     let sct = scts.iter().find(|sct| *sct.log_id() == id).ok_or_else(|| {
         refuse("it is in another log: none of its SCTs is of the log with this key".to_owned())
     })?;
     let place = sct.place().map_err(|error| refuse(error.to_string()))?;
-    let proof = super::runtime()?.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
+    let proof = runtime.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
     output.document(&proof.to_json())
 }
 
 fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
-    let reader = Arc::new(source.reader()?);
     let runtime = super::runtime()?;
+    let (reader, checkpoint) = source.open(&runtime)?;
     let mut checks = Checks::default();
-    let (head, signed) = match (runtime.block_on(reader.checkpoint()), &source.config) {
+    let (reader, head) = match (checkpoint, &source.config) {
         (Ok(checkpoint), _) => {
             let head = checkpoint.head;
             checks.ok("checkpoint", format!("{} entries, signed at {}", head.size, head.timestamp));
-            (head, true)
+            (reader, Some(head))
         }
         // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
-        (Err(words), Some(_)) => {
+        (Err(NoCheckpoint::Unreachable(words)), Some(_)) => {
             checks.not_checked("checkpoint", format!("no server answers: {words}"));
-            (runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?, false)
+            (reader.offline(), None)
         }
-        (Err(words), None) => return Err(CliError::refused(words)),
+        (Err(error), _) => return Err(CliError::refused(error.to_string())),
     };
+    let signed = head.is_some();
+    let head = match head {
+        Some(head) => head,
+        None => runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?,
+    };
+    let reader = Arc::new(reader);
     let correspondence = Correspondence::default();
     let corresponds =
         |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);

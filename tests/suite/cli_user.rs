@@ -560,7 +560,11 @@ fn the_log_is_audited_over_http_beside_the_server_and_from_its_files_alone() {
     let stranger = World::new();
     let foreign = stranger.path("log.pem").display().to_string();
     let other_key = world.run(&["log", "audit", "--url", &log_url, "--key", &foreign]);
-    assert!(other_key.code == 1 && other_key.err.contains("not signed by the log's key"), "{}", other_key.err);
+    assert!(
+        other_key.code == 1 && other_key.err.contains("not signed by the log's key"),
+        "{}",
+        other_key.err
+    );
     let other_origin =
         world.run(&["log", "audit", "--url", &log_url, "--key", "log.pem", "--origin", "elsewhere"]);
     assert!(other_origin.code == 1 && other_origin.err.contains("elsewhere"), "{}", other_origin.err);
