@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
 #[command(long_about = "Read and check a transparency log.\n\n\
-        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is\n\
+        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
         read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
 pub struct LogArgs {
     #[command(subcommand)]
@@ -44,9 +44,9 @@ pub enum LogCommand {
     },
     /// Read every entry, rebuild the tree and compare it with the signed root
     #[command(
-        after_long_help = "Checked of each entry: index, time, leaf hash, that the logged TBSCertificate is the\n\
-        precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, order\n\
-        of times, root, signature of the checkpoint.\n\n\
+        after_long_help = "Checked of each entry: index, order of times, leaf hash, that the logged TBSCertificate is \
+        the precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, \
+        root, signature of the checkpoint.\n\n\
         Exit codes: 0 all is well, 1 something is wrong or could not be read."
     )]
     Audit(Source),
@@ -54,7 +54,8 @@ pub enum LogCommand {
 
 /// Which log.
 #[derive(Debug, clap::Args)]
-#[group(id = "source", required = true, multiple = true, args = ["config", "url"])]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("log").args(["config", "url"]).required(true))]
 pub struct Source {
     /// The server's configuration: its log, its key
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "key", "origin"])]

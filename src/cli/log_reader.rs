@@ -10,7 +10,7 @@ use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
 use crate::transparency::tile::{self, NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
 use crate::transparency::{Hash, merkle};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A base URL without scheme and trailing slash: a log's origin, unless its operator chose another.
 pub fn origin_of(base_url: &str) -> String {
@@ -185,14 +185,26 @@ impl LogReader {
         Ok(TreeHead { size, root, timestamp: UnixMillis(u64::MAX) })
     }
 
-    /// How many full data tiles lie in the directory, from the first on.
+    /// How many full data tiles there must be: the last of them is there.
     fn sealed_tiles(&self) -> u64 {
         let Some(directory) = &self.directory else { return 0 };
-        let is_there = |index: &u64| {
-            TilePath::full(TileKind::Data, *index)
-                .is_some_and(|path| directory.join(path.to_string()).exists())
-        };
-        (0..).take_while(is_there).count() as u64
+        let mut open = vec![directory.join("tile/data")];
+        let mut tiles = 0;
+        while let Some(next) = open.pop() {
+            // What is no directory, or cannot be read, adds nothing; a tile that is missed then is a finding.
+            for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let name = path.strip_prefix(directory).ok().and_then(Path::to_str);
+                let tile = name.and_then(TilePath::parse).filter(TilePath::is_full);
+                match tile {
+                    Some(tile) if !is_directory => tiles = tiles.max(tile.index() + 1),
+                    _ if is_directory => open.push(path),
+                    _ => {}
+                }
+            }
+        }
+        tiles
     }
 
     /// Fetches the tile that a walk over nodes lacked.
