@@ -7,18 +7,20 @@ use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The largest body, in bytes; the reference's cap.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// How long a body may take to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body may still take once the server is shutting down.
+const LAST_READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// A body above this size needs one of the few permits for large ones.
 const SMALL_BODY_BYTES: usize = 128 * 1024;
 /// How many large bodies are held at once: 256 MiB of them.
 const LARGE_BODIES: usize = 64;
 /// How much of a refused body is read and thrown away, so that a caller that is still writing gets to read the answer.
-const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+const DRAINED_BYTES: usize = 64 * 1024 * 1024;
 /// How long that may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,8 +40,14 @@ impl Bodies {
     ///
     /// # Errors
     /// [`Reason::RequestTooLarge`], [`Reason::RequestTimeout`], [`Reason::Overloaded`] when too many large bodies are under
-    /// way, [`Reason::RequestMalformed`] when the caller broke off.
-    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Refusal> {
+    /// way, [`Reason::RequestMalformed`] when the caller broke off, [`Reason::ShuttingDown`] when it is still sending a while
+    /// after `draining` has ended.
+    pub async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+        draining: impl Future<Output = ()>,
+    ) -> Result<Bytes, Refusal> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let too_large = declared.is_some_and(|length| length > MAX_BODY_BYTES as u64);
         // RFC 9110 §10.1.1: a caller that expects `100 Continue` has not begun to send.
@@ -48,9 +56,11 @@ impl Bodies {
         }
         let read = match too_large {
             true => Err(Reason::RequestTooLarge.into()),
-            false => timeout(READ_TIMEOUT, self.collect(&mut body))
-                .await
-                .unwrap_or_else(|_| Err(Reason::RequestTimeout.into())),
+            false => tokio::select! {
+                read = self.collect(&mut body) => read,
+                () = sleep(READ_TIMEOUT) => Err(Reason::RequestTimeout.into()),
+                () = async { draining.await; sleep(LAST_READ_TIMEOUT).await } => Err(Reason::ShuttingDown.into()),
+            },
         };
         if matches!(&read, Err(refusal) if refusal.reason() == Reason::RequestTooLarge) {
             drain(&mut body).await;
@@ -114,11 +124,12 @@ async fn drain(body: &mut Body) {
 mod tests {
     use super::*;
     use hyper::body::Frame;
+    use std::future::pending;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
     async fn read(body: Body) -> Result<Bytes, Reason> {
-        Bodies::default().read(&HeaderMap::new(), body).await.map_err(|refusal| refusal.reason())
+        Bodies::default().read(&HeaderMap::new(), body, pending()).await.map_err(|refusal| refusal.reason())
     }
 
     #[tokio::test]
@@ -135,15 +146,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_408_and_one_that_breaks_off_malformed() {
         assert_eq!(read(Body::new(Stuck)).await, Err(Reason::RequestTimeout));
+        let drained =
+            Bodies::default().read(&HeaderMap::new(), Body::new(Stuck), std::future::ready(())).await;
+        assert_eq!(drained.map_err(|refusal| refusal.reason()), Err(Reason::ShuttingDown));
         assert_eq!(read(Body::new(Broken)).await, Err(Reason::RequestMalformed));
     }
 
     #[tokio::test]
     async fn few_large_bodies_are_held_at_once() {
         let bodies = Bodies { large: Semaphore::new(0) };
-        let large = bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES + 1])).await;
+        let large =
+            bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES + 1]), pending()).await;
         assert_eq!(large.map_err(|refusal| refusal.reason()), Err(Reason::Overloaded));
-        assert!(bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES])).await.is_ok());
+        assert!(
+            bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES]), pending()).await.is_ok()
+        );
     }
 
     /// A body of which nothing ever comes.
@@ -178,7 +195,7 @@ mod tests {
     async fn a_declared_length_above_the_cap_is_refused_before_anything_is_kept() {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, (MAX_BODY_BYTES + 1).into());
-        let read = Bodies::default().read(&headers, Body::from("abc")).await;
+        let read = Bodies::default().read(&headers, Body::from("abc"), pending()).await;
         assert_eq!(read.map_err(|refusal| refusal.reason()), Err(Reason::RequestTooLarge));
     }
 }

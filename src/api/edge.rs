@@ -4,6 +4,7 @@ use super::error::{Rejection, render};
 use super::paths::collapse_slashes;
 use super::state::ApiState;
 use crate::refusal::Reason;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -61,6 +62,10 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
         render(&mut response, refusal, &id);
+    }
+    // RFC 9110 §9.3.2; over HTTP/2 nobody below takes the body away.
+    if seen.method == Method::HEAD {
+        *response.body_mut() = Body::empty();
     }
     finish(&mut response, &seen, &id, state.is_draining());
     record(&response, &seen, &id, rejection.map(|Rejection(refusal)| refusal.reason()), watch.elapsed());

@@ -25,6 +25,9 @@ pub struct Presentation {
     pub message: &'static str,
 }
 
+/// `Retry-After` of a temporary refusal that names no time of its own.
+const DEFAULT_WAIT_SECONDS: u64 = 5;
+
 const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
 const PUBLIC_KEY: &str = "The public key supplied in the request could not be parsed";
 const INSECURE_KEY: &str = "The public key supplied in the request is insecure";
@@ -122,7 +125,8 @@ pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(seconds) = refusal.retry_after_seconds() {
+    let temporary = matches!(presentation(refusal.reason()).status, 429 | 503);
+    if let Some(seconds) = refusal.retry_after_seconds().or(temporary.then_some(DEFAULT_WAIT_SECONDS)) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
@@ -230,5 +234,15 @@ mod tests {
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn every_temporary_refusal_has_a_time_to_wait_and_no_other_has() {
+        for &reason in Reason::ALL {
+            let mut response = Rejection(reason.into()).into_response();
+            render(&mut response, &reason.into(), "0123");
+            let temporary = matches!(response.status().as_u16(), 429 | 503);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), temporary, "{reason:?}");
+        }
     }
 }

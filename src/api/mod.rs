@@ -42,7 +42,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
     around(routes, state)
 }
 
-/// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers.
+/// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers. Whatever else
+/// shares the listener is told apart here, by its content type and never by the HTTP version.
 fn around(routes: Router, state: Arc<ApiState>) -> Router {
     Router::new()
         .fallback_service(routes)

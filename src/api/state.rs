@@ -6,9 +6,9 @@ use crate::environment::UnixMillis;
 use crate::issuance::CertificateAuthority;
 use crate::refusal::{Reason, Refusal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// How many certificates may be in the making at once. More than this cannot be answered within a client's patience.
 const SIGNINGS_AT_ONCE: usize = 4096;
@@ -24,7 +24,7 @@ pub struct ApiState {
     pub(super) bodies: Bodies,
     pub(super) reads: Arc<Semaphore>,
     signings: Semaphore,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     /// When the CA's key last failed, in milliseconds since 1970; 0: it works.
     signer_failed: AtomicU64,
 }
@@ -38,18 +38,25 @@ impl ApiState {
             bodies: Bodies::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             signings: Semaphore::new(SIGNINGS_AT_ONCE),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             signer_failed: AtomicU64::new(0),
         }
     }
 
     /// From now on health says no, and HTTP/1 connections are closed after their answer.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.send_replace(true);
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Ends when the server begins to shut down.
+    pub(super) fn draining(&self) -> impl Future<Output = ()> + use<> {
+        let mut draining = self.draining.subscribe();
+        // An error: nobody is left to tell, so there is nothing to wait for.
+        async move { drop(draining.wait_for(|draining| *draining).await) }
     }
 
     /// A place among the certificates in the making.

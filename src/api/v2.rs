@@ -47,7 +47,7 @@ pub async fn signing_certificate(
     body: Body,
 ) -> Result<Response, Rejection> {
     let _place = state.admit()?;
-    let body = state.bodies.read(&headers, body).await?;
+    let body = state.bodies.read(&headers, body, state.draining()).await?;
     let message = SigningRequest::parse(&body)?;
     let token = match message.token.as_str() {
         "" => token_of_header(&headers)?,

@@ -49,9 +49,13 @@ pub struct InitArgs {
     /// The directory to make it in
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// A GitLab whose pipelines get certificates, as its tokens' `iss` has it; can be given many times [default:
-    /// https://gitlab.com, unless --fulcio-config is given]
-    #[arg(long, value_name = "URL")]
+    /// The GitLab instances, as their tokens' `iss` has them.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "A GitLab whose pipelines get certificates, as its tokens' iss has it; can be given many times \
+                [default: https://gitlab.com, unless --fulcio-config is given]"
+    )]
     pub gitlab: Vec<String>,
     /// A Fulcio identity configuration, which is copied into DIR
     #[arg(long, value_name = "FILE")]

@@ -64,7 +64,7 @@ pub struct CommandLine {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one value, for the length of the process")]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them, once")]
 pub enum Command {
     Demo(crate::demo::DemoArgs),
     Init(init::InitArgs),

@@ -198,7 +198,10 @@ fn refuse_later(top: &Section<'_>) {
         ("tls", "put a proxy that ends TLS in front, and its URL into public_url"),
         ("policy", "until then every pipeline of a listed issuer gets certificates"),
     ] {
-        if let Some(field) = top.get(key) {
+        // Asked for only when it is there, so that it is not offered as a known key.
+        if top.has(key)
+            && let Some(field) = top.get(key)
+        {
             field.error(format!("comes with a later version; remove it: {advice}"));
         }
     }

@@ -35,8 +35,8 @@ const MAX_PENDING_RESETS: usize = 64;
 const NOTICE: Duration = Duration::from_millis(250);
 /// When the last connection must be gone after the order to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(12);
-/// Connections that the system completes before they are accepted.
-const BACKLOG: usize = 1024;
+/// Connections that the system has completed and that are accepted although the order to stop is there.
+const BACKLOG: usize = 4096;
 /// How long to wait before accepting again when the system has no file left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 

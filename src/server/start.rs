@@ -15,7 +15,10 @@ use crate::store::DataDirectory;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// Starts everything.
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
@@ -38,7 +41,7 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         random: environment.random,
     });
     let state = Arc::new(ApiState::new(authority));
-    match listen(config.listen, config.admin, &state).await {
+    match listen(config.listen, config.admin, &state) {
         Ok((public, admin)) => Ok(Running { public, admin, state, log }),
         Err(error) => {
             super::close(log).await;
@@ -73,14 +76,14 @@ async fn open_log(
 }
 
 /// Both listeners, or none.
-async fn listen(
+fn listen(
     public: SocketAddr,
     admin: Option<SocketAddr>,
     state: &Arc<ApiState>,
 ) -> Result<(Listener, Option<Listener>), StartError> {
-    let public = bind("listen", public).await?;
+    let public = bind("listen", public)?;
     let admin = match admin {
-        Some(address) => Some(bind("admin.listen", address).await?),
+        Some(address) => Some(bind("admin.listen", address)?),
         None => None,
     };
     let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
@@ -98,10 +101,17 @@ async fn listen(
     Ok((public, admin))
 }
 
-async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
+fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    bound(address)
         .map_err(|error| StartError::Failed(format!("{key}: {address} cannot be listened on: {error}")))
+}
+
+/// As `TcpListener::bind`, with a longer queue of connections that wait to be accepted.
+fn bound(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn open_data(path: &Path) -> Result<DataDirectory, StartError> {

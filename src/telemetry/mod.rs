@@ -7,8 +7,12 @@ mod writer;
 
 use std::io::IsTerminal as _;
 use std::panic;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 use writer::LineWriter;
 
 /// How lines look.
@@ -35,24 +39,36 @@ const DEFAULT_FILTER: &str = "warn,countersign=info";
 /// # Errors
 /// When `filter` cannot be parsed, or logging was started before.
 pub fn init(format: Format, filter: Option<&str>) -> Result<Guard, String> {
-    let filter = filter.unwrap_or(DEFAULT_FILTER);
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the log filter {filter:?}: {error}"))?;
     let (writer, flush) = LineWriter::start(std::io::stderr());
-    subscribe(format, filter, writer)?;
+    subscribe(format, filter, std::io::stderr().is_terminal(), writer)?;
     panic::set_hook(Box::new(log_panic));
     Ok(Guard { _writer: flush })
 }
 
-fn subscribe<W>(format: Format, filter: EnvFilter, writer: W) -> Result<(), String>
+/// Makes the process's events lines of `writer`.
+///
+/// # Errors
+/// As [`init`].
+pub fn subscribe<W>(format: Format, filter: Option<&str>, colours: bool, writer: W) -> Result<(), String>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let started = match format {
-        Format::Human => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the log filter {filter:?}: {error}"))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        Format::Human => Box::new(lines.with_target(false).with_filter(filter_fn(is_fit))),
+        Format::Json => {
+            Box::new(lines.json().flatten_event(true).with_current_span(false).with_filter(filter_fn(is_fit)))
+        }
     };
-    started.map_err(|error| format!("logging cannot be started: {error}"))
+    let subscriber = Registry::default().with(lines).with(filter);
+    subscriber.try_init().map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+/// Libraries show headers, and with them tokens, when they are asked for details: whatever the filter says, they are not asked.
+fn is_fit(event: &Metadata<'_>) -> bool {
+    *event.level() <= Level::INFO || event.target().starts_with("countersign")
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {

@@ -7,7 +7,6 @@ use countersign::refusal::Reason;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
@@ -302,9 +301,14 @@ async fn wrong_methods_are_501_and_wrong_paths_404_in_json() {
     ] {
         assert_refused(&ask(method, path).await, 501, 12, "Method Not Allowed", Reason::MethodNotAllowed);
     }
-    for path in ["/api/v2/signingCert", "/api/v2/trustBundle", "/healthz"] {
-        let head = ask(Method::HEAD, path).await;
-        assert_eq!((head.status.as_u16(), head.body.len()), (501, 0), "{path}");
+    let http2 = Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    for http in [&ca.http, &http2] {
+        for (path, status) in
+            [("/api/v2/signingCert", 501), ("/api/v2/trustBundle", 501), ("/healthz", 501), ("/nothing", 404)]
+        {
+            let head = Answer::of(http.request(Method::HEAD, ca.url(path))).await;
+            assert_eq!((head.status.as_u16(), head.body.len()), (status, 0), "{path}");
+        }
     }
     for path in [
         "/",
@@ -480,71 +484,4 @@ async fn nothing_of_a_token_is_in_any_answer() {
             assert!(!seen.contains(secret), "{seen}");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_thousand_requests_over_64_connections_are_all_answered_and_in_the_log() {
-    let ca = Arc::new(TestCa::start().await);
-    let (token, challenge) = (ca.token(), ca.challenge());
-    let workers: Vec<_> = (0..64)
-        .map(|worker| {
-            let (ca, token, challenge) = (ca.clone(), token.clone(), challenge.clone());
-            tokio::spawn(async move {
-                // A client of its own is a connection of its own.
-                let http = client();
-                let mut request = TestKey::new().request(&challenge);
-                request["credentials"] = json!({ "oidcIdentityToken": token });
-                let body = request.to_string();
-                let mut leaves = Vec::new();
-                for _ in 0..(2000 / 64 + usize::from(worker < 2000 % 64)) {
-                    let post = http.post(ca.url("/api/v2/signingCert")).body(body.clone());
-                    leaves.push(Answer::of(post).await.certificates().swap_remove(0));
-                }
-                leaves
-            })
-        })
-        .collect();
-    let mut leaves = HashSet::new();
-    for worker in workers {
-        leaves.extend(worker.await.expect("no worker fails"));
-    }
-    assert_eq!(leaves.len(), 2000);
-    assert_eq!(ca.get("/ct/ct/v1/get-sth").await.json()["tree_size"], 2000);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_in_the_middle_of_a_burst_answers_everything_it_took() {
-    let ca = TestCa::start().await;
-    // The keys are fetched once, so that the burst is made of nothing but issuing.
-    ca.issue().await;
-    let (url, bodies) = (ca.url("/api/v2/signingCert"), (0..200).map(|_| ca.signing_request().to_string()));
-    let (first, mut answered) = tokio::sync::mpsc::unbounded_channel();
-    let callers: Vec<_> = bodies
-        .map(|body| {
-            let (url, first) = (url.clone(), first.clone());
-            tokio::spawn(async move {
-                let answer = client().post(url).body(body).send().await;
-                let _ = first.send(());
-                match answer {
-                    Ok(answer) => Some(Answer::read(answer).await),
-                    // Never connected: the listener was gone. Everything else was taken, and must be answered.
-                    Err(error) if error.is_connect() => None,
-                    Err(error) => panic!("a request that was taken was not answered: {error:?}"),
-                }
-            })
-        })
-        .collect();
-    answered.recv().await;
-    let stopped = ca.stop().await;
-    let mut issued = 0;
-    for caller in callers {
-        if let Some(answer) = caller.await.expect("no caller fails") {
-            answer.certificates();
-            issued += 1;
-        }
-    }
-    assert!(issued > 0);
-    let ca = stopped.start().await;
-    let size = ca.get("/ct/ct/v1/get-sth").await.json()["tree_size"].as_u64().expect("a number");
-    assert_eq!(size, issued + 1, "what was answered is in the log after a restart");
 }

@@ -1,5 +1,8 @@
 //! Configurations: what is refused and in which words, what is accepted and what it becomes.
 
+mod fulcio;
+mod refused;
+
 use countersign::certificate::CaChain;
 use countersign::config::{self, Config, ConfigErrors};
 use countersign::environment::UnixMillis;
@@ -131,7 +134,7 @@ extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
 ",
         )
         .expect("accepted");
-    assert_eq!(warnings, [String::new(); 0]);
+    assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.listen.to_string(), "[::1]:5555");
     assert_eq!(config.base_url(), "https://ca.example.com");
     assert_eq!(config.log_url(), "https://ca.example.com/ct");
@@ -175,7 +178,7 @@ fn what_is_left_out_has_a_default() {
     let place = Place::new();
     let text = WHOLE.replace("listen: 127.0.0.1:5555\n", "").replace(", origin: ca.example.com/ct", "");
     let (config, warnings) = place.load(text).expect("accepted");
-    assert_eq!(warnings, [String::new(); 0]);
+    assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.base_url(), "http://127.0.0.1:5555");
     assert_eq!(config.log.origin, "127.0.0.1:5555/ct");
     assert_eq!(config.ca.validity, Duration::from_secs(600));
@@ -191,256 +194,6 @@ fn a_byte_order_mark_crlf_and_json_are_read() {
     let json = r#"{"data":"data","ca":{"certificates":"ca/chain.pem","signer":{"file":{"key":"ca/key.pem"}}},
         "log":{"key":"log\/key.pem"},"issuers":[{"url":"https:\/\/gitlab.com","type":"gitlab-pipeline"}]}"#;
     assert!(place.load(json).is_ok());
-}
-
-/// Each: what to replace in `WHOLE`, by what, and the one error that follows.
-const REFUSED: &[(&str, &str, &str)] = &[
-    // keys
-    ("listen:", "lisen:", "countersign.yaml:1: lisen: unknown key; did you mean listen?"),
-    (
-        "data: data\n",
-        "",
-        "countersign.yaml:1: data: is missing; name the directory of the log's store, data for instance",
-    ),
-    ("data: data", "data:", "countersign.yaml:2: data: has no value; give it one or remove the key"),
-    (
-        "data: data",
-        "data: data\ndata: other",
-        "countersign.yaml:3: data: stands here a second time, first on line 2",
-    ),
-    (
-        "data: data",
-        "data: data\ntls: { certificate: c, key: k }",
-        "countersign.yaml:3: tls: comes with a later version; remove it: put a proxy that ends TLS in front, and its URL into public_url",
-    ),
-    (
-        "data: data",
-        "data: data\npolicy: []",
-        "countersign.yaml:3: policy: comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates",
-    ),
-    ("data: data", "data: data\n? [a]\n: b", "countersign.yaml:3: has a key that is not a scalar"),
-    // addresses
-    (
-        "127.0.0.1:5555",
-        "5555",
-        "countersign.yaml:1: listen: is a number, a string is expected; put it in quotes",
-    ),
-    (
-        "127.0.0.1:5555",
-        ":5555",
-        "countersign.yaml:1: listen: \":5555\" is not an IP address with a port; write 127.0.0.1:5555, or 0.0.0.0:5555 for every interface",
-    ),
-    (
-        "data: data",
-        "data: data\nadmin: 127.0.0.1:2112",
-        "countersign.yaml:3: admin: is not a mapping; write `key: value` lines",
-    ),
-    (
-        "data: data",
-        "data: data\nadmin: {}",
-        "countersign.yaml:3: admin.listen: is missing; write an address, 127.0.0.1:2112 for instance",
-    ),
-    (
-        "data: data",
-        "data: data\nadmin: { listen: 127.0.0.1:5555 }",
-        "countersign.yaml:3: admin.listen: is the address of listen; give it a port of its own",
-    ),
-    (
-        "data: data",
-        "data: data\npublic_url: https://ca.example.com/",
-        "countersign.yaml:3: public_url: \"https://ca.example.com/\" ends in a slash; remove it",
-    ),
-    (
-        "data: data",
-        "data: data\npublic_url: ca.example.com",
-        "countersign.yaml:3: public_url: \"ca.example.com\" does not begin with https:// (or http://); write https://host, with a port or path where there is one",
-    ),
-    ("data: data", "data: jwks.json", "countersign.yaml:2: data: jwks.json is not a directory"),
-    // ca
-    (
-        "  certificates: ca/chain.pem\n",
-        "",
-        "countersign.yaml:3: ca.certificates: is missing; name the PEM file of the chain, issuing certificate first, root last",
-    ),
-    ("ca/chain.pem", "nowhere.pem", "countersign.yaml:4: ca.certificates: nowhere.pem does not exist"),
-    ("ca/chain.pem", "ca", "countersign.yaml:4: ca.certificates: ca is not a file"),
-    ("ca/chain.pem", "[a, b]", "countersign.yaml:4: ca.certificates: is a list, a string is expected"),
-    (
-        "ca/key.pem",
-        "nowhere.pem",
-        "countersign.yaml:5: ca.signer.file.key: nowhere.pem does not exist; `countersign init` makes keys",
-    ),
-    (
-        "{ file: { key: ca/key.pem } }",
-        "{ pkcs11: {} }",
-        "countersign.yaml:5: ca.signer.file: is missing; write file: { key: ca/key.pem }; other signers come with a later version",
-    ),
-    (
-        "log: {",
-        "  validity: 600\nlog: {",
-        "countersign.yaml:6: ca.validity: \"600\" is not a duration; write 10m, 600s or 1h30m",
-    ),
-    (
-        "log: {",
-        "  validity: 30s\nlog: {",
-        "countersign.yaml:6: ca.validity: \"30s\" is out of bounds; from 1m to 1d is possible",
-    ),
-    // log
-    (
-        "embedded",
-        "external",
-        "countersign.yaml:6: log.mode: external comes with a later version; embedded is what this one has",
-    ),
-    (
-        "embedded",
-        "none",
-        "countersign.yaml:6: log.mode: none comes with a later version; embedded is what this one has",
-    ),
-    ("embedded", "embeded", "countersign.yaml:6: log.mode: \"embeded\" is no mode; write embedded"),
-    (
-        "ca.example.com/ct",
-        "https://ca.example.com/ct",
-        "countersign.yaml:6: log.origin: \"https://ca.example.com/ct\" has a scheme; write the log's URL without it",
-    ),
-    (
-        "ca.example.com/ct",
-        "a+b",
-        "countersign.yaml:6: log.origin: \"a+b\" has a space, a control character or a plus sign in it",
-    ),
-    // issuers
-    (
-        "  - { url: https://gitlab.com, type: gitlab-pipeline }",
-        "  []",
-        "countersign.yaml:7: issuers: is empty; name at least one issuer",
-    ),
-    (
-        "issuers:\n  - { url: https://gitlab.com, type: gitlab-pipeline }\n",
-        "",
-        "countersign.yaml:1: names no issuer; write issuers: [{ url: https://gitlab.com, type: gitlab-pipeline }]",
-    ),
-    (
-        "url: https://gitlab.com, ",
-        "",
-        "countersign.yaml:8: issuers[0].url: is missing; write the GitLab instance's URL, as its tokens' iss has it",
-    ),
-    (
-        ", type: gitlab-pipeline",
-        "",
-        "countersign.yaml:8: issuers[0].type: is missing; write type: gitlab-pipeline",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab",
-        "countersign.yaml:8: issuers[0].type: \"gitlab\" is no type of identity; gitlab-pipeline is",
-    ),
-    (
-        "gitlab-pipeline",
-        "email",
-        "countersign.yaml:8: issuers[0].type: email comes with a later version; gitlab-pipeline is what this one has",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, audience: 7",
-        "countersign.yaml:8: issuers[0].audience: is a number, a string is expected; put it in quotes",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, audience: ''",
-        "countersign.yaml:8: issuers[0].audience: is empty; write the audience that jobs ask for, sigstore for instance",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, audiance: x",
-        "countersign.yaml:8: issuers[0].audiance: unknown key; did you mean audience?",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, subject: sub",
-        "countersign.yaml:8: issuers[0].subject: \"sub\" is no subject; write pipeline-definition or project",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, insecure_http: yes",
-        "countersign.yaml:8: issuers[0].insecure_http: is a string, true or false is expected",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, instance_url: https://x/",
-        "countersign.yaml:8: issuers[0].instance_url: \"https://x/\" ends in a slash; remove it",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, outage_grace: 90d",
-        "countersign.yaml:8: issuers[0].outage_grace: \"90d\" is out of bounds; from 0s to 30d is possible",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, jwks_file: jwks.json, outage_grace: 1h",
-        "countersign.yaml:8: issuers[0].outage_grace: has no use beside jwks_file: no keys are fetched for this issuer; remove one of them",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, jwks_file: nowhere",
-        "countersign.yaml:8: issuers[0].jwks_file: nowhere does not exist",
-    ),
-    (
-        "gitlab-pipeline",
-        "gitlab-pipeline, ca_certificate: jwks.json",
-        "countersign.yaml:8: issuers[0].ca_certificate: has no certificate; a line -----BEGIN CERTIFICATE----- is expected",
-    ),
-    (
-        "https://gitlab.com",
-        "https://u:p@gitlab.com",
-        "countersign.yaml:8: issuers[0].url: has a user name in it; remove what stands before the @",
-    ),
-    (
-        "https://gitlab.com",
-        "https://gitlab.com?x",
-        "countersign.yaml:8: issuers[0].url: \"https://gitlab.com?x\" has a query or a fragment; remove what follows the ? or #",
-    ),
-    (
-        "https://gitlab.com",
-        "http://gitlab.com",
-        "countersign.yaml:8: issuers[0].url: \"http://gitlab.com\" is plain http to another machine: whoever is on the network could hand out keys; use https, or set insecure_http: true on this entry",
-    ),
-    (
-        "  - {",
-        "  - { url: https://gitlab.com, type: gitlab-pipeline }\n  - {",
-        "countersign.yaml:9: issuers[1]: issuer \"https://gitlab.com\" has an entry for audience \"sigstore\" at countersign.yaml:8 already; remove one, or give it another audience",
-    ),
-    (
-        "  - {",
-        "  - { url: https://gitlab.com, type: gitlab-pipeline, audience: a, outage_grace: 1h }\n  - {",
-        "countersign.yaml:9: issuers[1]: gets its keys from elsewhere than the entry of the same issuer at countersign.yaml:8; an issuer has one set of keys: make ca_certificate, jwks_file and outage_grace the same",
-    ),
-    // identity_config, extensions
-    (
-        "data: data",
-        "data: data\nidentity_config: nowhere.yaml",
-        "countersign.yaml:3: identity_config: nowhere.yaml does not exist",
-    ),
-    (
-        "data: data",
-        "data: data\nextensions: { gitlab_claim: false }",
-        "countersign.yaml:3: extensions.gitlab_claim: unknown key; did you mean gitlab_claims?",
-    ),
-    // the file
-    (WHOLE, "", "countersign.yaml:1: the file is empty"),
-    (WHOLE, "just words", "countersign.yaml:1: is not a mapping; write `key: value` lines"),
-    (
-        "data: data",
-        "data: data\n---\na: b",
-        "countersign.yaml:3: a second document begins here; one is expected",
-    ),
-];
-
-#[test]
-fn what_is_wrong_is_said_with_its_line_and_key() {
-    let place = Place::new();
-    for (from, to, expected) in REFUSED {
-        assert!(WHOLE.contains(from), "{from}");
-        assert_eq!(place.errors(WHOLE.replacen(from, to, 1)), [*expected], "{from} -> {to}");
-    }
 }
 
 #[test]
@@ -558,198 +311,6 @@ fn plain_http_is_for_loopback_or_on_demand() {
     }
 }
 
-// --- the identity configuration of Fulcio
-
-fn with_fulcio(place: &Place, fulcio: &str) -> Result<(Config, Vec<String>), Vec<String>> {
-    place.write("fulcio.yaml", fulcio);
-    place.load(with_issuers("identity_config: fulcio.yaml\n"))
-}
-
-#[test]
-fn a_fulcio_file_gives_its_gitlab_issuers() {
-    let place = Place::new();
-    let root = fs::read_to_string(place.path("gitlab-ca.pem")).expect("written");
-    let pem = root.trim_end().replace('\n', "\n      ");
-    let fulcio = format!(
-        "\
-define:
-  - &url https://gitlab.example.com
-  - &kind gitlab-pipeline
-oidc-issuers:
-  *url :
-    issuer-url: *url
-    client-id: sigstore
-    type: *kind
-    description: a GitLab
-    contact: ops@example.com
-    environment: production
-    ca-cert: |
-      {pem}
-  http://localhost:3000:
-    issuer-url: http://localhost:3000
-    client-id: 7
-    type: gitlab-pipeline
-meta-issuers:
-  https://*.gitlab.example.org/x/*:
-    client-id: sigstore
-    type: gitlab-pipeline
-ci-issuer-metadata:
-  *kind : {{}}
-"
-    );
-    let (config, warnings) = with_fulcio(&place, &fulcio).expect("accepted");
-    assert_eq!(warnings, [String::new(); 0]);
-    let issuer = config.issuers.find("https://gitlab.example.com").expect("configured");
-    assert!(matches!(&*issuer.key_source, KeySource::Discovery { ca_certificate: Some(_), .. }));
-    assert_eq!(config.issuers.find("http://localhost:3000").expect("configured").entries[0].audience, "7");
-    assert!(config.issuers.find("https://a.gitlab.example.org/x/b").is_some());
-    assert!(config.issuers.find("https://a.b.gitlab.example.org/x/b").is_none());
-}
-
-#[test]
-fn json_has_the_names_that_fulcios_json_has() {
-    let place = Place::new();
-    let json = r#"{"OIDCIssuers":{"https://gitlab.com":{"IssuerURL":"https:\/\/gitlab.com","ClientID":"sigstore","Type":"gitlab-pipeline","Description":"\ud83e\udd8a"}}}"#;
-    let (config, warnings) = with_fulcio(&place, json).expect("accepted");
-    assert_eq!(warnings, [String::new(); 0]);
-    assert!(config.issuers.find("https://gitlab.com").is_some());
-    let yaml_names = json.replace("OIDCIssuers", "oidc-issuers");
-    assert!(with_fulcio(&place, &yaml_names).is_err());
-}
-
-#[test]
-fn merge_keys_fill_in_what_is_not_written() {
-    let place = Place::new();
-    let fulcio = "\
-base: &base { client-id: sigstore, type: gitlab-pipeline }
-oidc-issuers:
-  https://gitlab.com: { <<: *base, issuer-url: https://gitlab.com, client-id: other }
-  https://gitlab.example.com:
-    <<: [*base]
-    issuer-url: https://gitlab.example.com
-";
-    let (config, warnings) = with_fulcio(&place, fulcio).expect("accepted");
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!(config.issuers.find("https://gitlab.com").expect("configured").entries[0].audience, "other");
-    assert_eq!(
-        config.issuers.find("https://gitlab.example.com").expect("configured").entries[0].audience,
-        "sigstore"
-    );
-}
-
-#[test]
-fn entries_of_other_types_are_warned_of_and_left_out() {
-    let place = Place::new();
-    let fulcio = "\
-oidc-issuers:
-  https://accounts.google.com:
-    issuer-url: https://accounts.google.com
-    client-id: sigstore
-    type: email
-    issuer-claim: $.federated_claims.connector_id
-  https://gitlab.com:
-    issuer-url: https://gitlab.com
-    client-id: sigstore
-    type: ci-provider
-    ci-provider: gitlab-pipeline
-  https://gitlab.example.com:
-    issuer-url: https://gitlab.example.com
-    client-id: sigstore
-    type: gitlab-pipeline
-    no-such-key: 1
-";
-    let (config, warnings) = with_fulcio(&place, fulcio).expect("accepted");
-    assert_eq!(
-        warnings,
-        [
-            "fulcio.yaml:2: oidc-issuers.https://accounts.google.com: type email comes with a later version, so this entry is not used",
-            "fulcio.yaml:7: oidc-issuers.https://gitlab.com: type ci-provider comes with a later version, so this entry is not used; write type: gitlab-pipeline to have it now",
-            "fulcio.yaml:16: oidc-issuers.https://gitlab.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, ci-provider, challenge-claim, description, contact, environment, skip-email-verification",
-        ]
-    );
-    assert!(config.issuers.find("https://accounts.google.com").is_none());
-    assert!(config.issuers.find("https://gitlab.com").is_none());
-    assert!(config.issuers.find("https://gitlab.example.com").is_some());
-}
-
-#[test]
-fn a_wrong_fulcio_file_is_refused_with_its_own_lines() {
-    let place = Place::new();
-    let entry = |url: &str, rest: &str| {
-        format!(
-            "oidc-issuers:\n  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: gitlab-pipeline\n{rest}"
-        )
-    };
-    for (fulcio, expected) in [
-        (
-            entry("https://gitlab.com", "")
-                .replace("issuer-url: https://gitlab.com", "issuer-url: https://gitlab.org"),
-            "fulcio.yaml:3: oidc-issuers.https://gitlab.com.issuer-url: is \"https://gitlab.org\", its key is \"https://gitlab.com\"; they must be the same",
-        ),
-        (
-            entry("https://gitlab.com", "    ca-cert: nothing\n"),
-            "fulcio.yaml:6: oidc-issuers.https://gitlab.com.ca-cert: has no certificate; a line -----BEGIN CERTIFICATE----- is expected",
-        ),
-        (
-            entry("https://gitlab.com", "    client-id: other\n"),
-            "fulcio.yaml:6: oidc-issuers.https://gitlab.com.client-id: stands here a second time, first on line 4",
-        ),
-        (
-            entry("http://gitlab.internal", ""),
-            "fulcio.yaml:2: oidc-issuers.http://gitlab.internal: is plain http to another machine: whoever is on the network could hand out keys; use https, or move the entry to issuers: of the main configuration with insecure_http: true",
-        ),
-        (
-            entry("https://gitlab.com", "").replace("gitlab-pipeline", "nothing"),
-            "fulcio.yaml:5: oidc-issuers.https://gitlab.com.type: \"nothing\" is no type of identity",
-        ),
-        (
-            "oidc-issuers: {}\n".to_owned(),
-            "fulcio.yaml:1: names no issuer; oidc-issuers or meta-issuers should have one",
-        ),
-        (String::new(), "fulcio.yaml:1: the file is empty"),
-    ] {
-        let errors = with_fulcio(&place, &fulcio).expect_err("refused");
-        assert_eq!(errors, [expected]);
-    }
-}
-
-#[test]
-fn an_entry_in_both_files_is_refused() {
-    let place = Place::new();
-    place.write("fulcio.yaml", "oidc-issuers:\n  https://gitlab.com:\n    issuer-url: https://gitlab.com\n    client-id: sigstore\n    type: gitlab-pipeline\n");
-    assert_eq!(
-        place.errors(format!("{WHOLE}identity_config: fulcio.yaml\n")),
-        [
-            "fulcio.yaml:2: oidc-issuers.https://gitlab.com: issuer \"https://gitlab.com\" has an entry for audience \"sigstore\" at countersign.yaml:8 already; remove one, or give it another audience"
-        ]
-    );
-}
-
-/// Recorded answers of Fulcio v1.8.8 to configurations: what it refuses we refuse. What it accepts we accept, but for
-/// the quirks in which a careful server may differ.
-#[test]
-fn files_that_fulcio_refuses_are_refused() {
-    let place = Place::new();
-    let cases: Vec<serde_json::Value> =
-        serde_json::from_str(include_str!("../fixtures/config/fulcio.json")).expect("JSON");
-    assert_eq!(cases.len(), 26);
-    for case in cases {
-        let text = case["config_text"].as_str().map_or_else(|| case["config"].to_string(), str::to_owned);
-        let text =
-            text.replace("${ISSUER}", "http://127.0.0.1:4000/a").replace("${BASE}", "http://127.0.0.1:4000");
-        // A tree is written as YAML; JSON with these names would be another file to Fulcio.
-        let text = if case["config_text"].is_null() { format!("# YAML\n{text}") } else { text };
-        let path = place.write("golden.yaml", text);
-        let answer = config::check(&path, false);
-        let name = &case["name"];
-        if case["refused"] == true {
-            assert!(answer.is_err(), "{name}");
-        } else if case["quirk"].is_null() || case["quirk"] == "yaml-merge-keys" {
-            assert!(answer.is_ok(), "{name}: {answer:?}");
-        }
-    }
-}
-
 // --- the samples
 
 fn samples() -> Vec<PathBuf> {
@@ -843,23 +404,6 @@ fn a_chain_that_does_not_chain_is_refused() {
     assert!(CaChain::from_pem(b"").is_err());
 }
 
-#[test]
-fn a_misspelt_section_is_named_beside_the_error_that_it_leads_to() {
-    let place = Place::new();
-    let path = place.write(
-        "identity.yaml",
-        "oidc-issuer:\n  https://gitlab.com: { issuer-url: https://gitlab.com, client-id: sigstore, type: gitlab-pipeline }\n",
-    );
-    let errors = config::check_identity_config(&path).expect_err("refused");
-    assert_eq!(
-        place.messages(&errors),
-        ["identity.yaml:1: names no issuer; oidc-issuers or meta-issuers should have one"]
-    );
-    let warnings: Vec<_> =
-        errors.warnings().iter().map(|warning| place.short(&warning.to_string())).collect();
-    assert_eq!(warnings, ["identity.yaml:1: oidc-issuer: unknown key; did you mean oidc-issuers?"]);
-}
-
 proptest::proptest! {
     /// Whatever stands in the files: values or errors, never a panic, and never a refusal without a word.
     #[test]
@@ -869,7 +413,7 @@ proptest::proptest! {
         if let Err(errors) = place.load(&text) {
             proptest::prop_assert!(!errors.iter().any(|error| error.contains("nobody foresaw")), "{errors:?}");
         }
-        let _ = with_fulcio(&place, &junk);
-        let _ = with_fulcio(&place, &format!("oidc-issuers:\n  https://gitlab.com:\n    {junk}\n"));
+        let _ = fulcio::with_fulcio(&place, &junk);
+        let _ = fulcio::with_fulcio(&place, &format!("oidc-issuers:\n  https://gitlab.com:\n    {junk}\n"));
     }
 }

@@ -18,8 +18,19 @@ const LAYERS: [&[&str]; 6] = [
 const PEERS: [usize; 2] = [0, 5];
 
 /// What the core must not know of: it decides, others act.
-const FOREIGN_TO_THE_CORE: [&str; 9] =
-    ["tokio::", "axum::", "reqwest::", "sled::", "hyper::", "std::fs", "std::net", "SystemTime", "tracing::"];
+const FOREIGN_TO_THE_CORE: [&str; 11] = [
+    "tokio::",
+    "axum::",
+    "reqwest::",
+    "sled::",
+    "hyper::",
+    "std::fs",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "ToSocketAddrs",
+    "SystemTime",
+    "tracing::",
+];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {

@@ -10,5 +10,7 @@ mod identity;
 mod layers;
 mod log;
 mod oidc;
+mod server;
 mod support;
 mod token;
+mod traffic;
