@@ -35,6 +35,10 @@ pub enum LogCommand {
     /// Fetch the log's checkpoint, verify its signature and print it
     Checkpoint(Source),
     /// Print the inclusion proof of a certificate, as JSON for `countersign verify --proof`
+    #[command(
+        after_long_help = "The JSON is that of Sigstore's InclusionProof message: logIndex, treeSize, rootHash, hashes, \
+        and the checkpoint that signs size and root. With it and the log's key anybody verifies offline."
+    )]
     Prove {
         /// The certificate, PEM or DER; `-` is standard input
         #[arg(value_name = "CERT")]

@@ -5,6 +5,7 @@
 
 use super::client::Http;
 use super::proof::InclusionProof;
+use super::report::printable;
 use crate::environment::UnixMillis;
 use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
 use crate::transparency::tile::{self, NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
@@ -100,7 +101,8 @@ impl LogReader {
         let verified = Checkpoint::verify(&note, &self.origin, &self.spki).map_err(|error| match error {
             CheckpointError::OtherOrigin => {
                 let named = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                format!("its origin is `{}`, expected is `{}`", String::from_utf8_lossy(named), self.origin)
+                let named = String::from_utf8_lossy(named);
+                format!("its origin is `{}`, expected is `{}`", printable(&named), self.origin)
             }
             error => error.to_string(),
         })?;
