@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Show what a certificate says: every identity extension by name, its SCT, its validity.\n\n\
-        Nothing is verified here: anybody can make a certificate that says anything. `countersign verify` tells\n\
+        Nothing is verified here: anybody can make a certificate that says anything. `countersign verify` tells \
         whether it is true."
 )]
 pub struct InspectArgs {

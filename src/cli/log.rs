@@ -3,7 +3,7 @@
 use super::audit_source::{AuditSource, Correspondence};
 use super::client::Http;
 use super::leaf::Leaf;
-use super::log_reader::{LogReader, VerifiedCheckpoint, origin_of};
+use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, origin_of};
 use super::material::TrustedLog;
 use super::report::{Checks, Paint, duration, table};
 use super::{CliError, Output, encoding, files};
@@ -14,13 +14,15 @@ use crate::signer::LogKey;
 use crate::transparency::precertificate::LoggedCertificate;
 use clap::Subcommand;
 use serde_json::json;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
 #[command(long_about = "Read and check a transparency log.\n\n\
-        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is\n\
+        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
         read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
 pub struct LogArgs {
     #[command(subcommand)]
@@ -33,6 +35,10 @@ pub enum LogCommand {
     /// Fetch the log's checkpoint, verify its signature and print it
     Checkpoint(Source),
     /// Print the inclusion proof of a certificate, as JSON for `countersign verify --proof`
+    #[command(
+        after_long_help = "The JSON is that of Sigstore's InclusionProof message: logIndex, treeSize, rootHash, hashes, \
+        and the checkpoint that signs size and root. With it and the log's key anybody verifies offline."
+    )]
     Prove {
         /// The certificate, PEM or DER; `-` is standard input
         #[arg(value_name = "CERT")]
@@ -42,9 +48,9 @@ pub enum LogCommand {
     },
     /// Read every entry, rebuild the tree and compare it with the signed root
     #[command(
-        after_long_help = "Checked of each entry: index, time, leaf hash, that the logged TBSCertificate is the\n\
-        precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, order\n\
-        of times, root, signature of the checkpoint.\n\n\
+        after_long_help = "Checked of each entry: index, order of times, leaf hash, that the logged TBSCertificate is \
+        the precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, \
+        root, signature of the checkpoint.\n\n\
         Exit codes: 0 all is well, 1 something is wrong or could not be read."
     )]
     Audit(Source),
@@ -52,7 +58,8 @@ pub enum LogCommand {
 
 /// Which log.
 #[derive(Debug, clap::Args)]
-#[group(id = "source", required = true, multiple = true, args = ["config", "url"])]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("log").args(["config", "url"]).required(true))]
 pub struct Source {
     /// The server's configuration: its log, its key
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "key", "origin"])]
@@ -72,24 +79,58 @@ pub struct Source {
 }
 
 impl Source {
-    fn reader(&self) -> Result<LogReader, CliError> {
+    /// The log, and its present checkpoint.
+    fn open(
+        &self,
+        runtime: &Runtime,
+    ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
         let http = Http::new(self.ca_certificate.as_deref())?;
         if let Some(path) = &self.config {
-            let (config, _) =
-                Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
-            let key =
-                LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
-            let log =
-                LogReader::over_http(http, &config.log_url(), &config.log.origin, key.spki_der().to_vec());
-            return Ok(log.with_files(config.data.join("log")));
+            return configured(path, http, runtime);
         }
         let (Some(url), Some(key)) = (&self.url, &self.key) else {
             return Err(CliError::usage("give --config FILE, or --url URL and --key FILE"));
         };
         let log = TrustedLog::from_file(key, Some(url))?;
         let origin = self.origin.clone().unwrap_or_else(|| origin_of(url));
-        Ok(LogReader::over_http(http, url, &origin, log.spki))
+        let reader = LogReader::over_http(http, url, &origin, log.spki);
+        let checkpoint = runtime.block_on(reader.checkpoint());
+        Ok((reader, checkpoint))
     }
+}
+
+/// The operator's log: at its public URL or, where that is not reached from here, where the server listens.
+fn configured(
+    path: &Path,
+    http: Http,
+    runtime: &Runtime,
+) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
+    let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+    let key = LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
+    let at = |base: &str| {
+        LogReader::over_http(http.clone(), base, &config.log.origin, key.spki_der().to_vec())
+            .with_files(config.data.join("log"))
+    };
+    let public = at(&config.log_url());
+    let checkpoint = runtime.block_on(public.checkpoint());
+    if config.public_url.is_some() && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_))) {
+        let local = at(&format!("http://{}/ct", reachable(config.listen)));
+        let there = runtime.block_on(local.checkpoint());
+        if !matches!(there, Err(NoCheckpoint::Unreachable(_))) {
+            return Ok((local, there));
+        }
+    }
+    Ok((public, checkpoint))
+}
+
+/// An address to connect to for one to listen on: the unspecified address becomes loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let host: IpAddr = match listen.ip() {
+        IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    };
+    SocketAddr::new(host, listen.port())
 }
 
 /// Runs the command.
@@ -102,9 +143,9 @@ pub fn run(args: LogArgs, output: &mut Output) -> Result<(), CliError> {
 }
 
 fn checkpoint(source: &Source, output: &mut Output) -> Result<(), CliError> {
-    let reader = source.reader()?;
+    let (reader, checkpoint) = source.open(&super::runtime()?)?;
     let VerifiedCheckpoint { note, head } =
-        super::runtime()?.block_on(reader.checkpoint()).map_err(CliError::refused)?;
+        checkpoint.map_err(|error| CliError::refused(error.to_string()))?;
     output.json(&json!({
         "origin": reader.origin(),
         "size": head.size,
@@ -122,38 +163,45 @@ fn checkpoint(source: &Source, output: &mut Output) -> Result<(), CliError> {
     ))
 }
 
-fn prove(certificate: &std::path::Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
+fn prove(certificate: &Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
     let file = files::read(certificate, "the certificate")?;
     let refuse = |words: String| CliError::refused(format!("{}: {words}", certificate.display()));
     let leaf = Leaf::from_file(&file).map_err(refuse)?;
-    let reader = source.reader()?;
+    let runtime = super::runtime()?;
+    let (reader, _) = source.open(&runtime)?;
     let id = crate::transparency::sha256(reader.spki());
     let scts = leaf.scts().map_err(|words| refuse(words.to_owned()))?;
     let sct = scts.iter().find(|sct| *sct.log_id() == id).ok_or_else(|| {
         refuse("it is in another log: none of its SCTs is of the log with this key".to_owned())
     })?;
     let place = sct.place().map_err(|error| refuse(error.to_string()))?;
-    let proof = super::runtime()?.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
+    let proof = runtime.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
     output.document(&proof.to_json())
 }
 
 fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
-    let reader = Arc::new(source.reader()?);
     let runtime = super::runtime()?;
+    let (reader, checkpoint) = source.open(&runtime)?;
     let mut checks = Checks::default();
-    let (head, signed) = match (runtime.block_on(reader.checkpoint()), &source.config) {
+    let (reader, head) = match (checkpoint, &source.config) {
         (Ok(checkpoint), _) => {
             let head = checkpoint.head;
             checks.ok("checkpoint", format!("{} entries, signed at {}", head.size, head.timestamp));
-            (head, true)
+            (reader, Some(head))
         }
         // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
-        (Err(words), Some(_)) => {
+        (Err(NoCheckpoint::Unreachable(words)), Some(_)) => {
             checks.not_checked("checkpoint", format!("no server answers: {words}"));
-            (runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?, false)
+            (reader.offline(), None)
         }
-        (Err(words), None) => return Err(CliError::refused(words)),
+        (Err(error), _) => return Err(CliError::refused(error.to_string())),
     };
+    let signed = head.is_some();
+    let head = match head {
+        Some(head) => head,
+        None => runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?,
+    };
+    let reader = Arc::new(reader);
     let correspondence = Correspondence::default();
     let corresponds =
         |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);

@@ -5,12 +5,13 @@
 
 use super::client::Http;
 use super::proof::InclusionProof;
+use super::report::printable;
 use crate::environment::UnixMillis;
 use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
-use crate::transparency::tile::{NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
+use crate::transparency::tile::{self, NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
 use crate::transparency::{Hash, merkle};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A base URL without scheme and trailing slash: a log's origin, unless its operator chose another.
 pub fn origin_of(base_url: &str) -> String {
@@ -23,6 +24,8 @@ pub fn origin_of(base_url: &str) -> String {
 pub struct LogReader {
     /// Directory with `tile/` and `issuer/`; looked at first.
     directory: Option<PathBuf>,
+    /// Nobody is asked; there is what lies in the directory.
+    is_offline: bool,
     http: Http,
     base: String,
     origin: String,
@@ -38,16 +41,32 @@ pub struct VerifiedCheckpoint {
     pub head: TreeHead,
 }
 
+/// Why there is no checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCheckpoint {
+    /// Nobody answers there, or somebody who is no log.
+    #[error("{0}")]
+    Unreachable(String),
+    /// There is one, but not one of this log.
+    #[error("{0}")]
+    Wrong(String),
+}
+
 impl LogReader {
     /// The log at `base` (without the `checkpoint` or `tile/…` that follows). `spki`: its DER SubjectPublicKeyInfo.
     pub fn over_http(http: Http, base: &str, origin: &str, spki: Vec<u8>) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { directory: None, http, base, origin: origin.to_owned(), spki }
+        Self { directory: None, is_offline: false, http, base, origin: origin.to_owned(), spki }
     }
 
     /// The same, with the files in `directory` read from there.
     pub fn with_files(self, directory: PathBuf) -> Self {
         Self { directory: Some(directory), ..self }
+    }
+
+    /// The same, with nobody asked.
+    pub fn offline(self) -> Self {
+        Self { is_offline: true, ..self }
     }
 
     /// The origin that checkpoints must have.
@@ -63,30 +82,37 @@ impl LogReader {
     /// Where the log is read, for people.
     pub fn place(&self) -> String {
         match &self.directory {
+            Some(directory) if self.is_offline => directory.display().to_string(),
             Some(directory) => format!("{} and {}", directory.display(), self.base),
             None => self.base.clone(),
         }
     }
 
     /// The present checkpoint, verified.
-    pub async fn checkpoint(&self) -> Result<VerifiedCheckpoint, String> {
+    pub async fn checkpoint(&self) -> Result<VerifiedCheckpoint, NoCheckpoint> {
         let url = format!("{}/checkpoint", self.base);
-        let note = self.http.get(&url).await?.ok_or_else(|| format!("{url}: there is no checkpoint"))?;
+        let answer = self.http.get(&url).await.map_err(NoCheckpoint::Unreachable)?;
+        let note =
+            answer.ok_or_else(|| NoCheckpoint::Unreachable(format!("{url}: there is no checkpoint")))?;
+        self.verify_checkpoint(note).map_err(|words| NoCheckpoint::Wrong(format!("{url}: {words}")))
+    }
+
+    fn verify_checkpoint(&self, note: Vec<u8>) -> Result<VerifiedCheckpoint, String> {
         let verified = Checkpoint::verify(&note, &self.origin, &self.spki).map_err(|error| match error {
             CheckpointError::OtherOrigin => {
-                let named =
-                    String::from_utf8_lossy(note.split(|byte| *byte == b'\n').next().unwrap_or_default());
-                format!("{url}: its origin is `{named}`, expected is `{}`", self.origin)
+                let named = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let named = String::from_utf8_lossy(named);
+                format!("its origin is `{}`, expected is `{}`", printable(&named), self.origin)
             }
-            error => format!("{url}: {error}"),
+            error => error.to_string(),
         })?;
-        let note = String::from_utf8(note).map_err(|_| format!("{url} is not text"))?;
+        let note = String::from_utf8(note).map_err(|_| "it is not text".to_owned())?;
         Ok(VerifiedCheckpoint { note, head: *verified.head() })
     }
 
     /// The proof that the entry `index` is in the tree of the present checkpoint.
     pub async fn prove(&self, index: u64) -> Result<InclusionProof, String> {
-        let VerifiedCheckpoint { note, head } = self.checkpoint().await?;
+        let VerifiedCheckpoint { note, head } = self.checkpoint().await.map_err(|error| error.to_string())?;
         if index >= head.size {
             return Err(format!("there is no entry {index} yet: the log has {} entries", head.size));
         }
@@ -115,11 +141,30 @@ impl LogReader {
         if let Some(content) = self.object(&path.to_string()).await? {
             return Ok(Some(content));
         }
-        if path.is_full() || path.kind() == TileKind::Data {
+        let TileKind::Hashes(level) = path.kind() else { return Ok(None) };
+        if path.is_full() {
             return Ok(None);
         }
-        let Some(mut content) = self.object(&path.to_full().to_string()).await? else { return Ok(None) };
-        content.truncate(usize::from(path.width()) * 32);
+        if let Some(mut content) = self.object(&path.to_full().to_string()).await? {
+            content.truncate(usize::from(path.width()) * 32);
+            return Ok(Some(content));
+        }
+        match level.checked_sub(1) {
+            Some(below) if self.is_offline => self.roots_of_full_tiles(below, path).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// A partial tile that only a server has, made of the full tiles below it: each of its hashes is the root of one.
+    async fn roots_of_full_tiles(&self, below: u8, path: &TilePath) -> Result<Option<Vec<u8>>, String> {
+        let first = path.index() * TILE_WIDTH;
+        let mut content = Vec::new();
+        for index in first..first + u64::from(path.width()) {
+            let Some(full) = TilePath::full(TileKind::Hashes(below), index) else { return Ok(None) };
+            let Some(hashes) = self.object(&full.to_string()).await? else { return Ok(None) };
+            let Some(hashes) = tile::hashes(&hashes, full.width()) else { return Ok(None) };
+            content.extend_from_slice(&merkle::subtree_root(hashes));
+        }
         Ok(Some(content))
     }
 
@@ -134,7 +179,7 @@ impl LogReader {
         let size = self.sealed_tiles() * TILE_WIDTH;
         let mut tiles = HashMap::new();
         let root = loop {
-            match merkle::tree_root(size, &mut |level, at| node(level, at, u64::MAX >> 24, &tiles)) {
+            match merkle::tree_root(size, &mut |level, at| node(level, at, size, &tiles)) {
                 Ok(root) => break root,
                 Err(missing) => self.fetch_into(&mut tiles, missing).await?,
             }
@@ -142,14 +187,26 @@ impl LogReader {
         Ok(TreeHead { size, root, timestamp: UnixMillis(u64::MAX) })
     }
 
-    /// How many full data tiles lie in the directory, from the first on.
+    /// How many full data tiles there must be: the last of them is there.
     fn sealed_tiles(&self) -> u64 {
         let Some(directory) = &self.directory else { return 0 };
-        let is_there = |index: &u64| {
-            TilePath::full(TileKind::Data, *index)
-                .is_some_and(|path| directory.join(path.to_string()).exists())
-        };
-        (0..).take_while(is_there).count() as u64
+        let mut open = vec![directory.join("tile/data")];
+        let mut tiles = 0;
+        while let Some(next) = open.pop() {
+            // What is no directory, or cannot be read, adds nothing; a tile that is missed then is a finding.
+            for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let name = path.strip_prefix(directory).ok().and_then(Path::to_str);
+                let tile = name.and_then(TilePath::parse).filter(TilePath::is_full);
+                match tile {
+                    Some(tile) if !is_directory => tiles = tiles.max(tile.index() + 1),
+                    _ if is_directory => open.push(path),
+                    _ => {}
+                }
+            }
+        }
+        tiles
     }
 
     /// Fetches the tile that a walk over nodes lacked.
@@ -174,6 +231,9 @@ impl LogReader {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(format!("{shown}: {error}")),
             }
+        }
+        if self.is_offline {
+            return Ok(None);
         }
         self.http.get(&format!("{}/{path}", self.base)).await
     }

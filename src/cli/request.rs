@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Ask the CA for a certificate from inside a CI job.\n\n\
-        Makes an ECDSA P-256 key, proves to the CA that the job holds it, and writes three files: key.pem (for its\n\
-        owner alone), certificate.pem, and chain.pem (intermediate, then root). The identity in the certificate is\n\
+        Makes an ECDSA P-256 key, proves to the CA that the job holds it, and writes three files: key.pem (for its \
+        owner alone), certificate.pem, and chain.pem (intermediate, then root). The identity in the certificate is \
         what GitLab says about the job in its ID token; nobody can choose it.",
     after_long_help = "In .gitlab-ci.yml:\n  \
         sign:\n    \

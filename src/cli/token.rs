@@ -21,12 +21,12 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Validate a GitLab ID token and print its claims and the certificate it would get.\n\n\
-        The issuer's keys are fetched as the CA fetches them: discovery document, then key set. Every check is listed:\n\
-        shape, issuer, algorithm, keys, signature, times, audience, and the rules for the claims. The token itself is\n\
+        The issuer's keys are fetched as the CA fetches them: discovery document, then key set. Every check is listed: \
+        shape, issuer, algorithm, keys, signature, times, audience, and the rules for the claims. The token itself is \
         never printed, and nothing is sent to any CA.",
-    after_long_help = "In a job:                   countersign token\n\
-        On a saved token:           countersign token --token-file token.jwt --issuer https://gitlab.example.com\n\
-        As that server would judge: countersign token --config countersign.yaml\n\n\
+    after_long_help = "In a job:\n  countersign token\n\
+        On a saved token:\n  countersign token --token-file token.jwt --issuer https://gitlab.example.com\n\
+        As a server would judge:\n  countersign token --config countersign.yaml\n\n\
         Exit codes: 0 the token is good, 1 it would be refused."
 )]
 pub struct TokenArgs {

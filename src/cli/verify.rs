@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Verify a certificate: chain, SCT, inclusion in the log, identity; and a file's signature by it.\n\n\
-        Every check is listed as ok, failed or not checked. What is trusted comes from you: the CA's chain and the log's\n\
-        public key, or a trusted root that names both (`countersign trust root` prints it). The certificate lives for\n\
+        Every check is listed as ok, failed or not checked. What is trusted comes from you: the CA's chain and the log's \
+        public key, or a trusted root that names both (`countersign trust root` prints it). The certificate lives for \
         ten minutes and is judged as of the time in its SCT, which says when it was issued, or as of --at.",
     after_long_help = "Examples:\n  \
         countersign verify certificate.pem --chain chain.pem --log-key log.pem \\\n    \

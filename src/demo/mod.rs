@@ -22,8 +22,8 @@ const TOKEN_RENEWAL: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Show the whole way on this machine, with a make-believe GitLab.\n\n\
-        A CA is made and served on loopback, a CI job asks it for a certificate with the ID token of a make-believe\n\
-        GitLab, signs a file, and everything is verified: chain, SCT, inclusion in the log, signature, identity. Takes a\n\
+        A CA is made and served on loopback, a CI job asks it for a certificate with the ID token of a make-believe \
+        GitLab, signs a file, and everything is verified: chain, SCT, inclusion in the log, signature, identity. Takes a \
         few seconds; nothing is left behind. All keys are throw-away keys.",
     after_long_help = "With --serve it stays up until Ctrl-C, and prints commands to try: our own, cosign's, openssl's."
 )]

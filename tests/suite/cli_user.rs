@@ -349,6 +349,35 @@ fn a_token_is_never_asked_for_on_the_command_line_and_its_absence_is_explained()
 }
 
 #[test]
+fn a_token_comes_from_the_jobs_environment_or_from_standard_input() {
+    use std::io::Write;
+    let world = World::new();
+    let token = world.token(|_| {});
+    let command = |out: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command
+            .args(["request", "--out", out])
+            .current_dir(world.directory.path())
+            .env("COUNTERSIGN_URL", world.url());
+        command
+    };
+    let from_environment = command("one").env("SIGSTORE_ID_TOKEN", &token).output().expect("the binary runs");
+    assert!(from_environment.status.success(), "{}", String::from_utf8_lossy(&from_environment.stderr));
+    let mut child = command("two")
+        .args(["--token-file", "-"])
+        .env_remove("SIGSTORE_ID_TOKEN")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let mut input = child.stdin.take().expect("piped");
+    writeln!(input, " {token}").expect("written");
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
+    assert!(world.path("two/certificate.pem").exists());
+}
+
+#[test]
 fn a_busy_ca_is_asked_again_a_bounded_number_of_times() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
