@@ -219,7 +219,13 @@ fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
 /// What was checked, in words.
 fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
     let Report { entries, data_tiles, hash_tiles, issuers, .. } = audited;
-    if audited.is_clean() {
+    if !signed {
+        checks.not_checked(
+            "unsealed entries",
+            "the newest entries, up to a few hundred, are not in the files yet; the server alone has them",
+        );
+    }
+    if audited.is_clean() && *entries > 0 {
         checks.ok(
             "entries",
             format!("{entries}, each at its index, in order of time, and signed by the CA that it names"),
