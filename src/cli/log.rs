@@ -25,6 +25,7 @@ use tokio::runtime::Runtime;
         With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
         read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
 pub struct LogArgs {
+    /// What to do.
     #[command(subcommand)]
     pub command: LogCommand,
 }
@@ -43,6 +44,7 @@ pub enum LogCommand {
         /// The certificate, PEM or DER; `-` is standard input
         #[arg(value_name = "CERT")]
         certificate: PathBuf,
+        #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
         #[command(flatten)]
         source: Source,
     },
