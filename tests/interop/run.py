@@ -1,7 +1,8 @@
 """The interop suite: real clients against a real countersign, with nothing else running.
 
-Usage: run.py --countersign BINARY [--cosign BINARY]
-Needs Python with `sigstore` (which brings `cryptography`). A client that is not there is skipped by name, loudly.
+Usage: run.py --countersign BINARY --clients DIR
+Needs Python with `sigstore` (which brings `cryptography`); `clients.sh DIR` builds the other clients. A client that is not
+there is skipped by name, loudly.
 """
 
 import argparse
@@ -91,20 +92,38 @@ class World:
     def path(self, name: str) -> pathlib.Path:
         return self.directory / name
 
+    def token_file(self, **changes: object) -> pathlib.Path:
+        path = self.path("token")
+        path.write_text(self.gitlab.token(**changes))
+        return path
+
+    def log_key_pem(self) -> str:
+        key = json.loads(self.path("tr.json").read_text())["ctlogs"][0]["publicKey"]["rawBytes"]
+        return f"-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n"
+
+    def foreign_root(self) -> pathlib.Path:
+        """The trusted root of another countersign."""
+        path, other = self.path("foreign.json"), self.path("other-ca")
+        if not path.exists():
+            run(self.countersign, "init", other, "--gitlab", self.gitlab.url)
+            path.write_text(run(self.countersign, "trust", "root", "--config", other / "countersign.yaml"))
+        return path
+
     def stop(self) -> None:
         self.server.send_signal(signal.SIGTERM)
         assert self.server.wait(timeout=20) == 0, "SIGTERM must end the server with 0"
 
 
-def need(program: str | None, name: str) -> str:
-    if not program or not shutil.which(program):
+def need(program: str, name: str) -> str:
+    found = shutil.which(program)
+    if not found:
         raise Skipped(name)
-    return program
+    return found
 
 
 @test
 def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: argparse.Namespace) -> None:
-    cosign = need(args.cosign, "cosign v3")
+    cosign = need("cosign", "cosign v3")
     trust = ["--trusted-root", world.path("tr.json")]
     bundle = world.path("cosign.bundle")
     run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), *trust,
@@ -121,7 +140,7 @@ def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: a
 
 @test
 def cosign_finds_the_token_in_a_gitlab_job_and_takes_a_url_with_a_slash(world: World, args: argparse.Namespace) -> None:
-    cosign = need(args.cosign, "cosign v3")
+    cosign = need("cosign", "cosign v3")
     config = json.loads(world.path("sc.json").read_text())
     for url in config["caUrls"]:
         url["url"] += "/"
@@ -134,7 +153,7 @@ def cosign_finds_the_token_in_a_gitlab_job_and_takes_a_url_with_a_slash(world: W
 
 @test
 def cosign_signs_with_p384_and_rsa(world: World, args: argparse.Namespace) -> None:
-    cosign = need(args.cosign, "cosign v3")
+    cosign = need("cosign", "cosign v3")
     for algorithm in ["ecdsa-sha2-384-nistp384", "rsa-sign-pkcs1-2048-sha256"]:
         run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), "--trusted-root",
             world.path("tr.json"), "--signing-config", world.path("sc.json"), "--signing-algorithm", algorithm,
@@ -143,7 +162,7 @@ def cosign_signs_with_p384_and_rsa(world: World, args: argparse.Namespace) -> No
 
 @test
 def cosign_is_told_why_a_token_is_refused(world: World, args: argparse.Namespace) -> None:
-    cosign = need(args.cosign, "cosign v3")
+    cosign = need("cosign", "cosign v3")
     run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(aud="elsewhere"), "--trusted-root",
         world.path("tr.json"), "--signing-config", world.path("sc.json"), "--bundle", world.path("refused.bundle"),
         ok=False, says="There was an error processing the identity token")
@@ -151,20 +170,78 @@ def cosign_is_told_why_a_token_is_refused(world: World, args: argparse.Namespace
 
 @test
 def cosign_makes_the_same_trust_material_of_the_chain_and_the_log_key(world: World, args: argparse.Namespace) -> None:
-    cosign = need(args.cosign, "cosign v3")
+    cosign = need("cosign", "cosign v3")
     ours = json.loads(world.path("tr.json").read_text())
     chain = world.path("chain.pem")
     bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))
     chain.write_text("".join(bundle["chains"][0]["certificates"]))
     key = world.path("log.pem")
-    der = ours["ctlogs"][0]["publicKey"]["rawBytes"]
-    key.write_text(f"-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+    key.write_text(world.log_key_pem())
     made = world.path("made.json")
     run(cosign, "trusted-root", "create", f"--fulcio=url={world.url},certificate-chain={chain}",
         f"--ctfe=url={world.url}/ct,public-key={key},start-time=2026-01-01T00:00:00Z", "--out", made)
     theirs = json.loads(made.read_text())
     assert theirs["ctlogs"][0]["logId"] == ours["ctlogs"][0]["logId"]
     assert theirs["certificateAuthorities"][0]["certChain"] == ours["certificateAuthorities"][0]["certChain"]
+
+
+@test
+def cosign_2_signs_with_its_own_flags_and_checks_the_sct(world: World, _: argparse.Namespace) -> None:
+    cosign = need("cosign2", "cosign v2")
+    chain, key = world.path("chain2.pem"), world.path("log2.pem")
+    bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))
+    chain.write_text("".join(bundle["chains"][0]["certificates"]))
+    key.write_text(world.log_key_pem())
+    env = {"SIGSTORE_CT_LOG_PUBLIC_KEY_FILE": str(key), "SIGSTORE_ROOT_FILE": str(chain)}
+    signature, certificate = world.path("cosign2.sig"), world.path("cosign2.pem")
+    run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), "--fulcio-url", world.url,
+        "--tlog-upload=false", "--output-signature", signature, "--output-certificate", certificate, env=env)
+    verify = [cosign, "verify-blob", world.blob, "--signature", signature, "--certificate", certificate,
+              "--certificate-oidc-issuer", world.gitlab.url, "--insecure-ignore-tlog", "--certificate-identity"]
+    run(*verify, world.gitlab.identity(), env=env)
+    run(*verify, world.gitlab.identity() + "x", env=env, ok=False)
+
+
+@test
+def sigstore_go_signs_verifies_and_refuses(world: World, args: argparse.Namespace) -> None:
+    client = need("sigstore-go-client", "sigstore-go")
+    run(client, world.url, world.path("tr.json"), world.token_file(), world.gitlab.identity(), world.gitlab.url)
+    run(client, world.url, world.path("tr.json"), world.token_file(aud="elsewhere"), world.gitlab.identity(), world.gitlab.url,
+        ok=False, says="There was an error processing the identity token")
+
+
+@test
+def sigstore_js_signs_verifies_and_refuses(world: World, args: argparse.Namespace) -> None:
+    node = need("node", "Node.js for sigstore-js")
+    client = args.clients.resolve() / "js" / "client.mjs"
+    if not (client.parent / "node_modules").exists():
+        raise Skipped("sigstore-js")
+    run(node, client, world.url, world.path("tr.json"), world.token_file(), world.gitlab.identity(), world.gitlab.url, "acme/widgets")
+    run(node, client, world.url, world.path("tr.json"), world.token_file(aud="elsewhere"), world.gitlab.identity(), world.gitlab.url,
+        "acme/widgets", ok=False, says="error processing the identity token")
+
+
+@test
+def sigstore_java_gets_a_certificate_over_grpc_and_checks_it(world: World, args: argparse.Namespace) -> None:
+    java = need("java", "a JDK for sigstore-java")
+    classpath = args.clients.resolve() / "java" / "classpath"
+    if not classpath.exists():
+        raise Skipped("sigstore-java")
+    run(java, "-cp", classpath.read_text().strip(), "interop.Client", world.url, world.path("tr.json"), world.foreign_root(),
+        world.token_file(), world.gitlab.claims()["sub"], world.gitlab.identity())
+
+
+@test
+def sigstore_rs_gets_a_certificate_by_v1(world: World, args: argparse.Namespace) -> None:
+    client = need("sigstore-rs-client", "sigstore-rs")
+    out = world.path("rs")
+    out.mkdir()
+    run(client, world.url, world.token_file(), world.gitlab.claims()["sub"], world.blob, out)
+    verify = [world.countersign, "verify", out / "certificate.pem", "--trusted-root", world.path("tr.json"),
+              "--log-url", f"{world.url}/ct", "--signature", out / "signature", "--file", world.blob,
+              "--certificate-oidc-issuer", world.gitlab.url, "--certificate-identity"]
+    run(*verify, world.gitlab.identity())
+    run(*verify, world.gitlab.identity() + "x", ok=False)
 
 
 def certificate_by_sigstore_python(world: World) -> bytes:
@@ -212,9 +289,7 @@ def sigstore_python_refuses_the_sct_of_another_log(world: World, _: argparse.Nam
         from sigstore.sign import SigningContext
     except ImportError as error:
         raise Skipped("sigstore-python 4") from error
-    other = world.path("other-ca")
-    run(world.countersign, "init", other, "--gitlab", world.gitlab.url)
-    foreign = json.loads(run(world.countersign, "trust", "root", "--config", other / "countersign.yaml"))
+    foreign = json.loads(world.foreign_root().read_text())
     mixed = json.loads(world.path("tr.json").read_text()) | {"ctlogs": foreign["ctlogs"]}
     path = world.path("mixed.json")
     path.write_text(json.dumps(mixed))
@@ -259,9 +334,8 @@ def openssl_accepts_leaf_intermediate_and_root(world: World, _: argparse.Namespa
 @test
 def sct_and_inclusion_hold_for_code_that_is_not_ours(world: World, _: argparse.Namespace) -> None:
     out = requested(world)
-    key = json.loads(world.path("tr.json").read_text())["ctlogs"][0]["publicKey"]["rawBytes"]
     log_key = world.path("log-key.pem")
-    log_key.write_text(f"-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")
+    log_key.write_text(world.log_key_pem())
     verifier = pathlib.Path(__file__).with_name("verify_ct.py")
     run(sys.executable, verifier, "--base-url", f"{world.url}/ct", "--log-key", log_key,
         "--leaf", out / "certificate.pem", "--chain", out / "chain.pem")
@@ -277,9 +351,10 @@ def the_audit_finds_the_log_sound_and_the_server_drains(world: World, _: argpars
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--countersign", required=True)
-    parser.add_argument("--cosign", default="cosign")
+    parser.add_argument("--clients", type=pathlib.Path, default="target/interop", help="where clients.sh put them")
     parser.add_argument("--only", default="", help="run the tests whose name contains this")
     args = parser.parse_args()
+    os.environ["PATH"] = f"{(args.clients / 'bin').resolve()}:{os.environ['PATH']}"
     passed, failed, skipped = 0, [], []
     with tempfile.TemporaryDirectory() as directory:
         world = World(str(pathlib.Path(args.countersign).resolve()), pathlib.Path(directory))

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the clients of the interop suite into DIR: clients.sh DIR. What cannot be had is named, and left out.
+set -uo pipefail
+cd "$(dirname "$0")"
+mkdir -p "$1/bin" && out=$(cd "$1" && pwd)
+missing() { printf '!!! SKIPPED: %s\n' "$*"; }
+# A Go program under another name than its own.
+go_install() { [ -x "$out/bin/$2" ] || { GOBIN=$out/go go install "$1" && mv "$out/go/cosign" "$out/bin/$2"; }; }
+
+if command -v go >/dev/null; then
+  go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign || missing "cosign v3: it does not build"
+  go_install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5 cosign2 || missing "cosign v2: it does not build"
+  (cd go && go build -o "$out/bin/sigstore-go-client" .) || missing "sigstore-go: it does not build"
+else
+  missing "cosign, sigstore-go: no Go to build them with"
+fi
+
+if command -v npm >/dev/null; then
+  mkdir -p "$out/js" && cp js/package.json js/client.mjs "$out/js/"
+  (cd "$out/js" && npm install --no-audit --no-fund --silent --no-package-lock) || missing "sigstore-js: its packages cannot be had"
+else
+  missing "sigstore-js: no npm"
+fi
+
+if command -v mvn >/dev/null && command -v javac >/dev/null; then
+  mkdir -p "$out/java" && cp -r java/pom.xml java/src "$out/java/"
+  if (cd "$out/java" && mvn --quiet --batch-mode package); then
+    printf '%s:%s' "$out/java/target/classes" "$(cat "$out/java/target/classpath")" > "$out/java/classpath"
+  else
+    missing "sigstore-java: it does not build"
+  fi
+else
+  missing "sigstore-java: no Maven or no JDK"
+fi
+
+if (cd rust && CARGO_TARGET_DIR=$out/rust cargo build --quiet); then
+  cp "$out/rust/debug/interop" "$out/bin/sigstore-rs-client"
+else
+  missing "sigstore-rs: it does not build"
+fi
