@@ -243,8 +243,8 @@ impl Reader<'_> {
         // whether that is loopback, wherever the others are.
         let host = values::without_scheme(url);
         let first_label = host.split(['.', ':', '/']).next().unwrap_or(host);
-        let safe = !values::is_exposed(&url.replace('*', "1"))
-            && !(first_label.contains('*') && url.starts_with("http:"));
+        let any_host = url.starts_with("http:") && first_label.contains('*');
+        let safe = !any_host && !values::is_exposed(&url.replace('*', "1"));
         if !safe {
             self.report.error(
                 field.place(),
