@@ -484,6 +484,23 @@ fn a_certificate_that_was_tampered_with_fails_wherever_it_was_changed() {
 }
 
 #[test]
+fn an_instance_url_that_no_certificate_could_name_is_a_usage_error() {
+    let world = World::new();
+    world.token(|_| {});
+    let issuer = world.gitlab.url().to_owned();
+    let ended = world.run(&[
+        "token",
+        "--token-file",
+        "token",
+        "--issuer",
+        &issuer,
+        "--instance-url",
+        "https://h/a%20b",
+    ]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+}
+
+#[test]
 fn a_tokens_checks_are_listed_and_the_one_that_fails_is_named() {
     let world = World::new();
     let issuer = world.gitlab.url().to_owned();
