@@ -202,6 +202,14 @@ fn a_job_gets_a_certificate_that_verifies_in_every_way() {
     let proof = world.run(&["log", "prove", "mine/certificate.pem", "--config", &world.config_file()]);
     assert_eq!(proof.code, 0, "{}", proof.err);
     fs::write(world.path("proof.json"), &proof.out).expect("written");
+    // A damaged tile makes no proof.
+    let tile = world.config.data.join("log/tile/0/000.p/2");
+    fs::create_dir_all(tile.parent().expect("a directory")).expect("made");
+    fs::write(&tile, [9; 64]).expect("written");
+    let proof = world.run(&["log", "prove", "mine/certificate.pem", "--config", &world.config_file()]);
+    assert_eq!((proof.code, proof.out.as_str()), (1, ""), "{}", proof.err);
+    assert!(proof.err.contains("damaged"), "{}", proof.err);
+    fs::remove_file(&tile).expect("removed");
 
     let signed = ["--signature", "artifact.sig", "artifact"];
     let log_url = world.config.log_url();
