@@ -160,7 +160,8 @@ impl<C: Candidate> Log<C> {
         &self.tiles
     }
 
-    /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.
+    /// All is well, or what is wrong, for operators. Asking also makes the log look again, so that the next answer knows; an
+    /// idle log does so by itself every few seconds.
     ///
     /// # Errors
     /// What is wrong.
@@ -170,6 +171,8 @@ impl<C: Candidate> Log<C> {
             self.sealer.wake();
             // A full queue is a try by itself.
             self.queue.try_send(Command::Probe).ok();
+        } else if self.status.wants_check() && self.queue.try_send(Command::Check).is_err() {
+            self.status.checked();
         }
         health
     }

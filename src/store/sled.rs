@@ -179,6 +179,10 @@ impl HeadStore for SledHeadStore {
         self.first = self.first.max(group.sealed);
         Ok(())
     }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.has_room_for(0)
+    }
 }
 
 impl Drop for SledHeadStore {
