@@ -194,10 +194,10 @@ impl LogReader {
         Ok(TreeHead { size, root, timestamp: UnixMillis(u64::MAX) })
     }
 
-    /// How many full data tiles there must be: the last of them is there.
+    /// How many full data tiles there must be: the last of them, or the hash tile that was written with it, is there.
     fn sealed_tiles(&self) -> u64 {
         let Some(directory) = &self.directory else { return 0 };
-        let mut open = vec![directory.join("tile/data")];
+        let mut open = vec![directory.join("tile/data"), directory.join("tile/0")];
         let mut tiles = 0;
         while let Some(next) = open.pop() {
             // What is no directory, or cannot be read, adds nothing; a tile that is missed then is a finding.

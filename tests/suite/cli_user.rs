@@ -625,6 +625,10 @@ fn the_log_is_audited_over_http_beside_the_server_and_from_its_files_alone() {
     let tampered = world.run(&["log", "audit", "--json", "--config", &config]);
     assert_eq!(tampered.code, 1, "{}", tampered.out);
     assert!(!tampered.json()["problems"].as_array().expect("problems").is_empty());
+    // Its hash tile tells that the last data tile is gone.
+    fs::remove_file(&tile).expect("removed");
+    let gone = world.run(&["log", "audit", "--json", "--config", &config]);
+    assert_eq!(gone.code, 1, "{}{}", gone.out, gone.err);
 }
 
 /// Makes it a token of a job that ended an hour ago.
