@@ -310,6 +310,17 @@ fn health_sees_a_full_disk_before_any_caller_meets_it() {
 }
 
 #[test]
+fn health_says_that_the_clock_was_set_back() {
+    let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
+    let log: Arc<Log<Item>> = Arc::new(Log::open(&identity(), stores(&store), clock.clone()).unwrap());
+    enter(&log).unwrap();
+    for (now, well) in [(NOW - 10_000, true), (NOW - 10_001, false), (NOW - 3_600_000, false), (NOW, true)] {
+        clock.set(now);
+        assert_eq!(log.health().is_ok(), well, "{now}: {:?}", log.health());
+    }
+}
+
+#[test]
 fn after_an_unknown_write_the_log_stops_and_recovers_at_the_next_start() {
     for (fault, kept) in [(Fault::Kept, 1), (Fault::Lost, 0)] {
         let store = MemoryStore::default();
