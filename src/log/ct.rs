@@ -38,7 +38,10 @@ pub enum OpenError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The issuers' certificates cannot be written.
-    #[error("cannot write an issuer's certificate into the log's data directory: {0}")]
+    #[error(
+        "cannot write a CA certificate into the log's data directory: {0}; where a damaged file stands in the way, delete it \
+         and start again: it is named by the SHA-256 of what belongs into it, and written anew"
+    )]
     Issuer(StoreError),
 }
 
@@ -157,7 +160,7 @@ impl CtLog {
         self.issuers.split_at(self.issuers.len().saturating_sub(1)).1
     }
 
-    /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.
+    /// All is well, or what is wrong, for operators; see [`Log::health`].
     ///
     /// # Errors
     /// What is wrong.

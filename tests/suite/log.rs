@@ -291,6 +291,36 @@ fn health_recovers_without_traffic() {
 }
 
 #[test]
+fn health_sees_a_full_disk_before_any_caller_meets_it() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    enter(&log).unwrap();
+    let appended = store.head.stored();
+    store.head.set_full(true);
+    while log.health().is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(log.health().unwrap_err().contains("cannot write entries"));
+    assert!(store.head.stored() == appended, "nothing is written to find out");
+    store.head.set_full(false);
+    while log.health().is_err() {
+        std::thread::yield_now();
+    }
+    enter(&log).unwrap();
+}
+
+#[test]
+fn health_says_that_the_clock_was_set_back() {
+    let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
+    let log: Arc<Log<Item>> = Arc::new(Log::open(&identity(), stores(&store), clock.clone()).unwrap());
+    enter(&log).unwrap();
+    for (now, well) in [(NOW - 10_000, true), (NOW - 10_001, false), (NOW - 3_600_000, false), (NOW, true)] {
+        clock.set(now);
+        assert_eq!(log.health().is_ok(), well, "{now}: {:?}", log.health());
+    }
+}
+
+#[test]
 fn after_an_unknown_write_the_log_stops_and_recovers_at_the_next_start() {
     for (fault, kept) in [(Fault::Kept, 1), (Fault::Lost, 0)] {
         let store = MemoryStore::default();
@@ -660,6 +690,24 @@ fn an_sct_is_of_a_durable_entry_and_verifies() {
     }
     store.head.fail([Some(Fault::Lost)]);
     assert_eq!(wait(log.enter(precertificate(3))).unwrap_err().reason(), Reason::LogUnavailable, "no SCT");
+}
+
+#[test]
+fn a_store_lost_before_the_first_tile_is_no_new_log() {
+    let (store, key) = (MemoryStore::default(), TestKey::generate());
+    let clock = TestClock::at(NOW);
+    let log = open_ct(&store, &key, &clock).unwrap();
+    wait(log.enter(precertificate(0))).unwrap();
+    log.close();
+    let MemoryStore { tiles, .. } = store.crash();
+    // Head and record are gone; of this log there are only the CA certificates.
+    let lost = MemoryStore { tiles, ..MemoryStore::default() };
+    let refused = open_ct(&lost, &key, &clock).err();
+    assert!(
+        matches!(&refused, Some(OpenError::Start(StartError::TilesWithoutStore { tile })) if tile.starts_with("issuer/")),
+        "{refused:?}"
+    );
+    assert_eq!(lost.head.stored(), None);
 }
 
 #[test]
