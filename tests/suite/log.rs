@@ -742,25 +742,21 @@ fn tree_heads_are_signed_once_for_each_head_and_their_timestamps_strictly_increa
     let second = log.sth().unwrap();
     assert_eq!((second.head.size, second.head.timestamp), (0, UnixMillis(NOW + 60_000)));
 
-    // Heads of one millisecond get timestamps of their own, up to a second ahead of the clock.
+    // Heads of one millisecond get timestamps of their own, and so do heads after a clock was set back: what was
+    // answered is covered by what is asked for afterwards.
     let mut last = second;
     for number in 0..1_100 {
+        if number == 1_000 {
+            clock.set(NOW - 300_000);
+        }
         wait(log.enter(precertificate(number))).unwrap();
         let next = log.sth().unwrap();
-        if number < 1_000 {
-            assert_eq!(next.head.timestamp.0, last.head.timestamp.0 + 1);
-            assert_eq!(next.head.size, u64::from(number) + 1);
-        } else {
-            assert_eq!(next, last, "beyond that the last one is served again");
-        }
+        assert_eq!(next.head.timestamp.0, last.head.timestamp.0 + 1);
+        assert_eq!(next.head.size, u64::from(number) + 1);
         next.verify(&key.1).unwrap();
         last = next;
     }
-    clock.set(NOW + 61_000);
-    let caught_up = log.sth().unwrap();
-    assert_eq!((caught_up.head.size, caught_up.head.timestamp), (1_100, UnixMillis(NOW + 61_001)));
-    clock.set(NOW);
-    assert_eq!(log.sth().unwrap(), caught_up, "a clock that stepped back signs nothing new");
+    assert_eq!(log.sth().unwrap(), last, "a clock that stepped back signs nothing new for an old head");
 }
 
 // --- on disk
