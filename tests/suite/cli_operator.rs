@@ -351,6 +351,9 @@ fn every_shell_gets_a_completion_script() {
         let output = countersign(["completions", shell]);
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("signing-config"), "{shell}");
+        let json: Value = serde_json::from_slice(&countersign(["--json", "completions", shell]).stdout)
+            .expect("one document");
+        assert_eq!(json["script"].as_str(), Some(&*text(&output.stdout)), "{shell}");
     }
     let syntax =
         Command::new("bash").args(["-n", "-c", &text(&countersign(["completions", "bash"]).stdout)]).status();
