@@ -253,7 +253,7 @@ fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAdd
         return None;
     }
     if !admin.ip().is_loopback() {
-        field.warning("is reachable from other machines: metrics and readiness ask for no password");
+        field.warning("is reachable from other machines, and asks for no password");
     }
     Some(admin)
 }
