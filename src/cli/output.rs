@@ -44,6 +44,13 @@ impl CliError {
         self
     }
 
+    /// The same error with one more line for people.
+    pub fn with_advice(mut self, advice: &str) -> Self {
+        self.message.push('\n');
+        self.message.push_str(advice);
+        self
+    }
+
     /// The exit code.
     pub const fn code(&self) -> u8 {
         self.code
