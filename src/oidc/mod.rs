@@ -5,10 +5,8 @@
 //! [`Issuer`](crate::identity::Issuer) that they found there.
 
 mod cache;
-mod client;
 mod fetch;
 mod state;
-mod tls;
 
 pub use cache::{Counters, JwksCache};
 pub use fetch::{FETCH_TIMEOUT, FetchError, Step, fetch_keys};

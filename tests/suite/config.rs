@@ -140,11 +140,11 @@ extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
     assert_eq!(config.log_url(), "https://ca.example.com/ct");
     assert_eq!(config.admin.map(|a| a.to_string()).as_deref(), Some("127.0.0.1:2112"));
     assert_eq!(config.data, place.path("store"));
-    assert_eq!(config.ca.certificates, place.path("ca/chain.pem"));
-    assert_eq!(config.ca.key, place.path("ca/key.pem"));
+    assert_eq!(config.ca.certificates().unwrap(), place.path("ca/chain.pem"));
+    assert_eq!(config.ca.key().unwrap(), place.path("ca/key.pem"));
     assert_eq!(config.ca.validity, Duration::from_secs(300));
-    assert_eq!(config.log.key, place.path("log/key.pem"));
-    assert_eq!(config.log.origin, "ca.example.com/ct");
+    assert_eq!(config.log.embedded().unwrap().key, place.path("log/key.pem"));
+    assert_eq!(config.log.embedded().unwrap().origin, "ca.example.com/ct");
     assert!(config.claims_arc.is_some());
 
     let issuer = |url: &str| config.issuers.find(url).expect("configured");
@@ -180,7 +180,7 @@ fn what_is_left_out_has_a_default() {
     let (config, warnings) = place.load(text).expect("accepted");
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.base_url(), "http://127.0.0.1:5555");
-    assert_eq!(config.log.origin, "127.0.0.1:5555/ct");
+    assert_eq!(config.log.embedded().unwrap().origin, "127.0.0.1:5555/ct");
     assert_eq!(config.ca.validity, Duration::from_secs(600));
     assert_eq!(config.admin, None);
     assert!(config.claims_arc.is_some());
@@ -370,8 +370,14 @@ fn the_commented_sample_names_every_key() {
         "key",
         "validity",
         "log",
+        "password_file",
+        "ephemeral",
         "mode",
         "origin",
+        "accept",
+        "public_key",
+        "precertificates",
+        "timeout",
         "issuers",
         "url",
         "type",
