@@ -219,3 +219,75 @@ fn check_is_no_precertificate_signer(tbs: &RawTbs<'_>) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, CHAIN, NOW};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn accepted() -> AcceptedCas {
+        let mut accepted = AcceptedCas::default();
+        accepted.add_pem(CHAIN.as_bytes()).unwrap();
+        accepted
+    }
+
+    fn precertificate() -> Vec<u8> {
+        let template = testing::template(&testing::chain(), NOW).unwrap();
+        let signature = testing::sign(template.precertificate_tbs());
+        template.into_precertificate(&signature).der().to_vec()
+    }
+
+    #[test]
+    fn what_a_ca_submits_is_the_entry_that_it_would_log_itself() {
+        let template = testing::template(&testing::chain(), NOW).unwrap();
+        let signature = testing::sign(template.precertificate_tbs());
+        let precertificate = template.into_precertificate(&signature);
+        let theirs = PrecertificateEntry::from(&precertificate);
+        let submission =
+            accepted().check(vec![precertificate.der().to_vec()], SubmissionKind::Precertificate).unwrap();
+        let LogEntry::Precertificate(ours) = &submission.entry else { panic!("a precertificate") };
+        assert_eq!((&ours.tbs, &ours.precertificate), (&theirs.tbs, &theirs.precertificate));
+        assert_eq!(ours.issuer_key_hash, theirs.issuer_key_hash);
+        assert_eq!(ours.fingerprints, theirs.fingerprints);
+        assert_eq!(submission.issuers, testing::chain().certificates());
+    }
+
+    #[test]
+    fn files_without_a_root_or_with_keys_are_refused() {
+        let issuing = testing::chain().pem()[0].clone();
+        let mut accepted = AcceptedCas::default();
+        for (text, expected) in [
+            (String::new(), "has no root"),
+            (issuing, "has no root"),
+            (testing::ISSUING_KEY.to_owned(), "only CERTIFICATE may be in it"),
+            (testing::issue(&testing::chain(), NOW).pem(), "certificate 1 is not a CA's"),
+        ] {
+            let refusal = accepted.add_pem(text.as_bytes()).unwrap_err();
+            assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");
+        }
+        assert!(accepted.is_empty());
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_bit_is_taken() {
+        let (accepted, good) = (accepted(), precertificate());
+        let check = |der: &[u8]| accepted.check(vec![der.to_vec()], SubmissionKind::Precertificate);
+        assert!(check(&good).is_ok());
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            assert!(check(&bad).is_err() && check(&good[..at]).is_err(), "octet {at}");
+        }
+        let large = accepted.check(vec![vec![0; MAX_SUBMITTED + 1]], SubmissionKind::Certificate);
+        assert!(large.unwrap_err().contains("64 KiB"));
+        assert!(accepted.check(Vec::new(), SubmissionKind::Certificate).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_chain_is_survived(chain in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..4)) {
+            prop_assert!(accepted().check(chain, SubmissionKind::Certificate).is_err());
+        }
+    }
+}

@@ -4,7 +4,8 @@ use crate::support::{TestCa, TestCaBuilder};
 use countersign::certificate::inspect::Inspected;
 use countersign::certificate::{CaAlgorithm, CaChain};
 use countersign::config::CaMaterial;
-use countersign::server::StartError;
+use countersign::server::environment::Environment;
+use countersign::server::{Running, StartError};
 use countersign::signer::{FileSigner, Password};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -174,4 +175,28 @@ async fn an_ephemeral_ca_issues_until_it_ends_and_is_another_one_then() {
     let second = ca.issue().await;
     assert_ne!(first[2], second[2]);
     assert_eq!(ca.get("/ct/ct/v1/get-sth").await.json()["tree_size"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environments_password_goes_before_the_files() {
+    let ca = with("p256.chain.pem", "p256.encrypted.key", Some("wrong")).prepare().await;
+    let environment = Environment {
+        clock: ca.clock.clone(),
+        ca_key_password: Some(Password::new(PASSWORD)),
+        ..Environment::system()
+    };
+    Running::start(ca.config.clone(), environment).await.unwrap().shut_down().await;
+
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ca");
+    let countersign = || Command::new(env!("CARGO_BIN_EXE_countersign"));
+    assert!(countersign().args(["init", place.to_str().unwrap()]).output().unwrap().status.success());
+    fs::write(place.join("ca/chain.pem"), read("p256.chain.pem")).unwrap();
+    fs::write(place.join("ca/key.pem"), read("p256.encrypted.key")).unwrap();
+    let mut serve = countersign();
+    serve.args(["serve", "--config", place.join("countersign.yaml").to_str().unwrap()]);
+    let said = serve.env("COUNTERSIGN_CA_KEY_PASSWORD", "battery staple").output().unwrap();
+    let message = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(78), "{message}");
+    assert!(message.contains("the password is wrong") && !message.contains("battery"), "{message}");
 }
