@@ -90,8 +90,30 @@ pub(super) fn read(
             Some(LogConfig::None)
         }
     };
+    refuse_keys_of_other_modes(section, log.as_ref());
     section.report_unknown();
     log
+}
+
+/// Keys that mean something, but not here.
+fn refuse_keys_of_other_modes(section: &Section<'_>, log: Option<&LogConfig>) {
+    const EMBEDDED: &[&str] = &["key", "origin", "accept"];
+    const EXTERNAL: &[&str] =
+        &["url", "public_key", "precertificates", "timeout", "ca_certificate", "insecure_http"];
+    let (mode, others): (_, &[&[&str]]) = match log {
+        Some(LogConfig::Embedded(_)) => ("embedded", &[EXTERNAL]),
+        Some(LogConfig::External(_)) => ("external", &[EMBEDDED]),
+        Some(LogConfig::None) => ("none", &[EMBEDDED, EXTERNAL]),
+        None => return,
+    };
+    for key in others.concat() {
+        // Asked for only when it is there, so that it is not offered as a known key.
+        if section.has(key)
+            && let Some(field) = section.get(key)
+        {
+            field.error(format!("has no use with mode: {mode}; remove it, or choose another mode"));
+        }
+    }
 }
 
 fn parse_mode(text: &str) -> Result<Mode, String> {

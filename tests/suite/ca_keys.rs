@@ -36,7 +36,7 @@ fn with(chain: &str, key: &str, password: Option<&str>) -> TestCaBuilder {
             panic!("files")
         };
         fs::write(&certificates, chain).unwrap();
-        fs::write(&key_file, key).unwrap();
+        fs::write(key_file, key).unwrap();
         if let Some(password) = password {
             let path = certificates.with_file_name("password");
             fs::write(&path, password).unwrap();
@@ -82,11 +82,11 @@ fn openssl_accepts(name: &str, ca: &TestCa, certificates: &[String]) {
     let (root, middle) = rest.split_last().unwrap();
     let mut command = Command::new("openssl");
     command.args(["verify", "-x509_strict", "-purpose", "any", "-CAfile"]);
-    command.arg(file("root.pem", &[root.clone()]));
+    command.arg(file("root.pem", std::slice::from_ref(root)));
     if !middle.is_empty() {
         command.arg("-untrusted").arg(file("middle.pem", middle));
     }
-    match command.arg(file("leaf.pem", &[leaf.clone()])).output() {
+    match command.arg(file("leaf.pem", std::slice::from_ref(leaf))).output() {
         Ok(output) => {
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }

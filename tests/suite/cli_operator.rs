@@ -490,7 +490,7 @@ fn serve_refuses_material_that_does_not_belong_together_with_78() {
     fs::write(ca.join("ca/chain.pem"), &chain).expect("written");
 
     fs::remove_file(ca.join("log/key.pem")).expect("removed");
-    refused("countersign.yaml:38: log.key: ");
+    refused("countersign.yaml:45: log.key: ");
 }
 
 #[test]

@@ -108,7 +108,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "mode: embedded",
         "mode: none",
-        "countersign.yaml:6: log.key: unknown key; known here: mode\ncountersign.yaml:6: log.origin: unknown key; did you mean mode?",
+        "countersign.yaml:6: log.key: has no use with mode: none; remove it, or choose another mode\ncountersign.yaml:6: log.origin: has no use with mode: none; remove it, or choose another mode",
+    ),
+    (
+        "origin: ca.example.com/ct",
+        "url: https://log.example.com",
+        "countersign.yaml:6: log.url: has no use with mode: embedded; remove it, or choose another mode",
     ),
     (
         "mode: embedded",
@@ -262,6 +267,6 @@ fn what_is_wrong_is_said_with_its_line_and_key() {
     let place = Place::new();
     for (from, to, expected) in REFUSED {
         assert!(WHOLE.contains(from), "{from}");
-        assert_eq!(place.errors(WHOLE.replacen(from, to, 1)), [*expected], "{from} -> {to}");
+        assert_eq!(place.errors(WHOLE.replacen(from, to, 1)).join("\n"), *expected, "{from} -> {to}");
     }
 }
