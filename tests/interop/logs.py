@@ -187,8 +187,8 @@ def fulcio(place: Place, args: argparse.Namespace) -> None:
     key.write_bytes(plain.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                         serialization.BestAvailableEncryption(PASSWORD.encode())))
     config = directory / "fulcio.yaml"
-    config.write_text(json.dumps({"oidc-issuers": {place.gitlab.url: {
-        "issuer-url": place.gitlab.url, "client-id": "sigstore", "type": "email"}}}))
+    issuer = place.gitlab.url
+    config.write_text(f"oidc-issuers:\n  {issuer}:\n    issuer-url: {issuer}\n    client-id: sigstore\n    type: email\n")
     server = Process([args.fulcio, "serve", "--host", "127.0.0.1", "--port", port, "--grpc-port", free_port(),
                       "--metrics-port", free_port(), "--ca", "fileca", "--fileca-cert", directory / "ca/ca/chain.pem",
                       "--fileca-key", key, "--fileca-key-passwd", PASSWORD, "--config-path", config,
@@ -221,7 +221,8 @@ def main() -> int:
                 print(f"SKIPPED: {test.__name__}: {program} is not here")
             except AssertionError as error:
                 failed += 1
-                print(f"FAILED: {test.__name__}: {error}")
+                said = [f"{log.name}:\n{log.read_text()[-2000:]}" for log in place.directory.glob("*.log")]
+                print(f"FAILED: {test.__name__}: {error}", *said, sep="\n")
             finally:
                 place.log.stop()
     return 1 if failed else 0
