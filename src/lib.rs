@@ -13,7 +13,7 @@
 //! | [`possession::ProvenKey`] | the caller holds the private key, and the key is a good one | [`possession`] |
 //! | [`certificate::Template`] | every octet of the certificate but the CT slot and the signature is fixed | [`certificate`] |
 //! | [`certificate::Precertificate`] | the CA signed the template with the poison extension | [`certificate`], [`signer`] |
-//! | [`certificate::LoggedPrecertificate`] | the entry is durable in the log, and the log promised it | [`log`], [`store`] |
+//! | [`certificate::LoggedPrecertificate`] | the entry is durable in the log, and the log promised it | [`log`], [`store`]; or [`ct_client`] |
 //! | [`certificate::Certificate`] | it corresponds to the logged precertificate, and the CA signed it | [`certificate`], [`signer`] |
 //!
 //! # The layers
@@ -21,14 +21,15 @@
 //! Imports go one way, and `tests/suite/layers.rs` holds the line:
 //!
 //! ```text
-//! cli, demo -> server -> config, api, oidc, signer, store, telemetry -> issuance -> log -> core
+//! cli, demo -> server -> config, api, ct_client, oidc, signer, store, telemetry -> outbound -> issuance -> log -> core
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`token`],
 //!   [`identity`], [`possession`], [`certificate`], [`transparency`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
-//! - adapters, which implement those traits and never import each other: [`oidc`], [`signer`], [`store`], [`api`],
-//!   [`telemetry`], [`config`];
+//! - [`outbound`], the HTTP clients that adapters share;
+//! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
+//!   [`api`], [`telemetry`], [`config`];
 //! - outermost: [`server`] puts the parts together, [`cli`] and [`demo`] are what people run.
 
 #![forbid(unsafe_code)]
@@ -44,8 +45,11 @@ pub mod transparency;
 pub mod issuance;
 pub mod log;
 
+pub mod outbound;
+
 pub mod api;
 pub mod config;
+pub mod ct_client;
 pub mod oidc;
 pub mod signer;
 pub mod store;

@@ -116,6 +116,9 @@ reasons! {
     CsrAlgorithmNotPermitted = "CSR_ALGORITHM_NOT_PERMITTED", Caller;
     /// The proof of possession does not verify: it must be the key's signature over the token's subject.
     ProofInvalid = "PROOF_INVALID", Caller;
+    // --- submissions to the log
+    /// The submitted chain is not proper, or does not lead to a root that this log accepts.
+    ChainNotAccepted = "CHAIN_NOT_ACCEPTED", Caller;
     // --- the issuer
     /// The issuer's keys could not be fetched. Try again later.
     IssuerUnavailable = "ISSUER_UNAVAILABLE", Issuer;

@@ -1,6 +1,6 @@
 //! Reading the log: static-ct-api's objects and RFC 6962's questions, all below `/ct`.
 //!
-//! GET and HEAD only; submissions are not taken. Errors are JSON here too. Everything blocking happens on tokio's threads
+//! GET and HEAD only; submissions are `submit`'s. Errors are JSON here too. Everything blocking happens on tokio's threads
 //! for it, a few at a time.
 
 use super::error::Rejection;
@@ -37,8 +37,11 @@ const NO_STORE: &str = "no-store";
 
 const JSON: &str = "application/json";
 
-/// The routes below `/ct`.
-pub fn routes() -> Router<Arc<ApiState>> {
+/// The routes below `/ct`; none where the log is not our own.
+pub fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
+    if state.authority.log.own().is_none() {
+        return Router::new();
+    }
     Router::new()
         .route("/ct/checkpoint", read(get(checkpoint)))
         .route("/ct/tile/{*path}", read(get(tile)))
@@ -55,7 +58,8 @@ fn read(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
     route.fallback(method_not_allowed)
 }
 
-type Answer = Result<Response, Rejection>;
+/// What handlers answer.
+pub(super) type Answer = Result<Response, Rejection>;
 
 /// static-ct-api, Checkpoints.
 async fn checkpoint(State(state): State<Arc<ApiState>>) -> Answer {
@@ -129,9 +133,10 @@ async fn get_entries(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
     Ok(json_answer(&json!({ "entries": entries }), if complete { DETERMINED } else { NO_STORE }))
 }
 
-/// RFC 6962 §4.7: the root of our own chain, since only our own certificates are taken.
+/// RFC 6962 §4.7: the root of our own chain, and those that are accepted from others.
 async fn get_roots(State(state): State<Arc<ApiState>>) -> Answer {
-    let roots: Vec<String> = state.authority.log.roots().iter().map(|root| base64(root)).collect();
+    let log = state.authority.log.own().ok_or(Reason::NotFound)?;
+    let roots: Vec<String> = log.roots().map(|root| base64(root)).collect();
     Ok(json_answer(&json!({ "certificates": roots }), NO_STORE))
 }
 
@@ -199,12 +204,12 @@ impl<'l> Issuers<'l> {
 }
 
 /// Runs a read where blocking is allowed, when its turn has come.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     state: &ApiState,
     read: impl FnOnce(&CtLog) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let turn = state.reads.clone().acquire_owned().await.map_err(|_| Reason::ShuttingDown)?;
-    let log = state.authority.log.clone();
+    let log = state.authority.log.own().ok_or(Reason::NotFound)?.clone();
     let task = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         read(&log)
@@ -229,7 +234,7 @@ fn corrupt(problem: &str) -> Refusal {
     Refusal::new(Reason::LogUnavailable).retry_after(Duration::from_secs(30))
 }
 
-fn json_answer(value: &Value, caching: &'static str) -> Response {
+pub(super) fn json_answer(value: &Value, caching: &'static str) -> Response {
     cached(plain(StatusCode::OK, JSON, value.to_string()), caching)
 }
 

@@ -28,7 +28,7 @@ pub struct IssuedNote {
     /// The certificate's serial number, lower-case hex.
     pub serial: String,
     /// The entry's index in the log.
-    pub log_index: u64,
+    pub log_index: Option<u64>,
 }
 
 /// The route that a request took, as a template without any caller's text.
@@ -140,7 +140,7 @@ fn record(response: &Response, seen: &Seen, id: &str, reason: Option<Reason>, to
     let reason = reason.map(Reason::code);
     let note = response.extensions().get::<IssuedNote>();
     let (issuer, serial) = (note.map(|note| &*note.issuer), note.map(|note| &*note.serial));
-    let log_index = note.map(|note| note.log_index);
+    let log_index = note.and_then(|note| note.log_index);
     if response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED {
         tracing::warn!(request_id = id, method, path, status, reason, duration_us = took, "request");
     } else {

@@ -73,6 +73,8 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::CsrAlgorithmNotPermitted => (400, 3, "signing algorithm not permitted"),
         R::ProofInvalid => (400, 3, SIGNATURE),
 
+        R::ChainNotAccepted => (400, 3, "The chain is not accepted"),
+
         R::IssuerUnavailable => (503, 14, "The identity token's issuer cannot be reached"),
         R::LogUnavailable => (503, 14, "Error entering certificate in CTL"),
         R::CaUnavailable => (503, 14, "error communicating with CA backend"),

@@ -11,6 +11,7 @@ pub mod error;
 mod message;
 mod paths;
 mod state;
+mod submit;
 mod v2;
 
 pub use admin::router as admin_router;
@@ -35,7 +36,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/api/v2/trustBundle", only(get(v2::trust_bundle)))
         .route("/api/v2/configuration", only(get(v2::configuration)))
         .route("/healthz", only(get(v2::healthz)))
-        .merge(ct::routes())
+        .merge(ct::routes(&state))
+        .merge(submit::routes(&state))
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());

@@ -6,7 +6,7 @@ use super::message::{KeyMessage, SigningRequest};
 use super::{ApiState, plain};
 use crate::certificate::CaChain;
 use crate::identity::{Entry, Issuers};
-use crate::issuance::{CertificateAuthority, CertificateRequest, Issued};
+use crate::issuance::{CertificateAuthority, CertificateRequest, Issued, SctDelivery};
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
@@ -14,6 +14,8 @@ use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ const JSON: &str = "application/json";
 
 /// Answers that do not depend on the request, and the part of an issuance's answer that never changes.
 pub struct Prepared {
-    /// `","<PEM>",…]}}}`: what follows the leaf, JSON-escaped.
+    /// `","<PEM>",…]}`: what follows the leaf, JSON-escaped, to the end of the chain.
     after_leaf: String,
     trust_bundle: Bytes,
     configuration: Bytes,
@@ -102,21 +104,37 @@ fn possession(key: &KeyMessage) -> Possession<'_> {
     }
 }
 
-/// `SigningCertificate` with an embedded SCT: leaf, intermediates, root; none of the PEMs ends in a newline.
+/// `SigningCertificate` with an embedded or a detached SCT: leaf, intermediates, root; none of the PEMs ends in a newline.
 fn issued_response(state: &ApiState, issued: &Issued) -> Response {
     let mut body = String::with_capacity(8 * 1024);
-    body.push_str(r#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":[""#);
+    body.push_str(match &issued.sct {
+        SctDelivery::Embedded => r#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":[""#,
+        SctDelivery::Detached(_) | SctDelivery::None => {
+            r#"{"signedCertificateDetachedSct":{"chain":{"certificates":[""#
+        }
+    });
     body.push_str(&escaped(&issued.certificate.pem()));
     if Arc::ptr_eq(&issued.chain, &state.authority.chain) {
         body.push_str(&state.prepared.after_leaf);
     } else {
         body.push_str(&after_leaf(&issued.chain));
     }
+    let detached = match &issued.sct {
+        SctDelivery::Embedded => None,
+        SctDelivery::Detached(sct) => Some(BASE64_STANDARD.encode(sct)),
+        SctDelivery::None => Some(String::new()),
+    };
+    if let Some(base64) = detached {
+        body.push_str(r#","signedCertificateTimestamp":""#);
+        body.push_str(&base64);
+        body.push('"');
+    }
+    body.push_str("}}");
     let mut response = plain(StatusCode::OK, JSON, body);
     response.extensions_mut().insert(IssuedNote {
         issuer: issued.issuer.clone(),
         serial: issued.certificate.serial().to_owned(),
-        log_index: issued.place.index,
+        log_index: issued.place.map(|place| place.index),
     });
     response
 }
@@ -128,7 +146,7 @@ fn after_leaf(chain: &CaChain) -> String {
         json.push_str(&escaped(pem.trim_end()));
         json.push('"');
     }
-    json.push_str("]}}}");
+    json.push_str("]}");
     json
 }
 

@@ -28,14 +28,23 @@ pub enum CaAlgorithm {
     EcdsaP256Sha256,
     /// ecdsa-with-SHA384, P-384.
     EcdsaP384Sha384,
+    /// ecdsa-with-SHA512, P-521.
+    EcdsaP521Sha512,
+    /// sha256WithRSAEncryption: PKCS#1 v1.5, a modulus of 2048 to 4096 bits.
+    RsaSha256,
+    /// Ed25519. Some clients refuse such a CA.
+    Ed25519,
 }
 
 impl CaAlgorithm {
-    /// DER AlgorithmIdentifier, without parameters (RFC 5758 §3.2).
+    /// DER AlgorithmIdentifier: without parameters (RFC 5758 §3.2, RFC 8410 §3), but for RSA's NULL (RFC 4055 §5).
     pub const fn identifier(self) -> &'static [u8] {
         match self {
             Self::EcdsaP256Sha256 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
             Self::EcdsaP384Sha384 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3],
+            Self::EcdsaP521Sha512 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4],
+            Self::RsaSha256 => &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0],
+            Self::Ed25519 => &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70],
         }
     }
 
@@ -44,7 +53,10 @@ impl CaAlgorithm {
         match key {
             PublicKeyKind::P256 => Some(Self::EcdsaP256Sha256),
             PublicKeyKind::P384 => Some(Self::EcdsaP384Sha384),
-            _ => None,
+            PublicKeyKind::P521 => Some(Self::EcdsaP521Sha512),
+            PublicKeyKind::Rsa(2048..=4096) => Some(Self::RsaSha256),
+            PublicKeyKind::Ed25519 => Some(Self::Ed25519),
+            PublicKeyKind::Rsa(_) | PublicKeyKind::Other(_) => None,
         }
     }
 }
@@ -54,6 +66,9 @@ impl fmt::Display for CaAlgorithm {
         f.write_str(match self {
             Self::EcdsaP256Sha256 => "ECDSA P-256 with SHA-256",
             Self::EcdsaP384Sha384 => "ECDSA P-384 with SHA-384",
+            Self::EcdsaP521Sha512 => "ECDSA P-521 with SHA-512",
+            Self::RsaSha256 => "RSA PKCS#1 v1.5 with SHA-256",
+            Self::Ed25519 => "Ed25519",
         })
     }
 }
@@ -344,8 +359,6 @@ mod tests {
             extension.set_criticality(true);
             params.custom_extensions = vec![extension];
         });
-        let p521 = authority("issuing", key(&PKCS_ECDSA_P521_SHA512), Some(&root), nothing);
-        let ed25519 = authority("issuing", key(&PKCS_ED25519), Some(&root), nothing);
         for (parts, expected) in [
             (
                 &[&root, &issuing][..],
@@ -372,8 +385,6 @@ mod tests {
             (&[&nameless], "has no subject"),
             (&[&backwards, &root], "ends before it begins"),
             (&[&critical, &root], "unknown critical extension 1.2.3.4"),
-            (&[&p521, &root], "cannot issue with ECDSA P-521; the issuing key must be ECDSA P-256 or P-384"),
-            (&[&ed25519, &root], "cannot issue with Ed25519"),
         ] {
             let refusal = refusal(parts);
             assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");
@@ -423,6 +434,17 @@ mod tests {
         let large = accepted(&[&authority("root", key(&PKCS_ECDSA_P384_SHA384), None, nothing)]);
         assert_eq!(small.algorithm(), CaAlgorithm::EcdsaP256Sha256);
         assert_eq!(large.algorithm(), CaAlgorithm::EcdsaP384Sha384);
+        let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        for (key, algorithm) in [
+            (key(&PKCS_ECDSA_P521_SHA512), CaAlgorithm::EcdsaP521Sha512),
+            (key(&PKCS_ED25519), CaAlgorithm::Ed25519),
+            (rsa, CaAlgorithm::RsaSha256),
+        ] {
+            assert_eq!(accepted(&[&authority("root", key, None, nothing)]).algorithm(), algorithm);
+        }
+        for bits in [1024, 2047, 4097, 8192] {
+            assert_eq!(CaAlgorithm::of(PublicKeyKind::Rsa(bits)), None);
+        }
     }
 
     #[test]

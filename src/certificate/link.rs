@@ -151,7 +151,9 @@ impl<'a> Link<'a> {
         let key = PublicKeyKind::of(self.raw.tbs.spki)
             .map_err(|error| self.unusable(format!("its key cannot be read: {error}")))?;
         CaAlgorithm::of(key).ok_or_else(|| {
-            self.unusable(format!("cannot issue with {key}; the issuing key must be ECDSA P-256 or P-384"))
+            self.unusable(format!(
+                "cannot issue with {key}; the issuing key must be ECDSA P-256, P-384 or P-521, RSA of 2048 to 4096 bits, or Ed25519"
+            ))
         })
     }
 }

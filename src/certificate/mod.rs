@@ -2,6 +2,7 @@
 //!
 //! Pure: signatures are made elsewhere and handed in. RFC 5280, RFC 6962 §3.1 to §3.3.
 
+pub mod accepted;
 mod chain;
 mod encode;
 pub mod inspect;
@@ -19,7 +20,9 @@ pub(crate) mod testing;
 mod verification;
 
 pub use chain::{CaAlgorithm, CaChain, ChainError};
-pub use precertificate::{Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate};
+pub use precertificate::{
+    Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate, UnpromisedTemplate,
+};
 pub use raw::{Malformed, without_extension};
 pub use signature::{PublicKeyKind, SignatureError, verify as verify_signature};
 pub use template::{Template, ToBeSigned};

@@ -26,6 +26,12 @@ pub struct CorrespondingTemplate {
     tbs: ToBeSigned,
 }
 
+/// A template whose certificate gets no embedded SCT: by the operator's choice of how certificates are logged.
+pub struct UnpromisedTemplate {
+    template: Template,
+    tbs: ToBeSigned,
+}
+
 /// The final certificate.
 #[derive(Clone)]
 pub struct Certificate {
@@ -74,6 +80,23 @@ impl LoggedPrecertificate {
 
 impl CorrespondingTemplate {
     /// The final TBSCertificate: what the CA signs second.
+    pub fn certificate_tbs(&self) -> &ToBeSigned {
+        &self.tbs
+    }
+
+    /// With the CA's signature over [`Self::certificate_tbs`].
+    pub fn into_certificate(self, signature: &[u8]) -> Certificate {
+        let der = self.template.certificate(&self.tbs, signature);
+        Certificate { der, serial: self.template.serial().to_owned() }
+    }
+}
+
+impl UnpromisedTemplate {
+    pub(super) fn new(template: Template, tbs: ToBeSigned) -> Self {
+        Self { template, tbs }
+    }
+
+    /// The final TBSCertificate: what the CA signs.
     pub fn certificate_tbs(&self) -> &ToBeSigned {
         &self.tbs
     }

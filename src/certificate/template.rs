@@ -2,7 +2,7 @@
 
 use super::CaChain;
 use super::encode::{push_header, tlv_len};
-use super::precertificate::Precertificate;
+use super::precertificate::{Precertificate, UnpromisedTemplate};
 use super::profile::{self, Contents};
 use super::raw::{tbs_of, without_extension};
 use super::reader::{EXTENSIONS, SEQUENCE};
@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What the CA's key signs, and the only thing it can be made to sign: the TBSCertificate of a [`Template`], with the
-/// poison, or with the SCT list once it is proven to correspond to the logged precertificate.
+/// poison, with the SCT list once it is proven to correspond to the logged precertificate, or, where SCTs are not embedded,
+/// with neither.
 pub struct ToBeSigned {
     der: Vec<u8>,
 }
@@ -98,6 +99,12 @@ impl Template {
         let der = self.certificate(&self.precertificate_tbs, signature);
         let logged_tbs = tbs(&self.fields, &self.extensions, &[]);
         Precertificate::new(self, der, logged_tbs)
+    }
+
+    /// The final TBSCertificate with nothing in the CT slot: the certificate's SCT is delivered beside it, or there is none.
+    pub fn without_embedded_sct(self) -> UnpromisedTemplate {
+        let tbs = ToBeSigned { der: tbs(&self.fields, &self.extensions, &[]) };
+        UnpromisedTemplate::new(self, tbs)
     }
 
     /// The final TBSCertificate with this SCT, once it is proven to correspond to `precertificate` as it was signed, and

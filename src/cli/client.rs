@@ -4,7 +4,7 @@
 //! (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and a private CA may be added to them. Proxies come from the environment.
 
 use super::CliError;
-use crate::oidc;
+use crate::outbound;
 use crate::refusal::Reason;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response, StatusCode, redirect};
@@ -34,11 +34,11 @@ impl Http {
     /// A client that trusts the system's roots and the PEM certificates of `ca_certificate`.
     pub fn new(ca_certificate: Option<&Path>) -> Result<Self, CliError> {
         let tls = match ca_certificate {
-            None => oidc::client_config(None).map_err(CliError::refused)?,
+            None => outbound::client_config(None).map_err(CliError::refused)?,
             Some(path) => {
                 let pem = super::files::read(path, "the CA certificate for TLS")?;
                 let unusable = |error| CliError::usage(format!("{}: {error}", path.display()));
-                oidc::client_config(Some(&pem)).map_err(unusable)?
+                outbound::client_config(Some(&pem)).map_err(unusable)?
             }
         };
         let builder = || {

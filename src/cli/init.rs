@@ -125,7 +125,7 @@ pub fn run(args: InitArgs, output: &mut Output) -> Result<(), CliError> {
         "directory": directory.to_string(),
         "config": file.to_string(),
         "url": made.config.base_url(),
-        "log": { "url": made.config.log_url(), "origin": made.config.log.origin },
+        "log": { "url": made.config.log_url(), "origin": made.config.log.embedded().map(|log| &log.origin) },
         "root_key": args.directory.join("ca/root-key.pem").display().to_string(),
         "warnings": made.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))?;

@@ -116,9 +116,13 @@ fn configured(
     runtime: &Runtime,
 ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
     let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
-    let key = LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
+    let Some(log) = config.log.embedded() else {
+        let words = "the configuration's log is not its own: give --url URL and --key FILE of the log";
+        return Err(CliError::usage(words));
+    };
+    let key = LogKey::open(&log.key).map_err(|error| CliError::configuration(error.to_string()))?;
     let at = |base: &str| {
-        LogReader::over_http(http.clone(), base, &config.log.origin, key.spki_der().to_vec())
+        LogReader::over_http(http.clone(), base, &log.origin, key.spki_der().to_vec())
             .with_files(config.data.join("log"))
     };
     let public = at(&config.log_url());

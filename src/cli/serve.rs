@@ -1,7 +1,7 @@
 //! `countersign serve`: runs the CA until it is told to stop.
 
 use super::{CliError, Output, config as check};
-use crate::config::Config;
+use crate::config::{Config, LogConfig};
 use crate::server::environment::Environment;
 use crate::server::{Running, StartError};
 use crate::telemetry::{self, Format};
@@ -51,10 +51,10 @@ pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
     let _written_at_the_end =
         telemetry::init(args.format(), args.log_filter.as_deref()).map_err(CliError::usage)?;
     let url = config.public_url.clone();
-    let origin = config.log.origin.clone();
+    let log = Recorded::of(&config.log);
     super::runtime()?.block_on(async {
         let running = Running::start(config, Environment::system()).await.map_err(start_error)?;
-        let up = Up { address: running.address(), admin: running.admin_address(), url, origin };
+        let up = Up { address: running.address(), admin: running.admin_address(), url, log };
         let mut serving = pin!(running.until_signal());
         // Polled once, so that signals are caught before anybody is told that there is something to signal.
         tokio::select! {
@@ -102,7 +102,26 @@ struct Up {
     address: SocketAddr,
     admin: Option<SocketAddr>,
     url: Option<String>,
-    origin: String,
+    log: Recorded,
+}
+
+/// Where certificates are recorded.
+enum Recorded {
+    /// In our own log, of this origin.
+    Here(String),
+    /// In the log at this URL.
+    At(String),
+    Nowhere,
+}
+
+impl Recorded {
+    fn of(log: &LogConfig) -> Self {
+        match log {
+            LogConfig::Embedded(log) => Self::Here(log.origin.clone()),
+            LogConfig::External(log) => Self::At(log.url.clone()),
+            LogConfig::None => Self::Nowhere,
+        }
+    }
 }
 
 impl Up {
@@ -110,15 +129,23 @@ impl Up {
         let listening = format!("http://{}", self.address);
         let admin = self.admin.map(|address| format!("http://{address}"));
         let url = self.url.as_deref().unwrap_or(&listening);
+        let (log, log_line) = match &self.log {
+            Recorded::Here(origin) => (
+                json!({ "url": format!("{url}/ct"), "origin": origin }),
+                format!("{url}/ct (origin {origin})"),
+            ),
+            Recorded::At(url) => (json!({ "url": url }), format!("{url} (not countersign's own)")),
+            Recorded::Nowhere => (json!(null), "none: certificates are recorded nowhere".to_owned()),
+        };
         output.json(&json!({
             "listening": listening,
             "admin": admin,
             "url": url,
-            "log": { "url": format!("{url}/ct"), "origin": self.origin },
+            "log": log,
         }))?;
         output.say(format_args!("countersign is up: {listening}"))?;
         output.say(format_args!("  clients call it  {url}"))?;
-        output.say(format_args!("  the log          {url}/ct (origin {})", self.origin))?;
+        output.say(format_args!("  the log          {log_line}"))?;
         if let Some(admin) = &admin {
             output.say(format_args!("  for operators    {admin}"))?;
         }

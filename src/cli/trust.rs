@@ -7,10 +7,10 @@
 use super::{CliError, Output, serve};
 use crate::certificate::CaChain;
 use crate::certificate::inspect::Inspected;
-use crate::config::Config;
+use crate::config::{Config, LogConfig};
 use crate::environment::UnixMillis;
 use crate::signer::LogKey;
-use crate::transparency::Hash;
+use crate::transparency::sha256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
@@ -70,8 +70,6 @@ pub fn run(args: TrustArgs, output: &mut Output) -> Result<(), CliError> {
 pub struct TrustMaterial {
     /// The CA's base URL, without a slash at its end.
     ca_url: String,
-    /// The log's base URL.
-    log_url: String,
     /// DER, issuing certificate first.
     chain: Vec<Vec<u8>>,
     /// `O` and `CN` of the root.
@@ -81,8 +79,8 @@ pub struct TrustMaterial {
     ca_start: UnixMillis,
     /// When the log began, as far as anybody knows: the root's notBefore, which outlives issuing certificates.
     log_start: UnixMillis,
-    log_spki: Vec<u8>,
-    log_id: Hash,
+    /// The log's base URL and its key, DER SubjectPublicKeyInfo; `None`: certificates are logged nowhere.
+    log: Option<(String, Vec<u8>)>,
 }
 
 impl TrustMaterial {
@@ -91,31 +89,38 @@ impl TrustMaterial {
     /// # Errors
     /// In words for the operator: which file, what is wrong.
     pub fn load(config: &Config) -> Result<Self, String> {
-        let path = &config.ca.certificates;
+        let path = config.ca.certificates().ok_or(
+            "ca is ephemeral, so no file has its certificates: ask the running server for /api/v2/trustBundle",
+        )?;
         let pem =
             std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         let chain = CaChain::from_pem(&pem).map_err(|error| format!("{}: {error}", path.display()))?;
-        let log_key = LogKey::open(&config.log.key).map_err(|error| error.to_string())?;
-        Self::new(config.base_url(), config.log_url(), &chain, &log_key)
+        let log = match &config.log {
+            LogConfig::Embedded(log) => {
+                let key = LogKey::open(&log.key).map_err(|error| error.to_string())?;
+                Some((config.log_url(), key.spki_der().to_vec()))
+            }
+            LogConfig::External(log) => Some((log.url.clone(), log.public_key.clone())),
+            LogConfig::None => None,
+        };
+        Self::new(config.base_url(), log, &chain)
     }
 
-    /// For a CA at `ca_url` (no slash at its end) and a log at `log_url`.
+    /// For a CA at `ca_url` (no slash at its end) and a log by its URL and the DER SubjectPublicKeyInfo of its key.
     ///
     /// # Errors
     /// When the root cannot be read again; a chain that was made has none such.
-    pub fn new(ca_url: String, log_url: String, chain: &CaChain, log_key: &LogKey) -> Result<Self, String> {
+    pub fn new(ca_url: String, log: Option<(String, Vec<u8>)>, chain: &CaChain) -> Result<Self, String> {
         let root = chain.certificates().last().ok_or("the chain is empty")?;
         let root = Inspected::from_der(root).map_err(|error| format!("the root: {error}"))?;
         Ok(Self {
             ca_url,
-            log_url,
             chain: chain.certificates().to_vec(),
             organization: root.subject_organization().unwrap_or_default().to_owned(),
             common_name: root.subject_common_name().unwrap_or_default().to_owned(),
             ca_start: chain.not_before(),
             log_start: root.not_before(),
-            log_spki: log_key.spki_der().to_vec(),
-            log_id: *log_key.log_id(),
+            log,
         })
     }
 
@@ -132,17 +137,21 @@ impl TrustMaterial {
                 "certChain": { "certificates": certificates },
                 "validFor": { "start": self.ca_start.to_string() },
             }],
-            "ctlogs": [{
-                "baseUrl": self.log_url,
-                "hashAlgorithm": "SHA2_256",
-                "publicKey": {
-                    "rawBytes": STANDARD.encode(&self.log_spki),
-                    "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-                    "validFor": { "start": self.log_start.to_string() },
-                },
-                "logId": { "keyId": STANDARD.encode(self.log_id) },
-            }],
+            "ctlogs": self.log.iter().map(|(url, key)| self.ct_log(url, key)).collect::<Vec<_>>(),
             "timestampAuthorities": [],
+        })
+    }
+
+    fn ct_log(&self, url: &str, key: &[u8]) -> Value {
+        json!({
+            "baseUrl": url,
+            "hashAlgorithm": "SHA2_256",
+            "publicKey": {
+                "rawBytes": STANDARD.encode(key),
+                "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                "validFor": { "start": self.log_start.to_string() },
+            },
+            "logId": { "keyId": STANDARD.encode(sha256(key)) },
         })
     }
 

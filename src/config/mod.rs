@@ -5,14 +5,16 @@
 
 mod fulcio;
 mod issuers;
+mod log;
 mod reader;
 mod report;
 mod tree;
 mod values;
 
+pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use report::{ConfigErrors, Finding, Warning};
 
-use crate::certificate::CaChain;
+use crate::certificate::{CaAlgorithm, CaChain};
 use crate::identity::Issuers;
 use crate::identity::extensions::ClaimsArc;
 use reader::{Field, Section, Source, Strictness};
@@ -55,21 +57,44 @@ pub struct Config {
 /// `ca:`
 #[derive(Clone, Debug)]
 pub struct CaConfig {
-    /// PEM, issuing certificate first, root last.
-    pub certificates: PathBuf,
-    /// PEM private key of the issuing certificate.
-    pub key: PathBuf,
+    /// Its certificates and its key.
+    pub material: CaMaterial,
     /// Lifetime of certificates.
     pub validity: Duration,
 }
 
-/// `log:`
+/// Where the CA's certificates and key come from.
 #[derive(Clone, Debug)]
-pub struct LogConfig {
-    /// PEM private key, ECDSA P-256.
-    pub key: PathBuf,
-    /// The origin line of checkpoints: the log's base URL without its scheme.
-    pub origin: String,
+pub enum CaMaterial {
+    /// From files.
+    Files {
+        /// PEM, issuing certificate first, root last.
+        certificates: PathBuf,
+        /// PEM private key of the issuing certificate.
+        key: PathBuf,
+        /// The password of an encrypted key.
+        password_file: Option<PathBuf>,
+    },
+    /// Made when the server starts, gone when it ends.
+    Ephemeral,
+}
+
+impl CaConfig {
+    /// The file of the chain; `None`: the CA is ephemeral.
+    pub fn certificates(&self) -> Option<&Path> {
+        match &self.material {
+            CaMaterial::Files { certificates, .. } => Some(certificates),
+            CaMaterial::Ephemeral => None,
+        }
+    }
+
+    /// The file of the key; `None`: the CA is ephemeral.
+    pub fn key(&self) -> Option<&Path> {
+        match &self.material {
+            CaMaterial::Files { key, .. } => Some(key),
+            CaMaterial::Ephemeral => None,
+        }
+    }
 }
 
 impl Config {
@@ -90,7 +115,7 @@ impl Config {
         self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
     }
 
-    /// The log's base URL, under which its checkpoint and tiles are.
+    /// Our own log's base URL, under which its checkpoint and tiles are.
     pub fn log_url(&self) -> String {
         format!("{}/ct", self.base_url())
     }
@@ -172,15 +197,14 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let listen = read_listen(&top);
     let public_url = top.get("public_url").and_then(|field| read_public_url(&field));
     let admin = read_admin(&top, listen);
-    let data = top.require("data", "name the directory of the log's store, data for instance");
-    let data = data.and_then(|field| read_data(&field, directory));
+    let data = read_data(&top, directory);
     let ca = top
         .require("ca", "`countersign init` writes it")
         .and_then(|field| read_ca(&field.section()?, directory));
     let default_origin = default_origin(public_url.as_deref(), listen);
     let log = top
         .require("log", "`countersign init` writes it")
-        .and_then(|field| read_log(&field.section()?, directory, default_origin));
+        .and_then(|field| log::read(&field.section()?, directory, default_origin));
     refuse_shared_key(&top, ca.as_ref(), log.as_ref());
     let claims_arc = match top.get("extensions") {
         Some(field) => read_extensions(&field.section()?),
@@ -199,7 +223,8 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
 /// be replaced alone.
 fn refuse_shared_key(top: &Section<'_>, ca: Option<&CaConfig>, log: Option<&LogConfig>) {
     if let (Some(ca), Some(log)) = (ca, log)
-        && ca.key == log.key
+        && let (Some(ca), Some(log)) = (ca.key(), log.embedded())
+        && ca == log.key
         && let Some(section) = top.get("log").and_then(|field| field.section())
         && let Some(field) = section.get("key")
     {
@@ -258,8 +283,13 @@ fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAdd
     Some(admin)
 }
 
-fn read_data(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
-    let path = read_path(field, directory)?;
+/// The directory of the log's store; one that is not used where the log is not ours.
+fn read_data(top: &Section<'_>, directory: &Path) -> Option<PathBuf> {
+    if !top.has("data") && !log::is_embedded(top) {
+        return Some(directory.join("data"));
+    }
+    let field = top.require("data", "name the directory of the log's store, data for instance")?;
+    let path = read_path(&field, directory)?;
     if path.exists() && !path.is_dir() {
         field.error(format!("{} is not a directory", path.display()));
         return None;
@@ -268,62 +298,69 @@ fn read_data(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
 }
 
 fn read_ca(section: &Section<'_>, directory: &Path) -> Option<CaConfig> {
-    let certificates = section
-        .require("certificates", "name the PEM file of the chain, issuing certificate first, root last")
-        .and_then(|field| read_chain(&field, directory));
-    let key = section
-        .require("signer", "write signer: { file: { key: ca/key.pem } }")
-        .and_then(|field| read_signer(&field.section()?, directory));
+    let material = match section.has("ephemeral").then(|| section.get("ephemeral")) {
+        Some(field) => read_ephemeral(section, &field?),
+        None => read_ca_files(section, directory),
+    };
     let validity = match section.get("validity") {
         Some(field) => field.parse_scalar(|text| values::duration(text, VALIDITY_BOUNDS)),
         None => Some(DEFAULT_VALIDITY),
     };
     section.report_unknown();
-    Some(CaConfig { certificates: certificates?, key: key?, validity: validity? })
+    Some(CaConfig { material: material?, validity: validity? })
+}
+
+fn read_ephemeral(section: &Section<'_>, field: &Field<'_>) -> Option<CaMaterial> {
+    field.section()?.report_unknown();
+    for key in ["certificates", "signer"] {
+        if let Some(other) = section.get(key) {
+            other.error("has no use beside ephemeral, which makes certificates and keys; remove one of them");
+        }
+    }
+    field.warning("makes another CA at every start: what it issued cannot be verified after a restart");
+    Some(CaMaterial::Ephemeral)
+}
+
+fn read_ca_files(section: &Section<'_>, directory: &Path) -> Option<CaMaterial> {
+    let certificates = section
+        .require("certificates", "name the PEM file of the chain, issuing certificate first, root last")
+        .and_then(|field| read_chain(&field, directory));
+    let signer = section
+        .require("signer", "write signer: { file: { key: ca/key.pem } }")
+        .and_then(|field| read_signer(&field.section()?, directory));
+    let (key, password_file) = signer?;
+    Some(CaMaterial::Files { certificates: certificates?, key, password_file })
 }
 
 fn read_chain(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
     let path = read_path(field, directory)?;
     let pem = issuers::read_named_file(field, directory);
-    if let Some(Err(error)) = pem.as_deref().map(CaChain::from_pem) {
-        field.error(format!("{}: {error}", path.display()));
-        return None;
+    match pem.as_deref().map(CaChain::from_pem) {
+        Some(Err(error)) => {
+            field.error(format!("{}: {error}", path.display()));
+            return None;
+        }
+        Some(Ok(chain)) if chain.algorithm() == CaAlgorithm::Ed25519 => field.warning(
+            "has an Ed25519 key: some clients, sigstore-python among them, refuse what such a CA issues",
+        ),
+        _ => {}
     }
     Some(path)
 }
 
-fn read_signer(section: &Section<'_>, directory: &Path) -> Option<PathBuf> {
+/// Key file, and password file where there is one.
+fn read_signer(section: &Section<'_>, directory: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
     let file = section
         .require("file", "write file: { key: ca/key.pem }; other signers come with a later version")?;
     section.report_unknown();
     let file = file.section()?;
     let key = file.require("key", "name the PEM file of the issuing certificate's private key");
+    let password_file = file.get("password_file").map(|field| read_secret(&field, directory, ""));
     file.report_unknown();
-    read_key(&key?, directory)
-}
-
-fn read_log(section: &Section<'_>, directory: &Path, default_origin: Option<String>) -> Option<LogConfig> {
-    if let Some(field) = section.get("mode") {
-        field.parse(log_mode);
-    }
-    let key = section
-        .require("key", "name the PEM file of the log's private key (ECDSA P-256)")
-        .and_then(|field| read_key(&field, directory));
-    let origin = match section.get("origin") {
-        Some(field) => field.parse(values::origin),
-        None => default_origin,
-    };
-    section.report_unknown();
-    Some(LogConfig { key: key?, origin: origin? })
-}
-
-fn log_mode(text: &str) -> Result<(), String> {
-    match text {
-        "embedded" => Ok(()),
-        "external" | "none" => {
-            Err(format!("{text} comes with a later version; embedded is what this one has"))
-        }
-        _ => Err(format!("{} is no mode; write embedded", values::quoted(text))),
+    let key = read_key(&key?, directory)?;
+    match password_file {
+        Some(path) => Some((key, Some(path?))),
+        None => Some((key, None)),
     }
 }
 
@@ -390,13 +427,18 @@ fn read_path(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
     Some(directory.join(text))
 }
 
-/// The path of a private key: the file has to be there, and is not opened.
+/// The path of a private key.
 fn read_key(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
+    read_secret(field, directory, "; `countersign init` makes keys")
+}
+
+/// The path of a secret: the file has to be there, and is not opened.
+fn read_secret(field: &Field<'_>, directory: &Path, advice: &str) -> Option<PathBuf> {
     let path = read_path(field, directory)?;
     match values::check_file(&path) {
         Ok(()) => {}
         Err(values::FileError::Missing(message)) => {
-            field.missing_file(format!("{message}; `countersign init` makes keys"));
+            field.missing_file(format!("{message}{advice}"));
         }
         Err(values::FileError::Unusable(message)) => {
             field.error(message);

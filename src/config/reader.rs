@@ -240,6 +240,17 @@ impl<'s> Field<'s> {
         }
     }
 
+    /// The text of a scalar in this mapping, without a word about anything that is wrong.
+    pub fn scalar_below(&self, key: &str) -> Option<&'s str> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        entries.iter().find_map(|(name, value)| match (&name.value, &value.value) {
+            (Value::Scalar { text: name, .. }, Value::Scalar { text, .. }) if name == key => {
+                Some(text.as_str())
+            }
+            _ => None,
+        })
+    }
+
     /// A mapping.
     pub fn section(&self) -> Option<Section<'s>> {
         let section = Section::new(self.source, self.node, &self.path)?;

@@ -234,7 +234,7 @@ async fn somebody_verifies(
         let log = LogReader::over_http(
             Http::new(None)?,
             &stage.config.log_url(),
-            &stage.config.log.origin,
+            stage.config.log.embedded().map_or("", |log| &log.origin),
             sct.log.spki.clone(),
         );
         let promised = verification::promised(leaf, chain, sct.sct);

@@ -1,18 +1,18 @@
 //! The one function that issues a certificate. `docs/ISSUANCE.md` follows it step by step.
 
+mod log_mode;
 mod ports;
 
-pub use ports::{CaSigner, IssuerKeys, SignerError};
+pub use log_mode::{LogMode, SctDelivery};
+pub use ports::{Answer, CaSigner, CertificateLog, IssuerKeys, SignerError};
 
 use crate::certificate::{CaChain, Certificate, Template};
 use crate::environment::{Clock, Random};
 use crate::identity::Issuers;
-use crate::log::CtLog;
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, UnverifiedToken};
 use crate::transparency::Place;
-use crate::transparency::precertificate::PrecertificateEntry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +31,10 @@ pub struct Issued {
     pub certificate: Certificate,
     /// The chain that belongs to it.
     pub chain: Arc<CaChain>,
-    /// Where it stands in the log.
-    pub place: Place,
+    /// Its promise by a log.
+    pub sct: SctDelivery,
+    /// Where it stands in the log, as far as that says.
+    pub place: Option<Place>,
     /// The issuer that vouched, `iss` of the verified token.
     pub issuer: String,
 }
@@ -47,8 +49,8 @@ pub struct CertificateAuthority {
     pub issuers: Arc<Issuers>,
     /// Where their keys come from.
     pub keys: Arc<dyn IssuerKeys>,
-    /// The log.
-    pub log: Arc<CtLog>,
+    /// Where certificates are recorded.
+    pub log: LogMode,
     /// How long a certificate lives; never beyond its chain.
     pub lifetime: Duration,
     /// The time.
@@ -58,7 +60,8 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// Issues a certificate, or says why not. When it answers, the issuance is durable in the log.
+    /// Issues a certificate, or says why not. When it answers, the log has promised the
+    /// issuance; our own log has it on disk.
     pub async fn issue(&self, request: CertificateRequest<'_>) -> Result<Issued, Refusal> {
         let token = UnverifiedToken::parse(request.token)?;
         let issuer = self
@@ -76,16 +79,56 @@ impl CertificateAuthority {
         let key = request.possession.prove(principal.challenge())?;
 
         let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
+        match &self.log {
+            LogMode::Embedded(log) => self.log_and_issue(template, &**log, issuer.url).await,
+            LogMode::External { log, precertificates: true } => {
+                self.log_and_issue(template, &**log, issuer.url).await
+            }
+            LogMode::External { log, precertificates: false } => {
+                self.issue_and_log(template, &**log, issuer.url).await
+            }
+            LogMode::None => self.issue_unlogged(template, issuer.url).await,
+        }
+    }
+
+    /// The precertificate is logged before there is a certificate, which carries the SCT.
+    async fn log_and_issue(
+        &self,
+        template: Template,
+        log: &dyn CertificateLog,
+        issuer: String,
+    ) -> Result<Issued, Refusal> {
         let signature = self.signer.sign(template.precertificate_tbs()).await?;
         let precertificate = template.into_precertificate(&signature);
 
-        let sct = self.log.enter(PrecertificateEntry::from(&precertificate)).await?;
-        let place = sct.place;
+        let sct = log.enter_precertificate(&precertificate).await?;
+        let place = sct.place().ok();
         let logged = precertificate.logged(sct.to_bytes());
 
         let corresponding = logged.prove_correspondence()?;
         let signature = self.signer.sign(corresponding.certificate_tbs()).await?;
         let certificate = corresponding.into_certificate(&signature);
-        Ok(Issued { certificate, chain: self.chain.clone(), place, issuer: issuer.url })
+        Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::Embedded, place, issuer })
+    }
+
+    /// The certificate is logged before it is handed out, with the SCT beside it.
+    async fn issue_and_log(
+        &self,
+        template: Template,
+        log: &dyn CertificateLog,
+        issuer: String,
+    ) -> Result<Issued, Refusal> {
+        let issued = self.issue_unlogged(template, issuer).await?;
+        let sct = log.enter_certificate(&issued.certificate, &issued.chain).await?;
+        let delivery = SctDelivery::Detached(sct.to_json().to_string().into_bytes());
+        Ok(Issued { sct: delivery, place: sct.place().ok(), ..issued })
+    }
+
+    /// The certificate alone, with no SCT.
+    async fn issue_unlogged(&self, template: Template, issuer: String) -> Result<Issued, Refusal> {
+        let template = template.without_embedded_sct();
+        let signature = self.signer.sign(template.certificate_tbs()).await?;
+        let certificate = template.into_certificate(&signature);
+        Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::None, place: None, issuer })
     }
 }

@@ -1,9 +1,12 @@
 //! What issuing needs of the world.
 
-use crate::certificate::ToBeSigned;
+use crate::certificate::{CaChain, Certificate, Precertificate, ToBeSigned};
 use crate::identity::Issuer;
+use crate::log::CtLog;
 use crate::refusal::{Reason, Refusal};
 use crate::token::KeySet;
+use crate::transparency::precertificate::{PrecertificateEntry, X509Entry};
+use crate::transparency::sct::ReceivedSct;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +34,58 @@ pub trait CaSigner: Send + Sync {
     ///
     /// Only a [`crate::certificate::Template`] leads to a [`ToBeSigned`], so the key signs nothing else.
     fn sign<'a>(&'a self, tbs: &'a ToBeSigned) -> Answer<'a, Result<Vec<u8>, SignerError>>;
+}
+
+/// A certificate transparency log (RFC 6962). Implemented by our own, and by `ct_client` for one elsewhere.
+pub trait CertificateLog: Send + Sync {
+    /// Enters a precertificate. The SCT is for exactly this one and verifies with the log's key.
+    ///
+    /// # Errors
+    /// [`Reason::LogUnavailable`], [`Reason::Overloaded`], [`Reason::ShuttingDown`], each with a time to wait.
+    fn enter_precertificate<'a>(
+        &'a self,
+        precertificate: &'a Precertificate,
+    ) -> Answer<'a, Result<ReceivedSct, Refusal>>;
+
+    /// The same for a final certificate that `chain` issued.
+    ///
+    /// # Errors
+    /// As [`Self::enter_precertificate`].
+    fn enter_certificate<'a>(
+        &'a self,
+        certificate: &'a Certificate,
+        chain: &'a CaChain,
+    ) -> Answer<'a, Result<ReceivedSct, Refusal>>;
+
+    /// Whether entries could be taken now.
+    ///
+    /// # Errors
+    /// Why not, in words for the operator.
+    fn health(&self) -> Result<(), String>;
+}
+
+impl CertificateLog for CtLog {
+    fn enter_precertificate<'a>(
+        &'a self,
+        precertificate: &'a Precertificate,
+    ) -> Answer<'a, Result<ReceivedSct, Refusal>> {
+        let entry = PrecertificateEntry::from(precertificate);
+        Box::pin(async move { Ok(self.enter(entry).await?.into()) })
+    }
+
+    fn enter_certificate<'a>(
+        &'a self,
+        certificate: &'a Certificate,
+        chain: &'a CaChain,
+    ) -> Answer<'a, Result<ReceivedSct, Refusal>> {
+        let certificate = certificate.der().to_vec();
+        let entry = X509Entry { certificate, fingerprints: chain.fingerprints().clone() };
+        Box::pin(async move { Ok(self.enter(entry).await?.into()) })
+    }
+
+    fn health(&self) -> Result<(), String> {
+        Self::health(self)
+    }
 }
 
 /// The CA's key could not be used. The text is for operators, callers never see it.

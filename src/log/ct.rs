@@ -1,15 +1,18 @@
-//! The certificate transparency log: precertificates in, SCTs out, and everything that readers may ask
+//! The certificate transparency log: precertificates and certificates in, SCTs out, and everything that readers may ask
 //! (RFC 6962, c2sp.org/static-ct-api).
 //!
-//! It does not verify chains: the CA beside it made the precertificate, and names its issuers when the log is opened.
+//! What the CA beside it made is taken as it is: that names its issuers when the log is opened. What others submit is taken
+//! when its chain leads to a root that the operator accepts.
 
 use super::ports::{Identity, LogSigner, StoreError};
 use super::reader::LogReader;
+use super::submissions::Submissions;
 use super::{Candidate, Log, StartError, Stores};
+use crate::certificate::accepted::{AcceptedCas, Submission, SubmissionKind};
 use crate::environment::{Clock, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::checkpoint::{SignedTreeHead, TreeHead, check_origin};
-use crate::transparency::precertificate::{DataTileEntry, PrecertificateEntry};
+use crate::transparency::precertificate::{DataTileEntry, LogEntry};
 use crate::transparency::sct::Sct;
 use crate::transparency::{Entry, Hash, Place, sha256};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +48,7 @@ pub enum OpenError {
 
 /// A CT log of ours.
 pub struct CtLog {
-    log: Log<Arc<PrecertificateEntry>>,
+    log: Log<Arc<LogEntry>>,
     reader: LogReader,
     signer: Arc<dyn LogSigner>,
     clock: Arc<dyn Clock>,
@@ -53,11 +56,12 @@ pub struct CtLog {
     log_id: Hash,
     issuers: Vec<Vec<u8>>,
     signed: Mutex<Option<SignedTreeHead>>,
+    submissions: Submissions,
 }
 
-impl Candidate for Arc<PrecertificateEntry> {
+impl Candidate for Arc<LogEntry> {
     fn at(&self, place: Place) -> Entry {
-        PrecertificateEntry::at(self, place)
+        LogEntry::at(self, place)
     }
 
     fn leaf_hash(bytes: &[u8]) -> Option<Hash> {
@@ -86,16 +90,64 @@ impl CtLog {
             log.tiles().put(&issuer_path(&sha256(issuer)), issuer).map_err(OpenError::Issuer)?;
         }
         let reader = LogReader::new(log.tiles().clone(), log.view().clone(), DataTileEntry::length);
-        Ok(Self { log, reader, signer, clock, origin, log_id, issuers, signed: Mutex::default() })
+        let (signed, submissions) = (Mutex::default(), Submissions::default());
+        Ok(Self { log, reader, signer, clock, origin, log_id, issuers, signed, submissions })
     }
 
-    /// Enters a precertificate; answers with the SCT (RFC 6962 §3.2) once the entry is durable.
+    /// The same log, which also takes what others submit: chains of these CAs.
+    #[must_use]
+    pub fn accepting(mut self, accepted: AcceptedCas) -> Self {
+        self.submissions.accepted = accepted;
+        self
+    }
+
+    /// Whether others may submit anything.
+    pub fn accepts_submissions(&self) -> bool {
+        !self.submissions.accepted.is_empty()
+    }
+
+    /// Checks what somebody submits, and stores the CA certificates that its entry will name. Blocks meanwhile. `chain`: DER,
+    /// the certificate first.
+    ///
+    /// # Errors
+    /// [`Reason::ChainNotAccepted`] with the cause, [`Reason::LogUnavailable`] when the store fails.
+    pub fn check_submission(&self, chain: Vec<Vec<u8>>, kind: SubmissionKind) -> Result<Submission, Refusal> {
+        let submission = self.submissions.accepted.check(chain, kind);
+        let submission =
+            submission.map_err(|problem| Refusal::new(Reason::ChainNotAccepted).because(problem))?;
+        for issuer in &submission.issuers {
+            let fingerprint = sha256(issuer);
+            if !self.submissions.is_stored(&fingerprint) {
+                self.log.tiles().put(&issuer_path(&fingerprint), issuer).map_err(|error| {
+                    tracing::error!(%error, "cannot write an issuer's certificate");
+                    Refusal::new(Reason::LogUnavailable).retry_after(Duration::from_secs(30))
+                })?;
+                self.submissions.stored(fingerprint);
+            }
+        }
+        Ok(submission)
+    }
+
+    /// Enters what was checked; a certificate that was submitted lately gets the SCT that it got then.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub async fn submit(&self, submission: Submission) -> Result<Sct, Refusal> {
+        if let Some(sct) = self.submissions.answered(&submission.identity) {
+            return Ok(sct);
+        }
+        let sct = self.enter(submission.entry).await?;
+        self.submissions.remember(submission.identity, sct.clone());
+        Ok(sct)
+    }
+
+    /// Enters a precertificate or a certificate; answers with the SCT (RFC 6962 §3.2) once the entry is durable.
     ///
     /// # Errors
     /// [`Reason::LogUnavailable`], [`Reason::Overloaded`], [`Reason::ShuttingDown`]. The entry may stand in the log then,
     /// but there is no SCT for it.
-    pub async fn enter(&self, entry: PrecertificateEntry) -> Result<Sct, Refusal> {
-        let entry = Arc::new(entry);
+    pub async fn enter(&self, entry: impl Into<LogEntry>) -> Result<Sct, Refusal> {
+        let entry: Arc<LogEntry> = Arc::new(entry.into());
         let place = self.log.enter(entry.clone()).await?;
         let signature = self.signer.sign(&entry.sct_input(place)).map_err(cannot_sign)?;
         Ok(Sct { log_id: self.log_id, place, signature })
@@ -156,9 +208,11 @@ impl CtLog {
         })
     }
 
-    /// DER of the roots that entries chain to (RFC 6962 §4.7).
-    pub fn roots(&self) -> &[Vec<u8>] {
-        self.issuers.split_at(self.issuers.len().saturating_sub(1)).1
+    /// DER of the roots that entries chain to (RFC 6962 §4.7): the CA's own, then those that are accepted.
+    pub fn roots(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let own = self.issuers.last();
+        let accepted = self.submissions.accepted.roots().iter();
+        own.into_iter().chain(accepted.filter(move |root| Some(*root) != own))
     }
 
     /// All is well, or what is wrong, for operators; see [`Log::health`].

@@ -19,6 +19,7 @@ mod recovery;
 mod sealer;
 mod sequencer;
 mod status;
+mod submissions;
 #[cfg(test)]
 mod testing;
 pub mod view;

@@ -1,11 +1,11 @@
 //! The cache of issuers' keys: one slot an issuer, at most one fetch an issuer at a time, nobody waits for another's.
 
-use super::client::ClientPool;
 use super::fetch::{self, FetchError, Fetched};
 use super::state::{State, Verdict};
 use crate::environment::{Clock, UnixMillis};
 use crate::identity::{Issuer, KeySource};
 use crate::issuance::IssuerKeys;
+use crate::outbound::ClientPool;
 use crate::refusal::{Reason, Refusal};
 use crate::token::KeySet;
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! One fetch of an issuer's keys: the discovery document, then the key set, within five seconds in all.
 
-use super::client::{Clients, causes};
+use crate::outbound::{Clients, causes};
 use crate::token::{KeySet, parse_object};
 use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
 use reqwest::{Response, StatusCode};

@@ -1,7 +1,9 @@
 //! The machine's clock and random bytes: the one place that asks for them.
 
 use crate::environment::{Clock, Random, UnixMillis};
+use crate::signer::Password;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Clock and randomness, as the server hands them to its parts.
 #[derive(Clone)]
@@ -10,12 +12,23 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+    /// The password of the CA's key, where the environment has it; it goes before `password_file`.
+    pub ca_key_password: Option<Password>,
 }
+
+/// The environment variable with the password of the CA's key.
+pub const CA_KEY_PASSWORD: &str = "COUNTERSIGN_CA_KEY_PASSWORD";
 
 impl Environment {
     /// The machine's own.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        let password =
+            std::env::var(CA_KEY_PASSWORD).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            ca_key_password: password.map(|text| Password::new(&text)),
+        }
     }
 }
 

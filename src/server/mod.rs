@@ -22,7 +22,8 @@ pub struct Running {
     public: Listener,
     admin: Option<Listener>,
     state: Arc<ApiState>,
-    log: Arc<CtLog>,
+    /// Our own log, where there is one.
+    log: Option<Arc<CtLog>>,
 }
 
 /// Why a server did not start, in words for the operator.
@@ -63,7 +64,7 @@ impl Running {
         let log = self.log.clone();
         let ended = tokio::select! {
             signal = signals::end() => signal.map_err(|error| format!("signals cannot be received: {error}")),
-            reason = log.stopped() => Err(format!("the log has stopped: {reason}")),
+            reason = stopped(log.as_deref()) => Err(format!("the log has stopped: {reason}")),
         };
         if let Ok(signal) = &ended {
             tracing::info!(signal, "shutting down");
@@ -85,8 +86,17 @@ impl Running {
     }
 }
 
+/// Why our own log has stopped for good; never where there is none.
+async fn stopped(log: Option<&CtLog>) -> String {
+    match log {
+        Some(log) => log.stopped().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Closes the log, which blocks.
-async fn close(log: Arc<CtLog>) {
+async fn close(log: Option<Arc<CtLog>>) {
+    let Some(log) = log else { return };
     // An error: the log panicked while closing, and has said so.
     let _ = tokio::task::spawn_blocking(move || log.close()).await;
 }

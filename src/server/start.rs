@@ -1,16 +1,18 @@
 //! The order of starting.
 
-use super::environment::Environment;
+use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::listener::Listener;
 use super::{Running, StartError, limits};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
-use crate::config::Config;
-use crate::issuance::CertificateAuthority;
+use crate::config::{CaMaterial, Config, LogConfig};
+use crate::ct_client::{self, ExternalLog};
+use crate::issuance::{CertificateAuthority, LogMode};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
-use crate::signer::{FileSigner, LogKey};
+use crate::signer::ceremony::{self, NewCa};
+use crate::signer::{FileSigner, LogKey, NO_PASSWORD, Password, SignerOpenError};
 use crate::store::DataDirectory;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,30 +25,108 @@ const BACKLOG: u32 = 4096;
 /// Starts everything.
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
     // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
-    let data = open_data(&config.data).await?;
-    let chain = Arc::new(chain(&config.ca.certificates, &environment)?);
-    let signer = FileSigner::open(&config.ca.key, &chain).map_err(unusable)?;
-    let log_key = LogKey::open(&config.log.key).map_err(unusable)?;
+    let data = match config.log.embedded() {
+        Some(_) => Some(open_data(&config.data).await?),
+        None => None,
+    };
+    let (chain, signer) = authority(&config.ca.material, &environment)?;
+    let chain = Arc::new(chain);
     let keys = JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?;
-    let log = Arc::new(open_log(config.log.origin, data, log_key, &chain, &environment).await?);
+    let log = log_mode(config.log, data, &chain, &environment).await?;
+    let own_log = log.own().cloned();
 
     let authority = Arc::new(CertificateAuthority {
         chain,
         signer: Box::new(signer),
         issuers: Arc::new(config.issuers),
         keys: Arc::new(keys),
-        log: log.clone(),
+        log,
         lifetime: config.ca.validity,
         clock: environment.clock,
         random: environment.random,
     });
     let state = Arc::new(ApiState::new(authority));
     match listen(config.listen, config.admin, &state) {
-        Ok((public, admin)) => Ok(Running { public, admin, state, log }),
+        Ok((public, admin)) => Ok(Running { public, admin, state, log: own_log }),
         Err(error) => {
-            super::close(log).await;
+            super::close(own_log).await;
             Err(error)
         }
+    }
+}
+
+/// The chain that issues, and its key.
+fn authority(material: &CaMaterial, environment: &Environment) -> Result<(CaChain, FileSigner), StartError> {
+    match material {
+        CaMaterial::Files { certificates, key, password_file } => {
+            let chain = chain(certificates, environment)?;
+            let password = match (&environment.ca_key_password, password_file) {
+                (Some(password), _) => Some(password.clone()),
+                (None, Some(file)) => Some(Password::from_file(file).map_err(unusable)?),
+                (None, None) => None,
+            };
+            let signer = FileSigner::open(key, password.as_ref(), &chain).map_err(|error| {
+                StartError::Configuration(format!(
+                    "ca.signer.file.key: {error}{}",
+                    advice(&error, password.as_ref())
+                ))
+            })?;
+            Ok((chain, signer))
+        }
+        CaMaterial::Ephemeral => ephemeral(environment),
+    }
+}
+
+/// What to do where a password is missing.
+fn advice(error: &SignerOpenError, password: Option<&Password>) -> String {
+    if password.is_none() && error.0.ends_with(NO_PASSWORD) {
+        format!("; name its file in ca.signer.file.password_file, or set {CA_KEY_PASSWORD}")
+    } else {
+        String::new()
+    }
+}
+
+/// A CA that nobody will know after this process.
+fn ephemeral(environment: &Environment) -> Result<(CaChain, FileSigner), StartError> {
+    let failed = |error: String| StartError::Failed(format!("ca.ephemeral: {error}"));
+    let ca = NewCa::make(&ceremony::Options::default(), environment.clock.now())
+        .map_err(|error| failed(error.to_string()))?;
+    let chain = CaChain::from_pem(ca.chain().as_bytes()).map_err(|error| failed(error.to_string()))?;
+    let signer = FileSigner::from_pem(ca.issuing_key.as_bytes(), None, &chain).map_err(failed)?;
+    tracing::warn!(
+        "the CA is ephemeral: its keys are gone when this process ends; GET /api/v2/trustBundle has its root"
+    );
+    Ok((chain, signer))
+}
+
+async fn log_mode(
+    config: LogConfig,
+    data: Option<DataDirectory>,
+    chain: &CaChain,
+    environment: &Environment,
+) -> Result<LogMode, StartError> {
+    match (config, data) {
+        (LogConfig::Embedded(config), Some(data)) => {
+            let key = LogKey::open(&config.key).map_err(unusable)?;
+            let log = open_log(config.origin, data, key, chain, environment).await?;
+            Ok(LogMode::Embedded(Arc::new(log.accepting(config.accept))))
+        }
+        (LogConfig::External(config), _) => {
+            let settings = ct_client::Settings {
+                url: config.url,
+                public_key: config.public_key,
+                timeout: config.timeout,
+                ca_certificate: config.ca_certificate,
+            };
+            let log =
+                ExternalLog::new(settings, environment.clock.clone()).map_err(StartError::Configuration)?;
+            Ok(LogMode::External { log: Arc::new(log), precertificates: config.precertificates })
+        }
+        (LogConfig::None, _) => {
+            tracing::warn!("log.mode is none: what is issued is recorded nowhere");
+            Ok(LogMode::None)
+        }
+        (LogConfig::Embedded(_), None) => Err(StartError::Failed("the log has no data directory".into())),
     }
 }
 

@@ -106,7 +106,7 @@ impl Files {
         let ca = NewCa::make(&options, NOW).unwrap();
         let chain = Arc::new(CaChain::from_pem(ca.chain().as_bytes()).unwrap());
         chain.check_validity(NOW).unwrap();
-        let signer = FileSigner::from_pem(ca.issuing_key.as_bytes(), &chain).unwrap();
+        let signer = FileSigner::from_pem(ca.issuing_key.as_bytes(), None, &chain).unwrap();
         let template = testing::template(&chain, NOW).unwrap();
         let signature = signer.sign(template.precertificate_tbs()).await.unwrap();
         let precertificate = template.into_precertificate(&signature);

@@ -1,11 +1,9 @@
-//! Private keys in PEM files: PKCS#8 `PRIVATE KEY` (RFC 5958) or SEC 1 `EC PRIVATE KEY` (RFC 5915), not encrypted.
+//! Private keys in PEM files: PKCS#8 `PRIVATE KEY` (RFC 5958) and `ENCRYPTED PRIVATE KEY` (PBES2, RFC 8018 §6.2), SEC 1
+//! `EC PRIVATE KEY` (RFC 5915), PKCS#1 `RSA PRIVATE KEY` (RFC 8017 §A.1.2).
 
 use super::SignerOpenError;
+use super::password::Password;
 use crate::certificate::pem;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey,
-};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -14,46 +12,18 @@ use zeroize::Zeroizing;
 /// The largest key file that is read, in octets.
 const MAX_KEY_FILE: usize = 64 * 1024;
 
-/// What a new key is tried on.
-const TRIAL: &[u8] = b"countersign: a key is tried before it is used";
+/// What to do about an encryption that is not read.
+const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc -in … -out …`";
 
-/// An ECDSA key with what it signs and verifies with.
-pub(super) struct EcdsaKey {
-    pair: EcdsaKeyPair,
-    random: SystemRandom,
-}
+/// How the error for an encrypted key without a password ends.
+pub const NO_PASSWORD: &str = "it is encrypted, and there is no password for it";
 
-impl EcdsaKey {
-    /// Reads the one private key of a PEM text, which must be for `algorithm`.
-    pub(super) fn from_pem(
-        text: &[u8],
-        algorithm: &'static EcdsaSigningAlgorithm,
-        kind: &str,
-    ) -> Result<Self, String> {
-        let der = private_key(text)?;
-        let pair = EcdsaKeyPair::from_private_key_der(algorithm, &der)
-            .map_err(|_| format!("it is not a sound private key for {kind}"))?;
-        #[expect(clippy::disallowed_methods, reason = "ECDSA's nonce is the signer's own business")]
-        let random = SystemRandom::new();
-        Ok(Self { pair, random })
-    }
-
-    /// The public key as an uncompressed point (SEC 1 §2.3.3).
-    pub(super) fn point(&self) -> &[u8] {
-        self.pair.public_key().as_ref()
-    }
-
-    /// DER ECDSA signature over the hash of `message` that belongs to the key's curve.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
-        let signature = self.pair.sign(&self.random, message);
-        signature.map(|signature| signature.as_ref().to_vec()).map_err(|_| "signing failed".to_owned())
-    }
-
-    /// Signs something and verifies it with the public key `point`: it is the key's own, and the key works.
-    pub(super) fn matches(&self, verification: &'static EcdsaVerificationAlgorithm, point: &[u8]) -> bool {
-        let public = UnparsedPublicKey::new(verification, point);
-        self.sign(TRIAL).is_ok_and(|signature| public.verify(TRIAL, &signature).is_ok())
-    }
+/// A private key's DER, of one of the forms that aws-lc tells apart by itself.
+pub(super) struct PrivateKey {
+    /// PKCS#8, SEC 1 or PKCS#1, not encrypted. Wiped when dropped.
+    pub(super) der: Zeroizing<Vec<u8>>,
+    /// Whether it is PKCS#8.
+    pub(super) is_pkcs8: bool,
 }
 
 /// Reads a key file that only its owner may read, and hands its text to `parse`. Every error names the file.
@@ -66,7 +36,7 @@ pub(super) fn open<T>(
         .map_err(|problem| SignerOpenError(format!("key file {}: {problem}", path.display())))
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
     let metadata = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if !metadata.is_file() {
@@ -101,47 +71,67 @@ fn check_mode(_: &std::fs::Metadata) -> Result<(), String> {
     Ok(())
 }
 
-/// The DER of the one private key in the text.
-fn private_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+/// The one private key in the text.
+pub(super) fn private_key(text: &[u8], password: Option<&Password>) -> Result<PrivateKey, String> {
     let mut key = None;
     for block in pem::blocks(text)? {
-        match block.label.as_str() {
-            "PRIVATE KEY" | "EC PRIVATE KEY" if !block.has_headers => {
-                if key.replace(block.der).is_some() {
-                    return Err("it has several keys; keep one".into());
-                }
-            }
-            "PRIVATE KEY" | "EC PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
-                return Err(
-                    "it is encrypted, which is not supported; decrypt it with `openssl pkey -in … -out …`"
-                        .into(),
-                );
-            }
-            "EC PARAMETERS" => {} // the openssl command line writes them before a SEC 1 key
-            other => {
+        let found = match block.label.as_str() {
+            "EC PARAMETERS" => continue, // the openssl command line writes them before a SEC 1 key
+            "PRIVATE KEY" | "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY"
+                if block.has_headers =>
+            {
                 return Err(format!(
-                    "it has a block {other:?}; one `PRIVATE KEY` or `EC PRIVATE KEY` is expected"
+                    "it is encrypted in OpenSSL's old way, which is not supported; {CONVERT}"
                 ));
             }
+            "PRIVATE KEY" => PrivateKey { der: block.der, is_pkcs8: true },
+            "EC PRIVATE KEY" | "RSA PRIVATE KEY" => PrivateKey { der: block.der, is_pkcs8: false },
+            "ENCRYPTED PRIVATE KEY" => PrivateKey { der: decrypt(&block.der, password)?, is_pkcs8: true },
+            other => {
+                return Err(format!(
+                    "it has a block {other:?}; one `PRIVATE KEY`, `EC PRIVATE KEY` or `RSA PRIVATE KEY` is expected"
+                ));
+            }
+        };
+        if key.replace(found).is_some() {
+            return Err("it has several keys; keep one".into());
         }
     }
     key.ok_or_else(|| {
-        "there is no private key in it; PEM `PRIVATE KEY` or `EC PRIVATE KEY` is expected".into()
+        "there is no private key in it; PEM `PRIVATE KEY`, `EC PRIVATE KEY` or `RSA PRIVATE KEY` is expected"
+            .into()
     })
+}
+
+/// PKCS#8 out of EncryptedPrivateKeyInfo (RFC 5958 §3).
+fn decrypt(der: &[u8], password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, String> {
+    let encrypted = pkcs8::EncryptedPrivateKeyInfoRef::try_from(der)
+        .map_err(|_| format!("it is encrypted in a way that is not supported (PBES2 is); {CONVERT}"))?;
+    let Some(password) = password else {
+        return Err(NO_PASSWORD.into());
+    };
+    // A wrong password shows as padding or DER that is wrong, so no more than this can be said.
+    let plain = encrypted
+        .decrypt(password.as_bytes())
+        .map_err(|_| "it cannot be decrypted: the password is wrong, or the key is damaged".to_owned())?;
+    Ok(Zeroizing::new(plain.as_bytes().to_vec()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::signing_key::SigningKey;
     use super::*;
+    use crate::certificate::CaAlgorithm;
     use crate::certificate::testing::ISSUING_KEY;
-    use aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
 
     /// RFC 5915's form of a key, with the parameters block that the openssl command line writes before it.
     const SEC1: &str = include_str!("../../tests/fixtures/certificate/sec1.key");
     const ENCRYPTED: &str = include_str!("../../tests/fixtures/certificate/encrypted.key");
 
     fn parse(text: &str) -> Result<(), String> {
-        EcdsaKey::from_pem(text.as_bytes(), &ECDSA_P256_SHA256_ASN1_SIGNING, "ECDSA P-256").map(|_| ())
+        private_key(text.as_bytes(), None)
+            .and_then(|key| SigningKey::read(&key, CaAlgorithm::EcdsaP256Sha256))
+            .map(|_| ())
     }
 
     #[test]
@@ -157,14 +147,14 @@ mod tests {
         let cut = ISSUING_KEY.replacen("MIGH", "MIGI", 1);
         for (text, expected) in [
             ("", "no private key in it"),
-            (ENCRYPTED, "it is encrypted"),
-            (old, "it is encrypted"),
+            (ENCRYPTED, "it is encrypted, and there is no password"),
+            (old, "it is encrypted in OpenSSL's old way"),
             (&two, "several keys"),
             (&cut, "not a sound private key for ECDSA P-256"),
             (crate::certificate::testing::CHAIN, "a block \"CERTIFICATE\""),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----",
-                "a block \"RSA PRIVATE KEY\"",
+                "not a sound private key for ECDSA P-256",
             ),
         ] {
             let refusal = parse(text).unwrap_err();

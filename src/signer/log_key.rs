@@ -1,11 +1,12 @@
 //! The log's key in a file: ECDSA P-256, as static-ct-api demands and every client can verify.
 
 use super::SignerOpenError;
-use super::key_file::{self, EcdsaKey};
+use super::key_file;
+use super::signing_key::SigningKey;
+use crate::certificate::CaAlgorithm;
 use crate::log::ports::LogSigner;
 use crate::transparency::Hash;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING};
 use std::path::Path;
 
 /// A SubjectPublicKeyInfo of P-256 up to the point (RFC 5480 §2), which is uncompressed.
@@ -16,7 +17,7 @@ const P256_SPKI_PREFIX: [u8; 26] = [
 
 /// The log's key, read from a PEM file at start and kept in memory.
 pub struct LogKey {
-    key: EcdsaKey,
+    key: SigningKey,
     spki: Vec<u8>,
     log_id: Hash,
 }
@@ -32,11 +33,11 @@ impl LogKey {
 
     /// The same for the text of such a file.
     pub fn from_pem(text: &[u8]) -> Result<Self, String> {
-        let key = EcdsaKey::from_pem(text, &ECDSA_P256_SHA256_ASN1_SIGNING, "ECDSA P-256")?;
-        if !key.matches(&ECDSA_P256_SHA256_ASN1, key.point()) {
+        let key = SigningKey::read(&key_file::private_key(text, None)?, CaAlgorithm::EcdsaP256Sha256)?;
+        let spki = [&P256_SPKI_PREFIX, key.public_key()].concat();
+        if !key.matches(&spki) {
             return Err("what it signs does not verify; make a new key".into());
         }
-        let spki = [&P256_SPKI_PREFIX, key.point()].concat();
         let mut log_id = Hash::default();
         log_id.copy_from_slice(digest(&SHA256, &spki).as_ref()); // both are 32 octets
         Ok(Self { key, spki, log_id })
@@ -68,7 +69,7 @@ mod tests {
     use super::super::ceremony::{NewCa, Options};
     use super::*;
     use crate::certificate::testing::{self, ISSUING_KEY, NOW};
-    use aws_lc_rs::signature::UnparsedPublicKey;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
     use p256::pkcs8::DecodePublicKey;
 
     #[test]

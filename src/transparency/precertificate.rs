@@ -64,6 +64,77 @@ impl fmt::Debug for PrecertificateEntry {
     }
 }
 
+/// A final certificate on its way into the log; its bytes depend on the place that it gets.
+#[derive(Clone)]
+pub struct X509Entry {
+    /// DER. Below 2^24 octets.
+    pub certificate: Vec<u8>,
+    /// SHA-256 of each CA certificate's DER, issuing certificate first, root last. At most 2047.
+    pub fingerprints: Arc<[Hash]>,
+}
+
+impl X509Entry {
+    /// The entry at `place`: its leaf hash and its bytes in the data tile.
+    pub fn at(&self, place: Place) -> Entry {
+        let mut leaf = self.sct_input(place);
+        let leaf_hash = merkle::leaf_hash(&leaf);
+        leaf.drain(..VERSION_AND_TYPE.len());
+        put_vector16(&mut leaf, self.fingerprints.as_flattened());
+        Entry { leaf_hash, bytes: leaf }
+    }
+
+    /// What the log key signs for the SCT at `place` (RFC 6962 §3.2, digitally-signed struct).
+    pub fn sct_input(&self, place: Place) -> Vec<u8> {
+        certificate_input(place.timestamp, &self.certificate, &leaf_index_extension(place.index))
+    }
+}
+
+impl fmt::Debug for X509Entry {
+    /// Without the certificate, which holds the names of people's projects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "X509Entry({} octets)", self.certificate.len())
+    }
+}
+
+/// What a certificate log takes.
+#[derive(Clone, Debug)]
+pub enum LogEntry {
+    /// precert_entry.
+    Precertificate(PrecertificateEntry),
+    /// x509_entry.
+    X509(X509Entry),
+}
+
+impl LogEntry {
+    /// The entry at `place`: its leaf hash and its bytes in the data tile.
+    pub fn at(&self, place: Place) -> Entry {
+        match self {
+            Self::Precertificate(entry) => entry.at(place),
+            Self::X509(entry) => entry.at(place),
+        }
+    }
+
+    /// What the log key signs for the SCT at `place` (RFC 6962 §3.2, digitally-signed struct).
+    pub fn sct_input(&self, place: Place) -> Vec<u8> {
+        match self {
+            Self::Precertificate(entry) => entry.sct_input(place),
+            Self::X509(entry) => entry.sct_input(place),
+        }
+    }
+}
+
+impl From<PrecertificateEntry> for LogEntry {
+    fn from(entry: PrecertificateEntry) -> Self {
+        Self::Precertificate(entry)
+    }
+}
+
+impl From<X509Entry> for LogEntry {
+    fn from(entry: X509Entry) -> Self {
+        Self::X509(entry)
+    }
+}
+
 /// The CtExtensions with the index alone (static-ct-api, "SCT Extension"): `00 | 0005 | uint40`.
 pub(super) fn leaf_index_extension(index: u64) -> [u8; 8] {
     let [_, _, _, a, b, c, d, e] = index.to_be_bytes();
@@ -104,6 +175,17 @@ pub(super) fn precertificate_input(
     input.extend_from_slice(&(PRECERT_ENTRY as u16).to_be_bytes());
     input.extend_from_slice(issuer_key_hash);
     put_vector24(&mut input, tbs);
+    put_vector16(&mut input, extensions);
+    input
+}
+
+/// What an SCT of a final certificate signs, which is also its MerkleTreeLeaf.
+pub(super) fn certificate_input(timestamp: UnixMillis, certificate: &[u8], extensions: &[u8]) -> Vec<u8> {
+    let mut input = Vec::with_capacity(2 + 8 + 2 + 3 + certificate.len() + 2 + extensions.len());
+    input.extend_from_slice(&VERSION_AND_TYPE);
+    input.extend_from_slice(&timestamp.0.to_be_bytes());
+    input.extend_from_slice(&(X509_ENTRY as u16).to_be_bytes());
+    put_vector24(&mut input, certificate);
     put_vector16(&mut input, extensions);
     input
 }
@@ -285,6 +367,9 @@ mod tests {
         assert_eq!(entry.certificate(), LoggedCertificate::X509(b"cert"));
         assert_eq!(entry.merkle_tree_leaf(), [&[0, 0], &leaf[..]].concat());
         assert_eq!(entry.extra_data(&["root"]).unwrap(), b"\x00\x00\x07\x00\x00\x04root");
+        let made = X509Entry { certificate: b"cert".to_vec(), fingerprints: [[0xbb; 32]].into() };
+        assert_eq!(made.at(entry.place()), Entry { leaf_hash: entry.leaf_hash(), bytes: bytes.clone() });
+        assert_eq!(made.sct_input(entry.place()), entry.merkle_tree_leaf());
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Signed certificate timestamps (RFC 6962 §3.2, §3.3), with static-ct-api's leaf_index extension: made by our log, and
 //! read back from certificates.
 
-use super::precertificate::{leaf_index, leaf_index_extension, precertificate_input};
+use super::precertificate::{certificate_input, leaf_index, leaf_index_extension, precertificate_input};
 use super::wire::{Reader, put_vector16};
 use super::{Hash, Malformed, Place, SignatureError, sha256, verify_log_signature};
 use crate::environment::UnixMillis;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 /// RFC 6962 §3.2, Version: v1.
 const V1: u64 = 0;
@@ -54,7 +57,7 @@ pub fn list(scts: &[impl AsRef<[u8]>]) -> Vec<u8> {
     list
 }
 
-/// A version 1 SCT as it stands in a certificate, of any log.
+/// A version 1 SCT of any log, as it stands in a certificate or in the log's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedSct {
     log_id: Hash,
@@ -75,10 +78,7 @@ impl ReceivedSct {
         let log_id = *reader.hash("SCT log id")?;
         let timestamp = UnixMillis(reader.number::<8>("SCT timestamp")?);
         let extensions = reader.vector::<2>("SCT extensions")?.to_vec();
-        let algorithm = match reader.take(2, "SCT signature algorithm")? {
-            [hash, signature] => [*hash, *signature],
-            _ => return Err(Malformed("SCT signature algorithm")),
-        };
+        let algorithm = signature_algorithm(&mut reader)?;
         let signature = reader.vector::<2>("SCT signature")?.to_vec();
         reader.end("octets after the SCT")?;
         Ok(Self { log_id, timestamp, extensions, algorithm, signature })
@@ -98,6 +98,58 @@ impl ReceivedSct {
             return Err(Malformed("SCT list is empty"));
         }
         Ok(scts)
+    }
+
+    /// Reads a log's answer to add-chain or add-pre-chain (RFC 6962 §4.1): JSON with `sct_version`, `id`, `timestamp`,
+    /// `extensions` and `signature`, all octets in base64. Other members are ignored.
+    pub fn from_json(json: &[u8]) -> Result<Self, Malformed> {
+        let answer: Value = serde_json::from_slice(json).map_err(|_| Malformed("not JSON"))?;
+        let octets = |name: &str, problem| {
+            let text = answer.get(name).and_then(Value::as_str).ok_or(Malformed(problem))?;
+            STANDARD.decode(text).map_err(|_| Malformed(problem))
+        };
+        if answer.get("sct_version").and_then(Value::as_u64) != Some(V1) {
+            return Err(Malformed("`sct_version` is not 0"));
+        }
+        let log_id = octets("id", "`id` is not the base64 of 32 octets")?;
+        let log_id = log_id.try_into().map_err(|_| Malformed("`id` is not the base64 of 32 octets"))?;
+        let timestamp = answer.get("timestamp").and_then(Value::as_u64);
+        let timestamp = UnixMillis(timestamp.ok_or(Malformed("`timestamp` is not a number"))?);
+        let extensions = octets("extensions", "`extensions` is not base64")?;
+        if extensions.len() >= 1 << 16 {
+            return Err(Malformed("`extensions` is too long"));
+        }
+        let signed = octets("signature", "`signature` is not base64")?;
+        let mut reader = Reader::new(&signed);
+        let algorithm = signature_algorithm(&mut reader)?;
+        let signature = reader.vector::<2>("SCT signature")?.to_vec();
+        reader.end("octets after the SCT signature")?;
+        Ok(Self { log_id, timestamp, extensions, algorithm, signature })
+    }
+
+    /// The same answer for this SCT (RFC 6962 §4.1).
+    pub fn to_json(&self) -> Value {
+        let mut signed = self.algorithm.to_vec();
+        put_vector16(&mut signed, &self.signature);
+        json!({
+            "sct_version": V1,
+            "id": STANDARD.encode(self.log_id),
+            "timestamp": self.timestamp.0,
+            "extensions": STANDARD.encode(&self.extensions),
+            "signature": STANDARD.encode(signed),
+        })
+    }
+
+    /// The TLS encoding (SerializedSCT without its length).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(47 + self.extensions.len() + self.signature.len());
+        bytes.push(V1 as u8);
+        bytes.extend_from_slice(&self.log_id);
+        bytes.extend_from_slice(&self.timestamp.0.to_be_bytes());
+        put_vector16(&mut bytes, &self.extensions);
+        bytes.extend_from_slice(&self.algorithm);
+        put_vector16(&mut bytes, &self.signature);
+        bytes
     }
 
     /// SHA-256 of the log key's DER SubjectPublicKeyInfo.
@@ -125,15 +177,31 @@ impl ReceivedSct {
         issuer_key_hash: &Hash,
         tbs: &[u8],
     ) -> Result<(), SignatureError> {
-        if sha256(log_spki) != self.log_id {
-            return Err(SignatureError::OtherLog);
-        }
         // What does not fit into the signed struct was never signed.
-        if self.algorithm != SHA256_ECDSA || tbs.len() >= 1 << 24 {
+        if tbs.len() >= 1 << 24 {
             return Err(SignatureError::Invalid);
         }
         let input = precertificate_input(self.timestamp, issuer_key_hash, tbs, &self.extensions, 0);
-        verify_log_signature(log_spki, &input, &self.signature)
+        self.verify_input(log_spki, &input)
+    }
+
+    /// The same for a final certificate, DER, whose SCT is not in it.
+    pub fn verify_certificate(&self, log_spki: &[u8], certificate: &[u8]) -> Result<(), SignatureError> {
+        if certificate.len() >= 1 << 24 {
+            return Err(SignatureError::Invalid);
+        }
+        let input = certificate_input(self.timestamp, certificate, &self.extensions);
+        self.verify_input(log_spki, &input)
+    }
+
+    fn verify_input(&self, log_spki: &[u8], input: &[u8]) -> Result<(), SignatureError> {
+        if sha256(log_spki) != self.log_id {
+            return Err(SignatureError::OtherLog);
+        }
+        if self.algorithm != SHA256_ECDSA {
+            return Err(SignatureError::Invalid);
+        }
+        verify_log_signature(log_spki, input, &self.signature)
     }
 
     /// The hash of the leaf that this SCT promises (RFC 6962 §2.1), for an inclusion proof; arguments as for
@@ -145,6 +213,26 @@ impl ReceivedSct {
         // The MerkleTreeLeaf of a precertificate is the same octets as what its SCT signs.
         let leaf = precertificate_input(self.timestamp, issuer_key_hash, tbs, &self.extensions, 0);
         Some(super::merkle::leaf_hash(&leaf))
+    }
+}
+
+impl From<Sct> for ReceivedSct {
+    fn from(sct: Sct) -> Self {
+        Self {
+            log_id: sct.log_id,
+            timestamp: sct.place.timestamp,
+            extensions: leaf_index_extension(sct.place.index).to_vec(),
+            algorithm: SHA256_ECDSA,
+            signature: sct.signature,
+        }
+    }
+}
+
+/// The SignatureAndHashAlgorithm in front of a signature (RFC 5246 §4.7).
+fn signature_algorithm(reader: &mut Reader<'_>) -> Result<[u8; 2], Malformed> {
+    match reader.take(2, "SCT signature algorithm")? {
+        [hash, signature] => Ok([*hash, *signature]),
+        _ => Err(Malformed("SCT signature algorithm")),
     }
 }
 
@@ -209,6 +297,37 @@ mod tests {
         for place in [Place { index: 78, ..PLACE }, Place { timestamp: UnixMillis(1), ..PLACE }] {
             let moved = ReceivedSct::parse(&Sct { place, ..sct.clone() }.to_bytes()).unwrap();
             assert_eq!(moved.verify_precertificate(&spki, &[5; 32], b"tbs"), invalid);
+        }
+    }
+
+    #[test]
+    fn a_logs_answer_reads_back_and_is_the_same_sct() {
+        let (sct, spki) = signed();
+        let received = ReceivedSct::from(sct.clone());
+        assert_eq!(received.to_bytes(), sct.to_bytes());
+        let json = received.to_json();
+        assert_eq!(json["timestamp"], PLACE.timestamp.0);
+        assert_eq!(json["extensions"], "AAAFAAAAAE0=");
+        let again = ReceivedSct::from_json(json.to_string().as_bytes()).unwrap();
+        assert_eq!(again, received);
+        assert_eq!(again.verify_precertificate(&spki, &[5; 32], b"tbs"), Ok(()));
+        assert_eq!(again.verify_certificate(&spki, b"tbs"), Err(SignatureError::Invalid));
+        let no_base64 = json!("*");
+        for (member, wrong) in [
+            ("sct_version", vec![json!(1), json!("0"), Value::Null]),
+            ("id", vec![json!(""), json!("AAAA"), no_base64.clone(), Value::Null]),
+            ("timestamp", vec![json!(-1), json!("5"), json!(1.5), Value::Null]),
+            ("extensions", vec![no_base64.clone(), json!(5), Value::Null]),
+            ("signature", vec![json!(""), json!("BAMAAAA="), json!("BAMAAg=="), no_base64, Value::Null]),
+        ] {
+            for wrong in wrong {
+                let mut json = json.clone();
+                json[member] = wrong.clone();
+                assert!(ReceivedSct::from_json(json.to_string().as_bytes()).is_err(), "{member}: {wrong}");
+            }
+        }
+        for wrong in [&b""[..], b"[]", b"null", b"{", b"\xff"] {
+            assert!(ReceivedSct::from_json(wrong).is_err());
         }
     }
 

@@ -64,7 +64,7 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
     let (config, warnings) = Config::load(&file).expect("accepted");
     assert!(warnings.is_empty(), "{warnings:?}");
     assert!(config.issuers.find("https://gitlab.com").is_some());
-    assert_eq!(config.log.origin, "127.0.0.1:5555/ct");
+    assert_eq!(config.log.embedded().unwrap().origin, "127.0.0.1:5555/ct");
     assert_eq!(config.public_url, None);
 
     let check = countersign(["config", "check", &file.display().to_string()]);
@@ -150,7 +150,7 @@ fn init_takes_several_gitlabs_and_addresses() {
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!(config.admin.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:0"));
     assert_eq!(config.base_url(), "https://ca.example.com:8443");
-    assert_eq!(config.log.origin, "ca.example.com:8443/ct");
+    assert_eq!(config.log.embedded().unwrap().origin, "ca.example.com:8443/ct");
 
     let chain = Command::new("openssl")
         .args(["x509", "-noout", "-text", "-in"])
@@ -506,7 +506,7 @@ fn serve_refuses_material_that_does_not_belong_together_with_78() {
     fs::write(ca.join("ca/chain.pem"), &chain).expect("written");
 
     fs::remove_file(ca.join("log/key.pem")).expect("removed");
-    refused("countersign.yaml:38: log.key: ");
+    refused("countersign.yaml:45: log.key: ");
 }
 
 #[test]

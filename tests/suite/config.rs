@@ -4,7 +4,7 @@ mod fulcio;
 mod refused;
 
 use countersign::certificate::CaChain;
-use countersign::config::{self, Config, ConfigErrors};
+use countersign::config::{self, CaMaterial, Config, ConfigErrors, LogConfig};
 use countersign::environment::UnixMillis;
 use countersign::identity::{EntryKind, KeySource, gitlab::SubjectMode};
 use countersign::signer::ceremony::{NewCa, Options};
@@ -140,11 +140,11 @@ extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
     assert_eq!(config.log_url(), "https://ca.example.com/ct");
     assert_eq!(config.admin.map(|a| a.to_string()).as_deref(), Some("127.0.0.1:2112"));
     assert_eq!(config.data, place.path("store"));
-    assert_eq!(config.ca.certificates, place.path("ca/chain.pem"));
-    assert_eq!(config.ca.key, place.path("ca/key.pem"));
+    assert_eq!(config.ca.certificates().unwrap(), place.path("ca/chain.pem"));
+    assert_eq!(config.ca.key().unwrap(), place.path("ca/key.pem"));
     assert_eq!(config.ca.validity, Duration::from_secs(300));
-    assert_eq!(config.log.key, place.path("log/key.pem"));
-    assert_eq!(config.log.origin, "ca.example.com/ct");
+    assert_eq!(config.log.embedded().unwrap().key, place.path("log/key.pem"));
+    assert_eq!(config.log.embedded().unwrap().origin, "ca.example.com/ct");
     assert!(config.claims_arc.is_some());
 
     let issuer = |url: &str| config.issuers.find(url).expect("configured");
@@ -180,7 +180,7 @@ fn what_is_left_out_has_a_default() {
     let (config, warnings) = place.load(text).expect("accepted");
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.base_url(), "http://127.0.0.1:5555");
-    assert_eq!(config.log.origin, "127.0.0.1:5555/ct");
+    assert_eq!(config.log.embedded().unwrap().origin, "127.0.0.1:5555/ct");
     assert_eq!(config.ca.validity, Duration::from_secs(600));
     assert_eq!(config.admin, None);
     assert!(config.claims_arc.is_some());
@@ -370,8 +370,14 @@ fn the_commented_sample_names_every_key() {
         "key",
         "validity",
         "log",
+        "password_file",
+        "ephemeral",
         "mode",
         "origin",
+        "accept",
+        "public_key",
+        "precertificates",
+        "timeout",
         "issuers",
         "url",
         "type",
@@ -416,4 +422,73 @@ proptest::proptest! {
         let _ = fulcio::with_fulcio(&place, &junk);
         let _ = fulcio::with_fulcio(&place, &format!("oidc-issuers:\n  https://gitlab.com:\n    {junk}\n"));
     }
+}
+
+// --- the log's modes and the CA's material
+
+/// `WHOLE` with another `log:`.
+fn with_log(log: &str) -> String {
+    WHOLE.replace("log: { mode: embedded, key: log/key.pem, origin: ca.example.com/ct }", log)
+}
+
+#[test]
+fn an_external_log_needs_its_url_and_its_key_and_no_data() {
+    let place = Place::new();
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/config/example-ct-log.pem"), place.path("ct.pem"))
+        .unwrap();
+    let text = with_log("log: { mode: external, url: 'https://log.example.com/2026/', public_key: ct.pem }");
+    let (config, warnings) = place.load(text.replace("data: data\n", "")).unwrap();
+    let LogConfig::External(log) = &config.log else { panic!("{:?}", config.log) };
+    assert!(warnings.is_empty() && config.log.embedded().is_none());
+    assert_eq!((log.url.as_str(), log.public_key.len()), ("https://log.example.com/2026", 91));
+    assert_eq!((log.timeout, log.precertificates), (Duration::from_secs(10), true));
+    let text = with_log(
+        "log: { mode: external, url: 'http://log.internal', insecure_http: true, public_key: ct.pem, \
+         precertificates: false, timeout: 2s, ca_certificate: gitlab-ca.pem }",
+    );
+    let (config, _) = place.load(text).unwrap();
+    let LogConfig::External(log) = &config.log else { panic!("{:?}", config.log) };
+    assert_eq!((log.timeout, log.precertificates), (Duration::from_secs(2), false));
+    assert!(log.ca_certificate.is_some());
+    place.write("ct.pem", &authority().log_key[..]);
+    let errors =
+        place.errors(with_log("log: { mode: external, url: 'https://log.example.com', public_key: ct.pem }"));
+    let expected =
+        "countersign.yaml:6: log.public_key: has a block \"PRIVATE KEY\"; one PUBLIC KEY is expected";
+    assert_eq!(errors, [expected]);
+}
+
+#[test]
+fn modes_and_material_that_promise_less_are_told_as_warnings() {
+    let place = Place::new();
+    let (config, warnings) = place.load(with_log("log: { mode: none }").replace("data: data\n", "")).unwrap();
+    assert!(matches!(config.log, LogConfig::None));
+    assert!(warnings[0].contains("log.mode: records nowhere what is issued"), "{warnings:?}");
+    let files = "  certificates: ca/chain.pem\n  signer: { file: { key: ca/key.pem } }\n";
+    let (config, warnings) = place.load(WHOLE.replace(files, "  ephemeral: {}\n")).unwrap();
+    assert!(matches!(config.ca.material, CaMaterial::Ephemeral));
+    assert!(warnings[0].contains("ca.ephemeral: makes another CA at every start"), "{warnings:?}");
+    let errors = place.errors(WHOLE.replace(files, &format!("{files}  ephemeral: {{ curve: p256 }}\n")));
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    let ed25519 = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ca_keys/ed25519.chain.pem");
+    place.write("ca/chain.pem", fs::read(ed25519).unwrap());
+    let (_, warnings) = place.load(WHOLE).unwrap();
+    assert!(warnings[0].contains("ca.certificates: has an Ed25519 key"), "{warnings:?}");
+}
+
+#[test]
+fn a_password_has_a_file_of_its_own() {
+    let place = Place::new();
+    place.write("ca/password", "only its presence is checked");
+    let with = |extra: &str| WHOLE.replace("key: ca/key.pem", &format!("key: ca/key.pem, {extra}"));
+    let (config, _) = place.load(with("password_file: ca/password")).unwrap();
+    let CaMaterial::Files { password_file, .. } = config.ca.material else { panic!("files") };
+    assert_eq!(password_file, Some(place.path("ca/password")));
+    let errors = place.errors(with("password_file: nowhere"));
+    assert_eq!(errors, ["countersign.yaml:5: ca.signer.file.password_file: nowhere does not exist"]);
+    let errors = place.errors(with("password: horse"));
+    assert!(
+        errors[0].contains("ca.signer.file.password: unknown key; known here: key, password_file"),
+        "{errors:?}"
+    );
 }

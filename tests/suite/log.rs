@@ -716,7 +716,7 @@ fn issuers_are_there_before_any_entry() {
     let log = open_ct(&store, &key, &clock).unwrap();
     assert_eq!(log.issuer(&sha256(b"root")).unwrap().unwrap(), b"root");
     assert_eq!(log.issuer(&[1; 32]), Ok(None));
-    assert_eq!(log.roots(), [b"root".to_vec()]);
+    assert_eq!(log.roots().collect::<Vec<_>>(), [b"root"]);
     assert_eq!(
         store.tiles.get(&format!("issuer/{}", hex::encode(sha256(b"root")))).unwrap().unwrap(),
         b"root"

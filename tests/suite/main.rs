@@ -8,11 +8,13 @@
 )]
 
 mod api;
+mod ca_keys;
 mod cli_operator;
 mod cli_user;
 mod config;
 mod ct_api;
 mod demo;
+mod external_log;
 mod identity;
 mod layers;
 mod log;

@@ -52,21 +52,24 @@ async fn material_that_does_not_belong_together_does_not_start() {
     let ca = TestCa::builder().prepare().await;
     let now = countersign::environment::Clock::now(&*ca.clock);
     let other = NewCa::make(&Options::default(), now).expect("a CA");
-    let key = fs::read(&ca.config.ca.key).expect("a file");
-    let chain = fs::read(&ca.config.ca.certificates).expect("a file");
+    let key = fs::read(ca.config.ca.key().unwrap()).expect("a file");
+    let chain = fs::read(ca.config.ca.certificates().unwrap()).expect("a file");
 
-    fs::write(&ca.config.ca.key, other.issuing_key.as_bytes()).expect("a file");
+    fs::write(ca.config.ca.key().unwrap(), other.issuing_key.as_bytes()).expect("a file");
     assert!(unusable(&ca).await.contains("ca.key"));
-    fs::write(&ca.config.ca.key, key).expect("a file");
+    fs::write(ca.config.ca.key().unwrap(), key).expect("a file");
 
-    fs::write(&ca.config.ca.certificates, format!("{}{}", other.issuing, String::from_utf8_lossy(&chain)))
-        .expect("a file");
+    fs::write(
+        ca.config.ca.certificates().unwrap(),
+        format!("{}{}", other.issuing, String::from_utf8_lossy(&chain)),
+    )
+    .expect("a file");
     unusable(&ca).await;
-    fs::write(&ca.config.ca.certificates, "no PEM").expect("a file");
+    fs::write(ca.config.ca.certificates().unwrap(), "no PEM").expect("a file");
     unusable(&ca).await;
-    fs::write(&ca.config.ca.certificates, chain).expect("a file");
+    fs::write(ca.config.ca.certificates().unwrap(), chain).expect("a file");
 
-    fs::write(&ca.config.log.key, other.root_key.as_bytes()).expect("a file");
+    fs::write(&ca.config.log.embedded().unwrap().key, other.root_key.as_bytes()).expect("a file");
     assert!(unusable(&ca).await.contains("log.key"));
 }
 

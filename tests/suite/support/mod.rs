@@ -4,7 +4,8 @@
 
 pub mod key;
 
-use countersign::config::{CaConfig, Config, LogConfig};
+use countersign::certificate::accepted::AcceptedCas;
+use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogConfig};
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
 use countersign::identity::gitlab::GitlabRules;
@@ -99,7 +100,9 @@ impl TestCa {
 
     /// The log's public key, PEM of it in the log's key file.
     pub fn log_spki(&self) -> Vec<u8> {
-        let key = countersign::signer::LogKey::open(&self.config.log.key).expect("the log's key");
+        let key =
+            countersign::signer::LogKey::open(&self.config.log.embedded().expect("a log of its own").key)
+                .expect("the log's key");
         key.spki_der().to_vec()
     }
 
@@ -232,11 +235,18 @@ impl TestCaBuilder {
             admin: Some(loopback),
             data: directory.path().join("data"),
             ca: CaConfig {
-                certificates: file("chain.pem", &ca.chain()),
-                key: file("ca.key", &ca.issuing_key),
+                material: CaMaterial::Files {
+                    certificates: file("chain.pem", &ca.chain()),
+                    key: file("ca.key", &ca.issuing_key),
+                    password_file: None,
+                },
                 validity: Duration::from_secs(600),
             },
-            log: LogConfig { key: file("log.key", &ca.log_key), origin: "ca.example.com/ct".into() },
+            log: LogConfig::Embedded(EmbeddedLogConfig {
+                key: file("log.key", &ca.log_key),
+                origin: "ca.example.com/ct".into(),
+                accept: AcceptedCas::default(),
+            }),
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
         };

@@ -14,6 +14,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often one request may be redirected.
 const MAX_REDIRECTS: usize = 5;
 
+/// Connections to a log that are kept while nothing is on them.
+const MAX_IDLE: usize = 64;
+
 /// How many sets of roots are remembered; configurations come and go with reloads.
 const MAX_CLIENTS: usize = 64;
 
@@ -32,7 +35,27 @@ impl Clients {
     /// # Errors
     /// In words: the certificates cannot be read.
     pub fn build(ca_certificate: Option<&[u8]>) -> Result<Self, String> {
+        Self::build_with(ca_certificate, |builder| {
+            builder.pool_max_idle_per_host(1).redirect(Policy::custom(same_origin_only))
+        })
+    }
+
+    /// Clients for posting, many at a time: they follow no redirect at all.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_for_submissions(ca_certificate: Option<&[u8]>) -> Result<Self, String> {
+        Self::build_with(ca_certificate, |builder| {
+            builder.pool_max_idle_per_host(MAX_IDLE).redirect(Policy::none())
+        })
+    }
+
+    fn build_with(
+        ca_certificate: Option<&[u8]>,
+        settings: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, String> {
         let tls = tls::client_config(ca_certificate)?;
+        let builder = || settings(builder());
         let build = |builder: ClientBuilder| {
             let client = builder.tls_backend_preconfigured(tls.clone()).build();
             client.map_err(|error| format!("the HTTP client cannot be built: {}", causes(&error)))
@@ -94,9 +117,7 @@ fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(1)
         .referer(false)
-        .redirect(Policy::custom(same_origin_only))
 }
 
 /// Redirects stay on scheme, host and port of the first request (GHSA-f5mr-q85p-6hh6): whoever answers there may not

@@ -1,4 +1,4 @@
-//! Whom to trust over TLS: the system's roots, and what the operator named for an issuer.
+//! Whom to trust over TLS: the system's roots, and what the operator named for an issuer or a log.
 //!
 //! An operator's `ca_certificate` is a root as a rule. Self-managed instances often have one self-signed certificate
 //! for everything, which is its own root and says that it is a CA; a chain verifier refuses that as a server's
@@ -32,7 +32,7 @@ pub fn client_config(ca_certificate: Option<&[u8]>) -> Result<ClientConfig, Stri
         .map_err(|error| format!("TLS cannot be set up: {error}"))?;
     let mut config = if roots.is_empty() {
         // A machine without any roots, a bare container for one: plain http on loopback must still work.
-        tracing::warn!("no system roots, so no https issuer without a ca_certificate can be reached");
+        tracing::warn!("no system roots, so no https host without a ca_certificate can be reached");
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
