@@ -1,6 +1,7 @@
 //! What happens to every request around its handler: request id, slashes, CORS, the error's body, one line in the log.
 
-use super::error::{Rejection, render};
+use super::error::{self, Rejection};
+use super::grpc;
 use super::paths::collapse_slashes;
 use super::state::ApiState;
 use crate::refusal::Reason;
@@ -52,6 +53,7 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
     let seen = Seen {
         method: request.method().clone(),
         version: request.version(),
+        grpc: grpc::is_grpc(request.headers()),
         browser: request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/"),
     };
 
@@ -61,7 +63,10 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
     };
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
-        render(&mut response, refusal, &id);
+        match seen.grpc {
+            true => grpc::render(&mut response, refusal, &id),
+            false => error::render(&mut response, refusal, &id),
+        }
     }
     // RFC 9110 §9.3.2; over HTTP/2 nobody below takes the body away.
     if seen.method == Method::HEAD {
@@ -76,6 +81,7 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
 struct Seen {
     method: Method,
     version: Version,
+    grpc: bool,
     browser: bool,
 }
 
