@@ -143,7 +143,8 @@ fn the_serving_states_are_those_of_the_protocol() {
     let states = pool().get_enum_by_name("grpc.health.v1.HealthCheckResponse.ServingStatus").expect("states");
     for state in states.values() {
         let ours = m::ServingStatus::try_from(state.number()).expect("a state");
-        assert_eq!(ours.as_str_name(), state.name());
+        let name = state.name().replace('_', "");
+        assert!(format!("{ours:?}").eq_ignore_ascii_case(&name), "{name}");
     }
 }
 

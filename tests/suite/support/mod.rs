@@ -228,6 +228,7 @@ impl TestCaBuilder {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config {
             listen: loopback,
+            tls: None,
             public_url: None,
             admin: Some(loopback),
             data: directory.path().join("data"),
