@@ -61,6 +61,8 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
         true => preflight(),
         false => next.run(request).await,
     };
+    // gRPC tells its refusals with 200; the log has what JSON would have told.
+    let status = response.status();
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
         match seen.grpc {
@@ -73,7 +75,14 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
         *response.body_mut() = Body::empty();
     }
     finish(&mut response, &seen, &id, state.is_draining());
-    record(&response, &seen, &id, rejection.map(|Rejection(refusal)| refusal.reason()), watch.elapsed());
+    record(
+        &response,
+        status,
+        &seen,
+        &id,
+        rejection.map(|Rejection(refusal)| refusal.reason()),
+        watch.elapsed(),
+    );
     response
 }
 
@@ -138,16 +147,24 @@ fn finish(response: &mut Response, seen: &Seen, id: &str, draining: bool) {
 }
 
 /// One event a request. Its fields are ours, or verified: no caller's text but a short request id.
-fn record(response: &Response, seen: &Seen, id: &str, reason: Option<Reason>, took: Duration) {
+fn record(
+    response: &Response,
+    status: StatusCode,
+    seen: &Seen,
+    id: &str,
+    reason: Option<Reason>,
+    took: Duration,
+) {
     let path = response.extensions().get::<Template>().map_or("-", |template| template.0.as_str());
-    let status = response.status().as_u16();
+    let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    let status = status.as_u16();
     let method = known_method(&seen.method);
     let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let reason = reason.map(Reason::code);
     let note = response.extensions().get::<IssuedNote>();
     let (issuer, serial) = (note.map(|note| &*note.issuer), note.map(|note| &*note.serial));
     let log_index = note.map(|note| note.log_index);
-    if response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED {
+    if failed {
         tracing::warn!(request_id = id, method, path, status, reason, duration_us = took, "request");
     } else {
         tracing::info!(

@@ -19,8 +19,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "data: data",
-        "data: data\ntls: { certificate: c, key: k }",
-        "countersign.yaml:3: tls: comes with a later version; remove it: put a proxy that ends TLS in front, and its URL into public_url",
+        "data: data\ntls: { certificate: c }",
+        "countersign.yaml:3: tls.key: is missing; name the PEM file of the certificate's private key",
     ),
     (
         "data: data",
