@@ -55,7 +55,7 @@ async fn every_answer_is_that_of_json() {
     for (method, path) in [(TRUST_BUNDLE, "/api/v2/trustBundle"), (CONFIGURATION, "/api/v2/configuration")] {
         let ours = grpc.call(method, json!({})).await.expect("an answer").into_inner();
         let mut theirs = ca.get(path).await.json();
-        if let Some(issuers) = theirs["issuers"].as_array_mut() {
+        if let Some(issuers) = theirs.get_mut("issuers").and_then(Value::as_array_mut) {
             // The client leaves out what has its default value.
             issuers.iter_mut().filter_map(Value::as_object_mut).for_each(|issuer| {
                 issuer.retain(|_, value| *value != json!("") && *value != json!(false));

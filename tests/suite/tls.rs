@@ -147,7 +147,15 @@ async fn our_own_commands_trust_a_named_certificate() {
     let (ca, _) = started().await;
     let run = |ca_certificate: Option<PathBuf>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.args(["log", "checkpoint", "--url", &ca.url("/ct"), "--key"]);
+        command.args([
+            "log",
+            "checkpoint",
+            "--origin",
+            "ca.example.com/ct",
+            "--url",
+            &ca.url("/ct"),
+            "--key",
+        ]);
         let key = ca.directory().join("log.pub");
         std::fs::write(&key, pem::encode(&pem::Pem::new("PUBLIC KEY", ca.log_spki()))).expect("written");
         command.arg(key);
