@@ -43,7 +43,7 @@ class Caller:
         services = [name for name in self.database.get_services() if not name.startswith(REFLECTION)]
         return {method.full_name for name in services for method in self.pool.FindServiceByName(name).methods}
 
-    def call(self, service: str, method: str, metadata: tuple = (), **fields: object):
+    def call(self, service: str, method: str, metadata: tuple = (), /, **fields: object):
         described = self.pool.FindServiceByName(service).FindMethodByName(method)
         self.called.add(described.full_name)
         request = message_factory.GetMessageClass(described.input_type)(**fields)
@@ -52,7 +52,7 @@ class Caller:
         rpc = make(f"/{service}/{method}", lambda sent: sent.SerializeToString(), answer.FromString)
         return rpc(request, metadata=metadata, timeout=30)
 
-    def refused(self, service: str, method: str, metadata: tuple = (), **fields: object) -> tuple[grpc.StatusCode, str]:
+    def refused(self, service: str, method: str, metadata: tuple = (), /, **fields: object) -> tuple[grpc.StatusCode, str]:
         """The code and the reason of a call that must fail."""
         try:
             self.call(service, method, metadata, **fields)

@@ -81,6 +81,8 @@ fn filled(message: &MessageDescriptor, depth: usize, only: Option<&str>) -> Dyna
     filled
 }
 
+type Again = fn(&[u8]) -> Vec<u8>;
+
 /// What a type makes of a message: read and written again.
 fn again<M: prost::Message + Default>(bytes: &[u8]) -> Vec<u8> {
     M::decode(bytes).expect("it decodes").encode_to_vec()
@@ -89,7 +91,7 @@ fn again<M: prost::Message + Default>(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn every_type_has_the_numbers_and_types_of_its_descriptor() {
     let pool = pool();
-    let types: &[(&str, fn(&[u8]) -> Vec<u8>)] = &[
+    let types: &[(&str, Again)] = &[
         (
             "dev.sigstore.fulcio.v2.CreateSigningCertificateRequest",
             again::<m::CreateSigningCertificateRequest>,
