@@ -194,6 +194,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "gitlab-pipeline",
+        "gitlab-pipeline, instance_url: https://x/a%20b",
+        "countersign.yaml:8: issuers[0].instance_url: a GitLab instance's relative root is made of letters, digits, `-`, `_`, `.`, `~`",
+    ),
+    (
+        "url: https://gitlab.com",
+        "url: https://gitlab.com/a+b",
+        "countersign.yaml:8: issuers[0].url: a GitLab instance's relative root is made of letters, digits, `-`, `_`, `.`, `~`; set instance_url beside it, since certificates name pipelines by this URL",
+    ),
+    (
+        "gitlab-pipeline",
         "gitlab-pipeline, outage_grace: 90d",
         "countersign.yaml:8: issuers[0].outage_grace: \"90d\" is out of bounds; from 0s to 30d is possible",
     ),
