@@ -9,6 +9,7 @@ use crate::refusal::Reason;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response, StatusCode, redirect};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,6 +34,18 @@ pub struct Http {
 impl Http {
     /// A client that trusts the system's roots and the PEM certificates of `ca_certificate`.
     pub fn new(ca_certificate: Option<&Path>) -> Result<Self, CliError> {
+        Self::build(ca_certificate, |builder| builder)
+    }
+
+    /// The same, for a server that is called `name` and is at `address`.
+    pub fn at(name: &str, address: SocketAddr, ca_certificate: Option<&Path>) -> Result<Self, CliError> {
+        Self::build(ca_certificate, |builder| builder.resolve(name, address).no_proxy())
+    }
+
+    fn build(
+        ca_certificate: Option<&Path>,
+        adapt: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, CliError> {
         let tls = match ca_certificate {
             None => outbound::client_config(None).map_err(CliError::refused)?,
             Some(path) => {
@@ -42,7 +55,7 @@ impl Http {
             }
         };
         let builder = || {
-            reqwest::Client::builder()
+            adapt(reqwest::Client::builder())
                 .redirect(redirect::Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(EXCHANGE_TIMEOUT)

@@ -516,3 +516,33 @@ fn serve_refuses_log_filters_that_are_none() {
     let file = ca.join("countersign.yaml").display().to_string();
     assert_eq!(countersign(["serve", "--config", &file, "--log-filter", "=="]).status.code(), Some(2));
 }
+
+#[test]
+fn over_tls_the_log_is_read_where_the_server_listens_and_sighup_ends_nothing() {
+    let directory = directory();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let listen = free.expect("an address").to_string();
+    // Nobody resolves this name, but the server is called so.
+    let url = "https://ca.invalid";
+    let ca = init(&directory, &["--listen", &listen, "--admin", "127.0.0.1:0", "--public-url", url]);
+    let file = ca.join("countersign.yaml");
+    let certify = || {
+        let made = rcgen::generate_simple_self_signed(["ca.invalid".to_owned()]).expect("a certificate");
+        fs::write(ca.join("server.pem"), made.cert.pem()).expect("written");
+        fs::write(ca.join("server.key"), made.signing_key.serialize_pem()).expect("written");
+    };
+    certify();
+    let text = fs::read_to_string(&file).expect("the configuration");
+    fs::write(&file, text + "tls: { certificate: server.pem, key: server.key }\n").expect("written");
+    let served = Served::start(&file);
+    assert_eq!(served.up["listening"], format!("https://{listen}"));
+    let name = file.display().to_string();
+    let checkpoint = || countersign(["log", "checkpoint", "--config", &name]);
+    assert_eq!(checkpoint().status.code(), Some(0), "{}", self::text(&checkpoint().stderr));
+
+    certify();
+    served.signal("-HUP");
+    // The command trusts the file, so it succeeds once the server has loaded it.
+    while checkpoint().status.code() != Some(0) {}
+    assert_eq!(served.terminate(), Some(0));
+}
