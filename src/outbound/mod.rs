@@ -6,3 +6,4 @@ mod client;
 mod tls;
 
 pub use client::{ClientPool, Clients, causes};
+pub use tls::client_config;
