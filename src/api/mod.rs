@@ -10,11 +10,13 @@ mod edge;
 pub mod error;
 mod message;
 mod paths;
+mod ports;
 mod state;
 mod v2;
 
 pub use admin::router as admin_router;
 pub use edge::REQUEST_ID;
+pub use ports::{Answered, Call, Observer, Operations, Refreshed};
 pub use state::ApiState;
 
 use crate::refusal::Reason;
@@ -39,20 +41,20 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());
-    around(routes, state)
+    around(routes, edge::Edge::public(state))
 }
 
 /// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers. Whatever else
 /// shares the listener is told apart here, by its content type and never by the HTTP version.
-fn around(routes: Router, state: Arc<ApiState>) -> Router {
+fn around(routes: Router, edge: edge::Edge) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state, edge::edge))
+        .layer(from_fn_with_state(edge, edge::edge))
 }
 
 /// No method but the route's own: the reference answers HEAD with 501 too.
-fn only(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
+fn only<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
     route.head(method_not_allowed).fallback(method_not_allowed)
 }
 

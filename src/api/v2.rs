@@ -6,14 +6,14 @@ use super::message::{KeyMessage, SigningRequest};
 use super::{ApiState, plain};
 use crate::certificate::CaChain;
 use crate::identity::{Entry, Issuers};
-use crate::issuance::{CertificateAuthority, CertificateRequest, Issued};
+use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued};
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -45,18 +45,31 @@ pub async fn signing_certificate(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut course = state.authority.course();
+    let mut response =
+        sign(&state, &headers, body, &mut course).await.unwrap_or_else(Rejection::into_response);
+    response.extensions_mut().insert(course);
+    response
+}
+
+async fn sign(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+    course: &mut Course,
 ) -> Result<Response, Rejection> {
     let _place = state.admit()?;
-    let body = state.bodies.read(&headers, body, state.draining()).await?;
+    let body = state.bodies.read(headers, body, state.draining()).await?;
     let message = SigningRequest::parse(&body)?;
     let token = match message.token.as_str() {
-        "" => token_of_header(&headers)?,
+        "" => token_of_header(headers)?,
         token => token,
     };
-    let issued =
-        state.authority.issue(CertificateRequest { token, possession: possession(&message.key) }).await;
+    let request = CertificateRequest { token, possession: possession(&message.key) };
+    let issued = state.authority.issue(request, course).await;
     state.note_outcome(issued.as_ref().err().map(Refusal::reason));
-    Ok(issued_response(&state, &issued?))
+    Ok(issued_response(state, &issued?))
 }
 
 /// `GET /api/v2/trustBundle`: `TrustBundle`.
@@ -113,11 +126,9 @@ fn issued_response(state: &ApiState, issued: &Issued) -> Response {
         body.push_str(&after_leaf(&issued.chain));
     }
     let mut response = plain(StatusCode::OK, JSON, body);
-    response.extensions_mut().insert(IssuedNote {
-        issuer: issued.issuer.clone(),
-        serial: issued.certificate.serial().to_owned(),
-        log_index: issued.place.index,
-    });
+    response
+        .extensions_mut()
+        .insert(IssuedNote { serial: issued.certificate.serial().to_owned(), log_index: issued.place.index });
     response
 }
 

@@ -1,11 +1,13 @@
 //! The one function that issues a certificate. `docs/ISSUANCE.md` follows it step by step.
 
+mod course;
 mod ports;
 
-pub use ports::{CaSigner, IssuerKeys, SignerError};
+pub use course::{Course, Observer, Step};
+pub use ports::{Answer, CaSigner, IssuerKeys, SignerError};
 
 use crate::certificate::{CaChain, Certificate, Template};
-use crate::environment::{Clock, Random};
+use crate::environment::{Clock, Random, Stopwatch};
 use crate::identity::Issuers;
 use crate::log::CtLog;
 use crate::possession::Possession;
@@ -55,34 +57,64 @@ pub struct CertificateAuthority {
     pub clock: Arc<dyn Clock>,
     /// Serial numbers.
     pub random: Arc<dyn Random>,
+    /// How long the steps take.
+    pub stopwatch: Arc<dyn Stopwatch>,
+    /// Who is told of every issuance.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl CertificateAuthority {
-    /// Issues a certificate, or says why not. When it answers, the issuance is durable in the log.
-    pub async fn issue(&self, request: CertificateRequest<'_>) -> Result<Issued, Refusal> {
+    /// An empty course for [`Self::issue`] to fill in.
+    pub fn course(&self) -> Course {
+        Course::begin(self.stopwatch.clone())
+    }
+
+    /// Issues a certificate, or says why not. When it answers, the issuance is durable in the log. `course` says how far it
+    /// got, whatever the answer.
+    pub async fn issue(
+        &self,
+        request: CertificateRequest<'_>,
+        course: &mut Course,
+    ) -> Result<Issued, Refusal> {
+        let answer = self.steps(request, course).await;
+        self.observer.ended(course, answer.as_ref().err().map(Refusal::reason));
+        answer
+    }
+
+    /// The steps of `docs/ISSUANCE.md`.
+    async fn steps(&self, request: CertificateRequest<'_>, course: &mut Course) -> Result<Issued, Refusal> {
         let token = UnverifiedToken::parse(request.token)?;
         let issuer = self.issuers.find(token.issuer()).ok_or(Reason::TokenIssuerUnknown)?;
+        course.of(self.issuers.label(&issuer.url));
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
         expected.admit(&token)?;
+        course.did(Step::Token);
         let keys = self.keys.keys(&issuer, token.key_id()).await?;
+        course.did(Step::Keys);
 
         let now = self.clock.now();
         let token = token.verify(&keys, &expected, now)?;
+        course.did(Step::Token);
         let principal = issuer.entry_for(&token)?.kind.principal(&issuer.url, &token)?;
+        course.did(Step::Identity);
         let key = request.possession.prove(principal.challenge())?;
+        course.did(Step::Possession);
 
         let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
         let signature = self.signer.sign(template.precertificate_tbs()).await?;
         let precertificate = template.into_precertificate(&signature);
+        course.did(Step::Precertificate);
 
         let sct = self.log.enter(PrecertificateEntry::from(&precertificate)).await?;
         let place = sct.place;
         let logged = precertificate.logged(sct.to_bytes());
+        course.did(Step::Log);
 
         let corresponding = logged.prove_correspondence()?;
         let signature = self.signer.sign(corresponding.certificate_tbs()).await?;
         let certificate = corresponding.into_certificate(&signature);
+        course.did(Step::Certificate);
         Ok(Issued { certificate, chain: self.chain.clone(), place, issuer: issuer.url })
     }
 }

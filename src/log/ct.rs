@@ -28,6 +28,15 @@ pub struct CtLogSettings {
     pub issuers: Vec<Vec<u8>>,
 }
 
+/// How large a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// All entries.
+    pub entries: u64,
+    /// Those among them that no durable tile holds yet. Up to 255 are no backlog.
+    pub unsealed: u64,
+}
+
 /// Why a CT log does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -155,6 +164,12 @@ impl CtLog {
     /// DER of the roots that entries chain to (RFC 6962 §4.7).
     pub fn roots(&self) -> &[Vec<u8>] {
         self.issuers.split_at(self.issuers.len().saturating_sub(1)).1
+    }
+
+    /// How large the log is now.
+    pub fn extent(&self) -> Extent {
+        let view = self.log.view().read().unwrap_or_else(PoisonError::into_inner);
+        Extent { entries: view.head.size, unsealed: view.unsealed.len() as u64 }
     }
 
     /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.

@@ -10,6 +10,6 @@ mod fetch;
 mod state;
 mod tls;
 
-pub use cache::{Counters, JwksCache};
+pub use cache::{Counters, JwksCache, KnownIssuer};
 pub use fetch::{FETCH_TIMEOUT, FetchError, Step, fetch_keys};
 pub use state::{MAX_FRESHNESS, MIN_FRESHNESS, REFETCH_INTERVAL, REFETCH_TOKENS};

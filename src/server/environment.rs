@@ -1,6 +1,7 @@
 //! The machine's clock and random bytes: the one place that asks for them.
 
-use crate::environment::{Clock, Random, UnixMillis};
+use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
+use crate::telemetry::MonotonicClock;
 use std::sync::Arc;
 
 /// Clock and randomness, as the server hands them to its parts.
@@ -10,12 +11,18 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+    /// How long things take, for logs and metrics.
+    pub stopwatch: Arc<dyn Stopwatch>,
 }
 
 impl Environment {
     /// The machine's own.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            stopwatch: Arc::new(MonotonicClock::start()),
+        }
     }
 }
 

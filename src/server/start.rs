@@ -2,6 +2,7 @@
 
 use super::environment::Environment;
 use super::listener::Listener;
+use super::operations::{Counting, Operations};
 use super::{Running, StartError, limits};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
@@ -12,6 +13,7 @@ use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
 use crate::signer::{FileSigner, LogKey};
 use crate::store::DataDirectory;
+use crate::telemetry::metrics::Metrics;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,21 +29,26 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let chain = Arc::new(chain(&config.ca.certificates, &environment)?);
     let signer = FileSigner::open(&config.ca.key, &chain).map_err(unusable)?;
     let log_key = LogKey::open(&config.log.key).map_err(unusable)?;
-    let keys = JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?;
-    let log = Arc::new(open_log(config.log.origin, data, log_key, &chain, &environment).await?);
+    let keys = Arc::new(JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?);
+    let metrics = Arc::new(Metrics::new(config.issuers.labels()).map_err(StartError::Failed)?);
+    let stores = metrics.measured(data.into(), environment.stopwatch.clone());
+    let log = Arc::new(open_log(config.log.origin, stores, log_key, &chain, &environment).await?);
 
     let authority = Arc::new(CertificateAuthority {
         chain,
         signer: Box::new(signer),
         issuers: Arc::new(config.issuers),
-        keys: Arc::new(keys),
+        keys: keys.clone(),
         log: log.clone(),
         lifetime: config.ca.validity,
         clock: environment.clock,
         random: environment.random,
+        stopwatch: environment.stopwatch,
+        observer: metrics.clone(),
     });
-    let state = Arc::new(ApiState::new(authority));
-    match listen(config.listen, config.admin, &state) {
+    let operations = Arc::new(Operations::new(metrics.clone(), authority.clone(), keys));
+    let state = Arc::new(ApiState::new(authority, Arc::new(Counting(metrics))));
+    match listen(config.listen, config.admin, &state, operations) {
         Ok((public, admin)) => Ok(Running { public, admin, state, log }),
         Err(error) => {
             super::close(log).await;
@@ -52,18 +59,11 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
 
 async fn open_log(
     origin: String,
-    data: DataDirectory,
+    stores: Stores,
     key: LogKey,
     chain: &CaChain,
     environment: &Environment,
 ) -> Result<CtLog, StartError> {
-    let DataDirectory { head, record, tiles, lock } = data;
-    let stores = Stores {
-        head: Box::new(head),
-        record: Box::new(record),
-        tiles: Arc::new(tiles),
-        guard: Box::new(lock),
-    };
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
     let clock = environment.clock.clone();
     tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
@@ -80,6 +80,7 @@ fn listen(
     public: SocketAddr,
     admin: Option<SocketAddr>,
     state: &Arc<ApiState>,
+    operations: Arc<Operations>,
 ) -> Result<(Listener, Option<Listener>), StartError> {
     let public = bind("listen", public)?;
     let admin = match admin {
@@ -90,9 +91,16 @@ fn listen(
     let public =
         Listener::start(public, api::router(state.clone()), limits::connections()).map_err(failed)?;
     let admin = admin
-        .map(|socket| Listener::start(socket, api::admin_router(state.clone()), limits::ADMIN_CONNECTIONS))
+        .map(|socket| {
+            let router = api::admin_router(state.clone(), operations.clone());
+            Listener::start(socket, router, limits::ADMIN_CONNECTIONS)
+        })
         .transpose()
         .map_err(failed)?;
+    let listeners = [("public", Some(&public)), ("admin", admin.as_ref())];
+    let open =
+        listeners.into_iter().filter_map(|(name, listener)| Some((name, listener?.open_connections())));
+    operations.watch(open.collect());
     tracing::info!(
         listen = %public.address(),
         admin = admin.as_ref().map(|admin| admin.address().to_string()),
