@@ -9,6 +9,7 @@ mod demo;
 mod identity;
 mod layers;
 mod log;
+mod metrics;
 mod oidc;
 mod server;
 mod support;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no single test module uses all of it")]
 
 pub mod key;
+pub mod logs;
 
 use countersign::config::{CaConfig, Config, LogConfig};
 use countersign::demo::gitlab::Gitlab;
@@ -133,6 +134,11 @@ impl TestCa {
     /// A certificate for a fresh key, which must be issued.
     pub async fn issue(&self) -> Vec<String> {
         self.sign(&self.signing_request()).await.certificates()
+    }
+
+    /// A GET on the operators' listener.
+    pub async fn get_admin(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(self.admin_url(path))).await
     }
 
     /// A GET on the public listener.
