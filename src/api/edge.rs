@@ -78,11 +78,13 @@ pub async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) ->
     let seen = Seen {
         method: request.method().clone(),
         version: request.version(),
-        browser: request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/"),
+        // What operators see is not for web pages that happen to be open beside.
+        browser: listener == Listener::Public
+            && (request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/")),
         grpc: is_grpc(request.headers()).then(|| request.uri().path().to_owned()),
     };
 
-    let mut response = match is_preflight(&request) {
+    let mut response = match listener == Listener::Public && is_preflight(&request) {
         true => preflight(),
         false => next.run(request).await,
     };

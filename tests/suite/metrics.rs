@@ -306,6 +306,9 @@ async fn an_operator_can_have_keys_fetched_anew() {
             answer.headers
         );
     }
+    let foreign =
+        Answer::of(ca.http.get(ca.admin_url("/metrics")).header("origin", "https://evil.example")).await;
+    assert_eq!(foreign.header("access-control-allow-origin"), "", "no web page may read it");
     let public = Answer::of(ca.http.post(ca.url("/issuers/refresh"))).await;
     assert_eq!(public.status, 404, "it is for operators alone");
 }
