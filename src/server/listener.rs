@@ -141,15 +141,16 @@ async fn accept(
             }
         }
     }
-    tokio::task::yield_now().await;
+    // What the system has completed is asked of the system itself: the runtime may not have heard of it yet.
+    let Ok(socket) = socket.into_std() else { return };
     for _ in 0..BACKLOG {
         let Ok(permit) = connections.clone().try_acquire_owned() else { return };
-        let accepted = tokio::select! {
-            biased;
-            accepted = socket.accept() => accepted,
-            () = std::future::ready(()) => return,
+        let accepted = match socket.accept() {
+            Ok((stream, _)) => stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)),
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(_) => return,
         };
-        if let Ok((stream, _)) = accepted {
+        if let Ok(stream) = accepted {
             serve(stream, permit, &phase);
         }
     }

@@ -33,7 +33,7 @@ pub fn text() -> String {
 /// The only event with this text in it.
 pub fn event(id: &str) -> Value {
     let text = text();
-    let mut events = text.lines().filter(|line| line.contains(id));
+    let mut events = text.lines().filter(|line| line.contains(&format!("\"{id}\"")));
     let event: Value = serde_json::from_str(events.next().expect("a line")).expect("JSON");
     assert!(events.next().is_none(), "one line for {id}");
     event
