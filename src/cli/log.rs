@@ -2,6 +2,7 @@
 
 use super::audit_source::{AuditSource, Correspondence};
 use super::client::Http;
+use super::config::refused;
 use super::leaf::Leaf;
 use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, origin_of};
 use super::material::TrustedLog;
@@ -21,9 +22,16 @@ use tokio::runtime::Runtime;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
-#[command(long_about = "Read and check a transparency log.\n\n\
+#[command(
+    long_about = "Read and check a transparency log.\n\n\
         With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
-        read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
+        read, tiles from its data directory, beside a running server: nothing is locked or changed.",
+    after_long_help = "Examples:\n  \
+        countersign log checkpoint --config ca/countersign.yaml\n  \
+        countersign log prove certificate.pem --config ca/countersign.yaml > proof.json\n  \
+        countersign log audit --url https://ca.example.com/ct --key trusted_root.json\n\n\
+        Exit codes: 0 it is so, 1 it is not or the log cannot be read, 78 the configuration was refused."
+)]
 pub struct LogArgs {
     /// What to do.
     #[command(subcommand)]
@@ -107,7 +115,7 @@ fn configured(
     http: Http,
     runtime: &Runtime,
 ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
-    let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+    let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
     let key = LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
     let at = |base: &str| {
         LogReader::over_http(http.clone(), base, &config.log.origin, key.spki_der().to_vec())

@@ -9,7 +9,7 @@ use super::report::{Finding, Place, Report};
 use super::tree::{self, Node, SyntaxError};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
-use crate::identity::gitlab::{GitlabRules, SubjectMode};
+use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
 use crate::identity::{Entry, EntryKind, IssuerPattern, KeySource};
 use std::path::Path;
 
@@ -137,7 +137,7 @@ impl Reader<'_> {
         }
         let checked = self.entry(field, &section)?;
         let url = values::issuer_url(field.name()).map_err(|message| field.error(message)).ok()?;
-        if !self.is_safe(field, &url) {
+        if !self.is_safe(field, &url) || !can_be_named(field, &url) {
             return None;
         }
         issuers::warn_of_spelling(field, &url);
@@ -156,7 +156,7 @@ impl Reader<'_> {
         // Fulcio takes the key and looks at no `issuer-url` here.
         let _ = section.get(self.names.issuer_url);
         let checked = self.entry(field, &section)?;
-        if !self.is_safe(field, field.name()) {
+        if !self.is_safe(field, field.name()) || !can_be_named(field, &field.name().replace('*', "x")) {
             return None;
         }
         IssuerPattern::parse(field.name(), [checked.entry], checked.key_source)
@@ -239,8 +239,12 @@ impl Reader<'_> {
     }
 
     fn is_safe(&self, field: &Field<'_>, url: &str) -> bool {
-        // A pattern's `*` is no part of a URL; any label will do to see the scheme and whether the host is loopback.
-        let safe = !values::is_exposed(&url.replace('*', "x"));
+        // A pattern's `*` is no part of a URL. In an IPv4 address it can only be a number, and the first number alone says
+        // whether that is loopback, wherever the others are.
+        let host = values::without_scheme(url);
+        let first_label = host.split(['.', ':', '/']).next().unwrap_or(host);
+        let any_host = url.starts_with("http:") && first_label.contains('*');
+        let safe = !any_host && !values::is_exposed(&url.replace('*', "1"));
         if !safe {
             self.report.error(
                 field.place(),
@@ -249,6 +253,20 @@ impl Reader<'_> {
             );
         }
         safe
+    }
+}
+
+/// Whether certificates can name pipelines by this URL: checked here, so that no token is refused for it later.
+fn can_be_named(field: &Field<'_>, url: &str) -> bool {
+    match Instance::parse(url) {
+        Ok(_) => true,
+        Err(message) => {
+            field.error(format!(
+                "{message}; move the entry to issuers: of the main configuration with instance_url, since certificates name \
+                 pipelines by this URL"
+            ));
+            false
+        }
     }
 }
 

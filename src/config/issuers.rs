@@ -4,7 +4,7 @@ use super::reader::{Field, Section};
 use super::report::{Finding, Place, Report};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
-use crate::identity::gitlab::{GitlabRules, SubjectMode};
+use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
 use crate::identity::{Entry, EntryKind, Issuer, KeySource};
 use crate::token::KeySet;
 use std::collections::HashMap;
@@ -124,16 +124,25 @@ fn read_entry(
 ) -> Option<Declared> {
     let url = section.require("url", "write the GitLab instance's URL, as its tokens' iss has it");
     let insecure_http = boolean(section, "insecure_http");
-    let url = url.and_then(|field| read_url(&field, insecure_http));
+    let url = url.and_then(|field| Some((read_url(&field, insecure_http)?, field)));
     let kind =
         section.require("type", "write type: gitlab-pipeline").and_then(|field| field.parse(known_type));
     let audience = match section.get("audience") {
         Some(field) => field.parse(audience),
         None => Some(DEFAULT_AUDIENCE.to_owned()),
     };
+    let subject = section.get("subject").and_then(|field| field.parse(subject_mode)).unwrap_or_default();
+    let instance_url = section.get("instance_url");
+    if let (Some((url, field)), None) = (&url, &instance_url)
+        && let Err(message) = Instance::parse(url)
+    {
+        field.error(format!(
+            "{message}; set instance_url beside it, since certificates name pipelines by this URL"
+        ));
+    }
     let rules = GitlabRules {
-        subject: section.get("subject").and_then(|field| field.parse(subject_mode)).unwrap_or_default(),
-        instance_url: section.get("instance_url").and_then(|field| field.parse(values::base_url)),
+        subject,
+        instance_url: instance_url.and_then(|field| field.parse(read_instance_url)),
         allow_fork_pipelines: boolean(section, "allow_fork_pipelines"),
         allow_undecidable_forks: boolean(section, "allow_undecidable_forks"),
         claims_arc: claims_arc.cloned(),
@@ -150,11 +159,19 @@ fn read_entry(
         key: item.path().to_owned(),
         message: String::new(),
     };
-    Some(Declared { url: url?, entry, key_source: key_source?, place })
+    Some(Declared { url: url?.0, entry, key_source: key_source?, place })
 }
 
 fn read_url(field: &Field<'_>, insecure_http: bool) -> Option<String> {
     let url = field.parse(values::issuer_url)?;
+    if url.contains('*') {
+        field.error(format!(
+            "{} has a *, and no token's iss has; patterns stand in the meta-issuers of a Fulcio identity configuration \
+             (identity_config)",
+            values::quoted(&url)
+        ));
+        return None;
+    }
     if values::is_exposed(&url) && !insecure_http {
         field.error(format!(
             "{} is plain http to another machine: whoever is on the network could hand out keys; use https, or set \
@@ -233,6 +250,13 @@ pub fn read_named_file(field: &Field<'_>, directory: &Path) -> Option<Vec<u8>> {
             None
         }
     }
+}
+
+/// What certificates name pipelines by: checked here, so that no token is refused for it later.
+fn read_instance_url(text: &str) -> Result<String, String> {
+    let url = values::base_url(text)?;
+    Instance::parse(&url)?;
+    Ok(url)
 }
 
 fn boolean(section: &Section<'_>, key: &'static str) -> bool {

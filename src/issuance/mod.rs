@@ -84,7 +84,10 @@ impl CertificateAuthority {
     /// The steps of `docs/ISSUANCE.md`.
     async fn steps(&self, request: CertificateRequest<'_>, course: &mut Course) -> Result<Issued, Refusal> {
         let token = UnverifiedToken::parse(request.token)?;
-        let issuer = self.issuers.find(token.issuer()).ok_or(Reason::TokenIssuerUnknown)?;
+        let issuer = self
+            .issuers
+            .find(token.issuer())
+            .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
         course.of(self.issuers.label(&issuer.url));
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };

@@ -351,6 +351,9 @@ fn every_shell_gets_a_completion_script() {
         let output = countersign(["completions", shell]);
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("signing-config"), "{shell}");
+        let json: Value = serde_json::from_slice(&countersign(["--json", "completions", shell]).stdout)
+            .expect("one document");
+        assert_eq!(json["script"].as_str(), Some(&*text(&output.stdout)), "{shell}");
     }
     let syntax =
         Command::new("bash").args(["-n", "-c", &text(&countersign(["completions", "bash"]).stdout)]).status();
@@ -435,9 +438,13 @@ impl Served {
         Self { process, up }
     }
 
-    fn terminate(mut self) -> Option<i32> {
-        let kill = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([name, &self.process.id().to_string()]).status();
         assert!(kill.expect("kill runs").success());
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
         self.process.wait().expect("it ends").code()
     }
 }
@@ -466,6 +473,15 @@ fn serve_says_where_it_is_and_ends_with_0_on_sigterm() {
 
     assert_eq!(served.terminate(), Some(0));
     assert_eq!(Served::start(&file).terminate(), Some(0), "and it starts again");
+}
+
+#[test]
+fn serve_goes_on_after_sighup() {
+    let directory = directory();
+    let ca = init(&directory, &ANY_PORT);
+    let served = Served::start(&ca.join("countersign.yaml"));
+    served.signal("-HUP");
+    assert_eq!(served.terminate(), Some(0), "SIGTERM ended it");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, Result};
 use std::time::Duration;
 
 /// The methods of our gRPC services, each with its type: those of callers are not labels.
-const GRPC_METHODS: [(&str, &str, &str); 7] = [
+const GRPC_METHODS: [(&str, &str, &str); 9] = [
     ("dev.sigstore.fulcio.v2.CA", "CreateSigningCertificate", UNARY),
     ("dev.sigstore.fulcio.v2.CA", "GetTrustBundle", UNARY),
     ("dev.sigstore.fulcio.v2.CA", "GetConfiguration", UNARY),
@@ -15,8 +15,11 @@ const GRPC_METHODS: [(&str, &str, &str); 7] = [
     ("dev.sigstore.fulcio.v1beta.CA", "GetRootCertificate", UNARY),
     ("grpc.health.v1.Health", "Check", UNARY),
     ("grpc.health.v1.Health", "Watch", "server_stream"),
+    ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", BOTH_STREAM),
+    ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo", BOTH_STREAM),
 ];
 const UNARY: &str = "unary";
+const BOTH_STREAM: &str = "bidi_stream";
 
 /// `google.rpc.Code` by number, as gRPC's Go library spells it.
 const GRPC_CODES: [&str; 17] = [

@@ -109,6 +109,10 @@ impl HeadStore for Measured<Box<dyn HeadStore>> {
         }
         counted(&self.counts.head_errors, appended)
     }
+
+    fn check(&self) -> std::result::Result<(), StoreError> {
+        counted(&self.counts.head_errors, self.inner.check())
+    }
 }
 
 impl HeadRecord for Measured<Box<dyn HeadRecord>> {
@@ -134,5 +138,49 @@ impl TileStore for Measured<Arc<dyn TileStore>> {
 
     fn get(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, StoreError> {
         counted(&self.counts.tile_errors, self.inner.get(path))
+    }
+
+    fn any(&self) -> std::result::Result<Option<String>, StoreError> {
+        counted(&self.counts.tile_errors, self.inner.any())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    /// A store whose disk is full.
+    struct Full;
+
+    impl HeadStore for Full {
+        fn load(&self) -> std::result::Result<Option<Stored>, StoreError> {
+            Ok(None)
+        }
+        fn create(&mut self, _: &Identity, _: &Head) -> std::result::Result<(), StoreError> {
+            Err(StoreError::Conflict)
+        }
+        fn append(&mut self, _: &Head, _: &Group) -> std::result::Result<(), StoreError> {
+            Err(StoreError::Conflict)
+        }
+        fn check(&self) -> std::result::Result<(), StoreError> {
+            Err(StoreError::NotWritten("full".to_owned()))
+        }
+    }
+
+    #[test]
+    fn what_a_store_says_of_itself_is_handed_on_and_counted() {
+        let metrics = Metrics::new([].into_iter()).expect("metrics");
+        let MemoryStore { record, tiles, .. } = MemoryStore::default();
+        let stores = Stores {
+            head: Box::new(Full),
+            record: Box::new(record),
+            tiles: Arc::new(tiles),
+            guard: Box::new(()),
+        };
+        let stores = metrics.measured(stores, Arc::new(crate::telemetry::MonotonicClock::start()));
+        assert_eq!(stores.head.check(), Err(StoreError::NotWritten("full".to_owned())));
+        assert_eq!(metrics.stores.head_errors.get(), 1);
+        assert_eq!(stores.tiles.any(), Ok(None));
     }
 }
