@@ -141,16 +141,15 @@ async fn accept(
             }
         }
     }
-    // What the system has completed is asked of the system itself: the runtime may not have heard of it yet.
-    let Ok(socket) = socket.into_std() else { return };
+    tokio::task::yield_now().await;
     for _ in 0..BACKLOG {
         let Ok(permit) = connections.clone().try_acquire_owned() else { return };
-        let accepted = match socket.accept() {
-            Ok((stream, _)) => stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)),
-            Err(error) if is_of_one_connection(&error) => continue,
-            Err(_) => return,
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            () = std::future::ready(()) => return,
         };
-        if let Ok(stream) = accepted {
+        if let Ok((stream, _)) = accepted {
             serve(stream, permit, &phase);
         }
     }
