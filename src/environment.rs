@@ -47,6 +47,12 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
 }
 
+/// A clock for durations: it never goes back, and its zero is arbitrary. For logs and metrics; nothing is decided by it.
+pub trait Stopwatch: Send + Sync {
+    /// The time since its zero.
+    fn elapsed(&self) -> Duration;
+}
+
 /// A source of bytes that nobody can guess.
 pub trait Random: Send + Sync {
     /// Fills `bytes`.

@@ -1,35 +1,103 @@
-//! The operators' listener: is the process alive, can it issue.
+//! The operators' listener: is the process alive, can it issue, how does it fare; and issuers' keys fetched anew.
 
-use super::{ApiState, around, not_found, only, plain};
+use super::error::Rejection;
+use super::ports::{Operations, Refreshed};
+use super::{ApiState, around, edge, not_found, only, plain};
+use crate::refusal::{Reason, Refusal};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+const JSON: &str = "application/json";
+
+/// What the handlers share.
+struct Admin {
+    state: Arc<ApiState>,
+    operations: Arc<dyn Operations>,
+}
+
 /// Everything that the operators' listener answers.
-pub fn router(state: Arc<ApiState>) -> Router {
+pub fn router(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Router {
+    let admin = Arc::new(Admin { state: state.clone(), operations });
     let routes = Router::new()
         .route("/livez", only(get(livez)))
         .route("/readyz", only(get(readyz)))
-        .route_layer(axum::middleware::from_fn(super::edge::leave_template))
+        .route("/metrics", only(get(metrics)))
+        .route("/issuers/refresh", only(post(refresh)))
+        .route_layer(axum::middleware::from_fn(edge::leave_template))
         .fallback(not_found)
-        .with_state(state.clone());
-    around(routes, state)
+        .with_state(admin);
+    around(routes, edge::Edge::operators(state))
 }
 
 async fn livez() -> Response {
-    plain(StatusCode::OK, "application/json", r#"{"status":"ALIVE"}"#)
+    plain(StatusCode::OK, JSON, r#"{"status":"ALIVE"}"#)
 }
 
-/// The same truth as `/healthz`, with the reason: only operators can ask here.
-async fn readyz(State(state): State<Arc<ApiState>>) -> Response {
-    match state.health() {
-        Ok(()) => plain(StatusCode::OK, "application/json", r#"{"status":"READY"}"#),
-        Err(reason) => {
-            let body = serde_json::json!({ "status": "NOT_READY", "reason": reason });
-            plain(StatusCode::SERVICE_UNAVAILABLE, "application/json", body.to_string())
+/// The same truth as `/healthz`, with every check and the reason: only operators can ask here.
+async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+    let checks = admin.state.checks();
+    let shown: Map<String, Value> = checks
+        .iter()
+        .map(|(name, check)| {
+            ((*name).to_owned(), Value::from(check.as_ref().err().map_or("ok", |reason| reason)))
+        })
+        .collect();
+    let reasons: Vec<&str> =
+        checks.iter().filter_map(|(_, check)| check.as_ref().err().map(String::as_str)).collect();
+    match &*reasons {
+        [] => plain(StatusCode::OK, JSON, json!({ "status": "READY", "checks": shown }).to_string()),
+        reasons => {
+            let body = json!({ "status": "NOT_READY", "reason": reasons.join("; "), "checks": shown });
+            plain(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
         }
+    }
+}
+
+/// Prometheus' text format 0.0.4.
+async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Rejection> {
+    match admin.operations.metrics(&admin.state) {
+        Ok((content_type, text)) => Ok(plain(StatusCode::OK, content_type, text)),
+        Err(error) => {
+            tracing::error!(error, "metrics cannot be shown");
+            Err(Reason::Internal.into())
+        }
+    }
+}
+
+/// Which issuer is meant.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    issuer: Option<String>,
+}
+
+/// `POST /issuers/refresh[?issuer=URL]`: 200 when all were fetched, 502 when an issuer failed, 404 when none is meant.
+async fn refresh(
+    State(admin): State<Arc<Admin>>,
+    which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Rejection> {
+    let malformed =
+        || Refusal::new(Reason::RequestMalformed).because("The only parameter is `issuer`, a URL.");
+    let Query(which) = which.map_err(|_| malformed())?;
+    let refreshed = admin.operations.refresh(which.issuer.as_deref()).await;
+    if refreshed.is_empty() && which.issuer.is_some() {
+        return Err(Refusal::new(Reason::NotFound).because("`issuer` is not on the allow-list.").into());
+    }
+    let status =
+        if refreshed.iter().all(|one| one.keys.is_ok()) { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    let issuers: Vec<Value> = refreshed.iter().map(refreshed_json).collect();
+    Ok(plain(status, JSON, json!({ "issuers": issuers }).to_string()))
+}
+
+fn refreshed_json(refreshed: &Refreshed) -> Value {
+    match &refreshed.keys {
+        Ok(keys) => json!({ "issuer": refreshed.issuer, "status": "REFRESHED", "keys": keys }),
+        Err(error) => json!({ "issuer": refreshed.issuer, "status": "FAILED", "error": error }),
     }
 }

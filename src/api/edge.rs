@@ -1,16 +1,18 @@
 //! What happens to every request around its handler: request id, slashes, CORS, the error's body, one line in the log.
 
-use super::error::{self, Rejection};
+use super::error::{self, Rejection, presentation};
 use super::grpc;
 use super::paths::collapse_slashes;
+use super::ports::{Answered, Call};
 use super::state::ApiState;
-use crate::refusal::Reason;
+use crate::issuance::{Course, Step};
+use crate::refusal::{Fault, Reason};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONNECTION,
+    ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
@@ -21,11 +23,9 @@ use std::time::Duration;
 /// The header that carries the request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a handler wants to be seen in the request's log line. Nothing of a token but its verified issuer.
+/// What a handler wants to be seen in the request's log line, beside the [`Course`]. Nothing of a token.
 #[derive(Clone, Debug)]
 pub struct IssuedNote {
-    /// The issuer that vouched.
-    pub issuer: String,
     /// The certificate's serial number, lower-case hex.
     pub serial: String,
     /// The entry's index in the log.
@@ -43,9 +43,35 @@ pub async fn leave_template(path: MatchedPath, request: Request, next: Next) -> 
     response
 }
 
+/// What goes around the requests of one listener.
+#[derive(Clone)]
+pub struct Edge {
+    state: Arc<ApiState>,
+    listener: Listener,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    Public,
+    Operators,
+}
+
+impl Edge {
+    /// For the public listener: its answers are the reference's, and counted.
+    pub const fn public(state: Arc<ApiState>) -> Self {
+        Self { state, listener: Listener::Public }
+    }
+
+    /// For the operators' listener.
+    pub const fn operators(state: Arc<ApiState>) -> Self {
+        Self { state, listener: Listener::Operators }
+    }
+}
+
 /// Around everything, the router's own answers included.
-pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
-    let watch = Stopwatch::start();
+pub async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let Edge { state, listener } = edge;
+    let began = state.authority.stopwatch.elapsed();
     let id = request_id(&state, request.headers());
     if let Some(uri) = collapse_slashes(request.uri()) {
         *request.uri_mut() = uri;
@@ -53,11 +79,13 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
     let seen = Seen {
         method: request.method().clone(),
         version: request.version(),
-        grpc: grpc::is_grpc(request.headers()),
-        browser: request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/"),
+        // What operators see is not for web pages that happen to be open beside.
+        browser: listener == Listener::Public
+            && (request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/")),
+        grpc: grpc::is_grpc(request.headers()).then(|| request.uri().path().to_owned()),
     };
 
-    let mut response = match is_preflight(&request) {
+    let mut response = match listener == Listener::Public && is_preflight(&request) {
         true => preflight(),
         false => next.run(request).await,
     };
@@ -66,8 +94,12 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
         match seen.grpc {
-            true => grpc::render(&mut response, refusal, &id),
-            false => error::render(&mut response, refusal, &id),
+            Some(_) => grpc::render(&mut response, refusal, &id),
+            None => error::render(&mut response, refusal, &id),
+        }
+        // 501 is the reference's, and it has no such listener.
+        if listener == Listener::Operators && refusal.reason() == Reason::MethodNotAllowed {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
     }
     // RFC 9110 §9.3.2; over HTTP/2 nobody below takes the body away.
@@ -75,14 +107,12 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
         *response.body_mut() = Body::empty();
     }
     finish(&mut response, &seen, &id, state.is_draining());
-    record(
-        &response,
-        status,
-        &seen,
-        &id,
-        rejection.map(|Rejection(refusal)| refusal.reason()),
-        watch.elapsed(),
-    );
+    let refused = rejection.map(|Rejection(refusal)| refusal.reason());
+    let took = state.authority.stopwatch.elapsed().saturating_sub(began);
+    if listener == Listener::Public {
+        state.observer.answered(&Answered { call: call(&response, &seen, refused), refused, took });
+    }
+    record(&response, status, &seen, &id, refused, took);
     response
 }
 
@@ -90,8 +120,19 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
 struct Seen {
     method: Method,
     version: Version,
-    grpc: bool,
     browser: bool,
+    /// The path of a gRPC call.
+    grpc: Option<String>,
+}
+
+/// What the request and its answer are to metrics. A gRPC answer that failed has its code in the headers, or is a refusal.
+fn call<'s>(response: &Response, seen: &'s Seen, refused: Option<Reason>) -> Call<'s> {
+    let Some(path) = &seen.grpc else {
+        return Call::Http { method: known_method(&seen.method), status: response.status().as_u16() };
+    };
+    let in_headers = || response.headers().get("grpc-status")?.to_str().ok()?.parse().ok();
+    let code = refused.map(|reason| presentation(reason).grpc_code).or_else(in_headers).unwrap_or(0);
+    Call::Grpc { path, code }
 }
 
 /// The caller's id, when it is fit for a log, else one of ours: 32 hex digits.
@@ -146,40 +187,63 @@ fn finish(response: &mut Response, seen: &Seen, id: &str, draining: bool) {
     }
 }
 
-/// One event a request. Its fields are ours, or verified: no caller's text but a short request id.
+/// One event a request. Its fields are ours, or the operator's: no caller's text but a short request id.
+///
+/// `issuer` is the configured one that the token names, verified where `outcome` is `issued`. The times of the steps are shown
+/// to those who ask for details.
 fn record(
     response: &Response,
     status: StatusCode,
     seen: &Seen,
     id: &str,
-    reason: Option<Reason>,
+    refused: Option<Reason>,
     took: Duration,
 ) {
     let path = response.extensions().get::<Template>().map_or("-", |template| template.0.as_str());
-    let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
     let status = status.as_u16();
     let method = known_method(&seen.method);
-    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let reason = reason.map(Reason::code);
+    let reason = refused.map(Reason::code);
+    let course = response.extensions().get::<Course>();
+    let issuer = course.and_then(Course::issuer).map(|issuer| &**issuer);
     let note = response.extensions().get::<IssuedNote>();
-    let (issuer, serial) = (note.map(|note| &*note.issuer), note.map(|note| &*note.serial));
-    let log_index = note.and_then(|note| note.log_index);
-    if failed {
-        tracing::warn!(request_id = id, method, path, status, reason, duration_us = took, "request");
-    } else {
-        tracing::info!(
-            request_id = id,
-            method,
-            path,
-            status,
-            reason,
-            issuer,
-            serial,
-            log_index,
-            duration_us = took,
-            "request"
-        );
+    let (serial, log_index) = (note.map(|note| &*note.serial), note.and_then(|note| note.log_index));
+    let outcome = match refused.map(Reason::fault) {
+        None if note.is_some() => "issued",
+        None => "answered",
+        Some(Fault::Caller) => "refused",
+        Some(Fault::Issuer | Fault::Server) => "failed",
+    };
+    let detailed = course.filter(|_| tracing::enabled!(tracing::Level::DEBUG));
+    let step = |step| detailed.and_then(|course| course.took(step)).map(micros);
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = id,
+                method,
+                path,
+                status,
+                outcome,
+                reason,
+                issuer,
+                serial,
+                log_index,
+                duration_us = micros(took),
+                token_us = step(Step::Token),
+                keys_us = step(Step::Keys),
+                identity_us = step(Step::Identity),
+                possession_us = step(Step::Possession),
+                precertificate_us = step(Step::Precertificate),
+                log_us = step(Step::Log),
+                certificate_us = step(Step::Certificate),
+                "request"
+            )
+        };
     }
+    if outcome == "failed" { event!(warn) } else { event!(info) }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The method, when it is one of HTTP's own: others are the caller's text.
@@ -189,17 +253,4 @@ fn known_method(method: &Method) -> &'static str {
         .position(|known| known == method)
         .and_then(|index| ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"].get(index).copied())
         .unwrap_or("other")
-}
-
-/// How long a request took, for its log line alone.
-struct Stopwatch(std::time::Instant);
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "a duration for the log: nothing is decided by it")]
-    fn start() -> Self {
-        Self(std::time::Instant::now())
-    }
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
 }

@@ -12,6 +12,7 @@ mod grpc;
 mod message;
 mod openapi;
 mod paths;
+mod ports;
 mod state;
 mod submit;
 mod v1;
@@ -19,6 +20,7 @@ mod v2;
 
 pub use admin::router as admin_router;
 pub use edge::REQUEST_ID;
+pub use ports::{Answered, Call, Observer, Operations, Refreshed};
 pub use state::ApiState;
 
 use crate::refusal::Reason;
@@ -49,7 +51,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());
-    around(beside_grpc(routes, grpc::routes(&state)), state)
+    around(beside_grpc(routes, grpc::routes(&state)), edge::Edge::public(state))
 }
 
 /// gRPC and JSON share the listener. Go's clients send JSON over HTTP/2 too, so the content type tells them apart.
@@ -61,15 +63,15 @@ fn beside_grpc(json: Router, grpc: Router) -> Router {
 }
 
 /// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers.
-fn around(routes: Router, state: Arc<ApiState>) -> Router {
+fn around(routes: Router, edge: edge::Edge) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state, edge::edge))
+        .layer(from_fn_with_state(edge, edge::edge))
 }
 
 /// No method but the route's own: the reference answers HEAD with 501 too.
-fn only(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
+fn only<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
     route.head(method_not_allowed).fallback(method_not_allowed)
 }
 

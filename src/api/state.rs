@@ -1,9 +1,10 @@
 //! What the handlers share.
 
 use super::body::Bodies;
+use super::ports::Observer;
 use super::v2::Prepared;
 use crate::environment::UnixMillis;
-use crate::issuance::{CertificateAuthority, CertificateRequest, Issued};
+use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued};
 use crate::refusal::{Reason, Refusal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ const SIGNER_REST: Duration = Duration::from_secs(30);
 /// The certificate authority, what of the answers can be made before anybody asks, and the limits.
 pub struct ApiState {
     pub(super) authority: Arc<CertificateAuthority>,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) prepared: Prepared,
     pub(super) bodies: Bodies,
     pub(super) reads: Arc<Semaphore>,
@@ -33,11 +35,12 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// For this authority.
-    pub fn new(authority: Arc<CertificateAuthority>) -> Self {
+    /// For this authority. `observer` is told of every answer on the public listener.
+    pub fn new(authority: Arc<CertificateAuthority>, observer: Arc<dyn Observer>) -> Self {
         Self {
             prepared: Prepared::new(&authority),
             authority,
+            observer,
             bodies: Bodies::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             signings: Semaphore::new(SIGNINGS_AT_ONCE),
@@ -74,8 +77,12 @@ impl ApiState {
     }
 
     /// Issues a certificate, and remembers whether the CA's key worked.
-    pub(super) async fn issue(&self, request: CertificateRequest<'_>) -> Result<Issued, Refusal> {
-        let issued = self.authority.issue(request).await;
+    pub(super) async fn issue(
+        &self,
+        request: CertificateRequest<'_>,
+        course: &mut Course,
+    ) -> Result<Issued, Refusal> {
+        let issued = self.authority.issue(request, course).await;
         self.note_outcome(issued.as_ref().err().map(Refusal::reason));
         issued
     }
@@ -90,21 +97,41 @@ impl ApiState {
         }
     }
 
+    /// How many certificates are in the making.
+    pub fn issuing(&self) -> usize {
+        SIGNINGS_AT_ONCE.saturating_sub(self.signings.available_permits())
+    }
+
     /// Whether a certificate could be issued now.
     ///
     /// # Errors
     /// Why not, in words for the operator.
     pub fn health(&self) -> Result<(), String> {
-        if self.is_draining() {
-            return Err("the server is shutting down".into());
-        }
+        self.checks().into_iter().try_for_each(|(_, check)| check)
+    }
+
+    /// Everything that issuing needs, by name: all is well, or what is wrong, in words for the operator.
+    pub fn checks(&self) -> [(&'static str, Result<(), String>); 4] {
         let now = self.authority.clock.now();
-        self.authority.chain.check_validity(now).map_err(|error| error.to_string())?;
+        let chain = self.authority.chain.check_validity(now).map_err(|error| error.to_string());
+        [
+            ("serving", self.serving()),
+            ("ca_certificates", chain),
+            ("ca_key", self.signer(now)),
+            ("log", self.authority.log.health()),
+        ]
+    }
+
+    fn serving(&self) -> Result<(), String> {
+        if self.is_draining() { Err("the server is shutting down".into()) } else { Ok(()) }
+    }
+
+    fn signer(&self, now: UnixMillis) -> Result<(), String> {
         let failed = UnixMillis(self.signer_failed.load(Ordering::Relaxed));
         if failed.0 != 0 && now.since(failed) < SIGNER_REST {
             return Err(format!("the CA's key could not be used at {failed}"));
         }
-        self.authority.log.health()
+        Ok(())
     }
 }
 

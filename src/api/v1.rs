@@ -4,16 +4,21 @@ use super::error::Rejection;
 use super::message::{KeyMessage, LegacySigningRequest};
 use super::{ApiState, plain, v2};
 use crate::certificate::CaChain;
-use crate::issuance::{CertificateRequest, Issued};
+use crate::issuance::{CertificateRequest, Course, Issued, SctDelivery};
 use crate::refusal::Reason;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use std::sync::Arc;
 
 /// RFC 8555 §9.1, which names it for certificates with their chain.
 pub const MEDIA_TYPE: &str = "application/pem-certificate-chain";
+
+/// Carries a detached SCT.
+const SCT: HeaderName = HeaderName::from_static("sct");
 
 /// `POST /api/v1/signingCert`: `CreateSigningCertificateRequest` to a chain in PEM, 201 and nothing else.
 ///
@@ -22,16 +27,39 @@ pub async fn signing_certificate(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut course = state.authority.course();
+    let answer = sign(&state, &headers, body, &mut course).await;
+    v2::with_course(answer, course)
+}
+
+async fn sign(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+    course: &mut Course,
 ) -> Result<Response, Rejection> {
     let _place = state.admit()?;
-    let body = state.bodies.read(&headers, body, state.draining()).await?;
+    let body = state.bodies.read(headers, body, state.draining()).await?;
     let message = LegacySigningRequest::parse(&body)?;
     if message.key == KeyMessage::Missing && !message.key_given {
         return Err(Reason::KeyMissing.into());
     }
-    let token = v2::token_of_header(&headers)?;
-    let issued = state.issue(CertificateRequest { token, possession: v2::possession(&message.key) }).await?;
-    Ok(v2::noted(plain(StatusCode::CREATED, MEDIA_TYPE, issued_text(&issued)), &issued))
+    let token = v2::token_of_header(headers)?;
+    let request = CertificateRequest { token, possession: v2::possession(&message.key) };
+    let issued = state.issue(request, course).await?;
+    let mut response = plain(StatusCode::CREATED, MEDIA_TYPE, issued_text(&issued));
+    if let Some(sct) = detached_sct(&issued) {
+        response.headers_mut().insert(SCT, sct);
+    }
+    Ok(v2::noted(response, &issued))
+}
+
+/// A detached SCT as the header has it: base64 of the JSON of `add-chain`'s answer. `None` where the certificate carries
+/// its SCT, or has none.
+pub fn detached_sct(issued: &Issued) -> Option<HeaderValue> {
+    let SctDelivery::Detached(json) = &issued.sct else { return None };
+    HeaderValue::from_str(&BASE64_STANDARD.encode(json)).ok()
 }
 
 /// `GET /api/v1/rootCert`: the chain, issuing certificate first.

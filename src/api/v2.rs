@@ -6,14 +6,14 @@ use super::message::{KeyMessage, SigningRequest};
 use super::{ApiState, plain};
 use crate::certificate::CaChain;
 use crate::identity::{Entry, Issuers};
-use crate::issuance::{CertificateAuthority, CertificateRequest, Issued, SctDelivery};
+use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, SctDelivery};
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -47,16 +47,35 @@ pub async fn signing_certificate(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut course = state.authority.course();
+    let answer = sign(&state, &headers, body, &mut course).await;
+    with_course(answer, course)
+}
+
+/// The answer, whichever it is, with how far the request got, for metrics and the request's event.
+pub fn with_course(answer: Result<Response, Rejection>, course: Course) -> Response {
+    let mut response = answer.unwrap_or_else(Rejection::into_response);
+    response.extensions_mut().insert(course);
+    response
+}
+
+async fn sign(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+    course: &mut Course,
 ) -> Result<Response, Rejection> {
     let _place = state.admit()?;
-    let body = state.bodies.read(&headers, body, state.draining()).await?;
+    let body = state.bodies.read(headers, body, state.draining()).await?;
     let message = SigningRequest::parse(&body)?;
     let token = match message.token.as_str() {
-        "" => token_of_header(&headers)?,
+        "" => token_of_header(headers)?,
         token => token,
     };
-    let issued = state.issue(CertificateRequest { token, possession: possession(&message.key) }).await?;
-    Ok(issued_response(&state, &issued))
+    let request = CertificateRequest { token, possession: possession(&message.key) };
+    let issued = state.issue(request, course).await?;
+    Ok(issued_response(state, &issued))
 }
 
 /// `GET /api/v2/trustBundle`: `TrustBundle`.
@@ -140,7 +159,6 @@ pub fn chain_pems(issued: &Issued) -> Vec<String> {
 /// The answer with what its line in the log says of the certificate.
 pub fn noted(mut response: Response, issued: &Issued) -> Response {
     response.extensions_mut().insert(IssuedNote {
-        issuer: issued.issuer.clone(),
         serial: issued.certificate.serial().to_owned(),
         log_index: issued.place.map(|place| place.index),
     });

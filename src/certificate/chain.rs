@@ -180,6 +180,11 @@ impl CaChain {
         Ok(())
     }
 
+    /// Place and subject of each certificate, and the last second of its validity; issuing certificate first.
+    pub fn ends(&self) -> impl Iterator<Item = (&str, UnixMillis)> {
+        self.titles.iter().zip(&self.validities).map(|(title, &(_, not_after))| (&**title, not_after))
+    }
+
     /// DER, issuing certificate first.
     pub fn certificates(&self) -> &[Vec<u8>] {
         &self.certificates

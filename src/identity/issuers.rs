@@ -193,6 +193,22 @@ impl Issuers {
         }
     }
 
+    /// What stands for an issuer where the number of names must be bounded, as in metrics: its own URL where it is listed by
+    /// name, else the text of the first pattern that admits it.
+    pub fn label(&self, iss: &str) -> Option<&str> {
+        match self.by_url.get(iss) {
+            Some(index) => self.exact.get(*index).map(|issuer| &*issuer.url),
+            None => {
+                self.patterns.iter().find(|pattern| pattern.issuer(iss).is_some()).map(IssuerPattern::text)
+            }
+        }
+    }
+
+    /// Every label that [`Self::label`] may answer.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.exact.iter().map(|issuer| &*issuer.url).chain(self.patterns.iter().map(IssuerPattern::text))
+    }
+
     /// The issuers that are listed by name, in the operator's order.
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.exact.iter()
@@ -322,6 +338,17 @@ mod tests {
             assert_eq!(audience(iss).as_deref(), expected, "{iss}");
         }
         assert_eq!(issuers.find("https://h/id/b").unwrap().url, "https://h/id/b");
+        let labels = [
+            ("https://h/id/a", Some("https://h/id/a")),
+            ("https://h/id/b", Some("https://h/id/*")),
+            ("https://h/id/c", Some("https://h/id/*")),
+            ("https://h/x/b", Some("https://h/*/b")),
+            ("https://h/x/c", None),
+        ];
+        for (iss, label) in labels {
+            assert_eq!(issuers.label(iss), label, "{iss}");
+        }
+        assert_eq!(issuers.labels().count(), 4);
         assert_eq!(issuers.iter().count(), 2);
         assert_eq!(issuers.patterns().len(), 2);
     }

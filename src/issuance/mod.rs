@@ -1,13 +1,15 @@
 //! The one function that issues a certificate. `docs/ISSUANCE.md` follows it step by step.
 
+mod course;
 mod log_mode;
 mod ports;
 
+pub use course::{Course, Observer, Step};
 pub use log_mode::{LogMode, SctDelivery};
 pub use ports::{Answer, CaSigner, CertificateLog, IssuerKeys, SignerError};
 
 use crate::certificate::{CaChain, Certificate, Template};
-use crate::environment::{Clock, Random};
+use crate::environment::{Clock, Random, Stopwatch};
 use crate::identity::Issuers;
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
@@ -35,8 +37,6 @@ pub struct Issued {
     pub sct: SctDelivery,
     /// Where it stands in the log, as far as that says.
     pub place: Option<Place>,
-    /// The issuer that vouched, `iss` of the verified token.
-    pub issuer: String,
 }
 
 /// The certificate authority: everything that issuing needs.
@@ -57,37 +57,63 @@ pub struct CertificateAuthority {
     pub clock: Arc<dyn Clock>,
     /// Serial numbers.
     pub random: Arc<dyn Random>,
+    /// How long the steps take.
+    pub stopwatch: Arc<dyn Stopwatch>,
+    /// Who is told of every issuance.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl CertificateAuthority {
-    /// Issues a certificate, or says why not. When it answers, the log has promised the
-    /// issuance; our own log has it on disk.
-    pub async fn issue(&self, request: CertificateRequest<'_>) -> Result<Issued, Refusal> {
+    /// An empty course for [`Self::issue`] to fill in.
+    pub fn course(&self) -> Course {
+        Course::begin(self.stopwatch.clone())
+    }
+
+    /// Issues a certificate, or says why not. When it answers, the log has promised the issuance; our own log has
+    /// it on disk. `course` says how far the request got, whatever the answer.
+    pub async fn issue(
+        &self,
+        request: CertificateRequest<'_>,
+        course: &mut Course,
+    ) -> Result<Issued, Refusal> {
+        let answer = self.steps(request, course).await;
+        self.observer.ended(course, answer.as_ref().err().map(Refusal::reason));
+        answer
+    }
+
+    /// The steps of `docs/ISSUANCE.md`.
+    async fn steps(&self, request: CertificateRequest<'_>, course: &mut Course) -> Result<Issued, Refusal> {
         let token = UnverifiedToken::parse(request.token)?;
         let issuer = self
             .issuers
             .find(token.issuer())
             .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
+        course.of(self.issuers.label(&issuer.url));
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
         expected.admit(&token)?;
+        course.did(Step::Token);
         let keys = self.keys.keys(&issuer, token.key_id()).await?;
+        course.did(Step::Keys);
 
         let now = self.clock.now();
         let token = token.verify(&keys, &expected, now)?;
+        course.did(Step::Token);
         let principal = issuer.entry_for(&token)?.kind.principal(&issuer.url, &token)?;
+        course.did(Step::Identity);
         let key = request.possession.prove(principal.challenge())?;
+        course.did(Step::Possession);
 
         let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
         match &self.log {
-            LogMode::Embedded(log) => self.log_and_issue(template, &**log, issuer.url).await,
+            LogMode::Embedded(log) => self.log_and_issue(template, &**log, course).await,
             LogMode::External { log, precertificates: true } => {
-                self.log_and_issue(template, &**log, issuer.url).await
+                self.log_and_issue(template, &**log, course).await
             }
             LogMode::External { log, precertificates: false } => {
-                self.issue_and_log(template, &**log, issuer.url).await
+                self.issue_and_log(template, &**log, course).await
             }
-            LogMode::None => self.issue_unlogged(template, issuer.url).await,
+            LogMode::None => self.issue_unlogged(template, course).await,
         }
     }
 
@@ -96,19 +122,22 @@ impl CertificateAuthority {
         &self,
         template: Template,
         log: &dyn CertificateLog,
-        issuer: String,
+        course: &mut Course,
     ) -> Result<Issued, Refusal> {
         let signature = self.signer.sign(template.precertificate_tbs()).await?;
         let precertificate = template.into_precertificate(&signature);
+        course.did(Step::Precertificate);
 
         let sct = log.enter_precertificate(&precertificate).await?;
         let place = sct.place().ok();
         let logged = precertificate.logged(sct.to_bytes());
+        course.did(Step::Log);
 
         let corresponding = logged.prove_correspondence()?;
         let signature = self.signer.sign(corresponding.certificate_tbs()).await?;
         let certificate = corresponding.into_certificate(&signature);
-        Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::Embedded, place, issuer })
+        course.did(Step::Certificate);
+        Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::Embedded, place })
     }
 
     /// The certificate is logged before it is handed out, with the SCT beside it.
@@ -116,19 +145,21 @@ impl CertificateAuthority {
         &self,
         template: Template,
         log: &dyn CertificateLog,
-        issuer: String,
+        course: &mut Course,
     ) -> Result<Issued, Refusal> {
-        let issued = self.issue_unlogged(template, issuer).await?;
+        let issued = self.issue_unlogged(template, course).await?;
         let sct = log.enter_certificate(&issued.certificate, &issued.chain).await?;
+        course.did(Step::Log);
         let delivery = SctDelivery::Detached(sct.to_json().to_string().into_bytes());
         Ok(Issued { sct: delivery, place: sct.place().ok(), ..issued })
     }
 
     /// The certificate alone, with no SCT.
-    async fn issue_unlogged(&self, template: Template, issuer: String) -> Result<Issued, Refusal> {
+    async fn issue_unlogged(&self, template: Template, course: &mut Course) -> Result<Issued, Refusal> {
         let template = template.without_embedded_sct();
         let signature = self.signer.sign(template.certificate_tbs()).await?;
         let certificate = template.into_certificate(&signature);
-        Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::None, place: None, issuer })
+        course.did(Step::Certificate);
+        Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::None, place: None })
     }
 }

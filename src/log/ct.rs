@@ -29,6 +29,15 @@ pub struct CtLogSettings {
     pub issuers: Vec<Vec<u8>>,
 }
 
+/// How large a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// All entries.
+    pub entries: u64,
+    /// Those among them that no durable tile holds yet. Up to 255 are no backlog.
+    pub unsealed: u64,
+}
+
 /// Why a CT log does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -213,6 +222,12 @@ impl CtLog {
         let own = self.issuers.last();
         let accepted = self.submissions.accepted.roots().iter();
         own.into_iter().chain(accepted.filter(move |root| Some(*root) != own))
+    }
+
+    /// How large the log is now.
+    pub fn extent(&self) -> Extent {
+        let view = self.log.view().read().unwrap_or_else(PoisonError::into_inner);
+        Extent { entries: view.head.size, unsealed: view.unsealed.len() as u64 }
     }
 
     /// All is well, or what is wrong, for operators; see [`Log::health`].

@@ -43,6 +43,17 @@ pub struct Counters {
     pub unavailable: u64,
 }
 
+/// What the cache knows of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownIssuer {
+    /// Its URL.
+    pub url: String,
+    /// When the keys at hand were fetched. `None`: there are none, or they are from a file.
+    pub fetched_at: Option<UnixMillis>,
+    /// How many fetches in a row have failed.
+    pub failures: usize,
+}
+
 struct Inner {
     clock: Arc<dyn Clock>,
     clients: ClientPool,
@@ -131,6 +142,13 @@ impl JwksCache {
     /// Forgets an issuer's keys, its failures and its bucket. Returns whether it was known.
     pub fn purge(&self, issuer: &str) -> bool {
         self.inner.slots.write().unwrap_or_else(PoisonError::into_inner).remove(issuer).is_some()
+    }
+
+    /// What is known of each issuer that was asked for, and not forgotten since.
+    pub fn known(&self) -> Vec<KnownIssuer> {
+        let slots: Vec<_> =
+            self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        slots.iter().map(|slot| slot.known()).collect()
     }
 
     /// What the cache has done so far.
@@ -321,6 +339,17 @@ impl Slot {
                 ) => ca_certificate == other_certificate && outage_grace == other_grace,
                 _ => false,
             }
+    }
+
+    fn known(&self) -> KnownIssuer {
+        let (fetched_at, failures) = match &self.keys {
+            SlotKeys::Static(_) => (None, 0),
+            SlotKeys::Discovered(discovered) => {
+                let discovered = lock(discovered);
+                (discovered.state.fetched_at(), discovered.state.failures())
+            }
+        };
+        KnownIssuer { url: self.url.clone(), fetched_at, failures }
     }
 
     fn has_keys(&self) -> bool {

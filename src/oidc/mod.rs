@@ -8,6 +8,6 @@ mod cache;
 mod fetch;
 mod state;
 
-pub use cache::{Counters, JwksCache};
+pub use cache::{Counters, JwksCache, KnownIssuer};
 pub use fetch::{FETCH_TIMEOUT, FetchError, Step, fetch_keys};
 pub use state::{MAX_FRESHNESS, MIN_FRESHNESS, REFETCH_INTERVAL, REFETCH_TOKENS};

@@ -141,6 +141,16 @@ impl State {
         self.good.is_some()
     }
 
+    /// When the keys that are kept were fetched.
+    pub fn fetched_at(&self) -> Option<UnixMillis> {
+        self.good.as_ref().map(|good| good.fetched_at)
+    }
+
+    /// How many fetches in a row have failed.
+    pub fn failures(&self) -> usize {
+        self.outage.as_ref().map_or(0, |outage| outage.failures)
+    }
+
     /// Why the last fetch failed, while none has succeeded since.
     pub fn last_error(&self) -> Option<&FetchError> {
         self.outage.as_ref().map(|outage| &outage.error)

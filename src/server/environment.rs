@@ -1,7 +1,8 @@
 //! The machine's clock and random bytes: the one place that asks for them.
 
-use crate::environment::{Clock, Random, UnixMillis};
+use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::signer::Password;
+use crate::telemetry::MonotonicClock;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -14,6 +15,8 @@ pub struct Environment {
     pub random: Arc<dyn Random>,
     /// The password of the CA's key, where the environment has it; it goes before `password_file`.
     pub ca_key_password: Option<Password>,
+    /// How long things take, for logs and metrics.
+    pub stopwatch: Arc<dyn Stopwatch>,
 }
 
 /// The environment variable with the password of the CA's key.
@@ -28,6 +31,7 @@ impl Environment {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             ca_key_password: password.map(|text| Password::new(&text)),
+            stopwatch: Arc::new(MonotonicClock::start()),
         }
     }
 }

@@ -55,6 +55,21 @@ pub struct Listener {
     cap: u32,
 }
 
+/// A look at how many connections are open.
+pub struct OpenConnections {
+    permits: Arc<Semaphore>,
+    cap: u32,
+}
+
+impl OpenConnections {
+    /// How many are open now.
+    pub fn count(&self) -> usize {
+        // One permit waits with the listener for the next connection.
+        let taken = (self.cap as usize).saturating_sub(self.permits.available_permits());
+        taken.saturating_sub(1)
+    }
+}
+
 /// What connections are told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -85,6 +100,11 @@ impl Listener {
     /// Where it listens, with the port that the system chose.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A look at how many connections are open, for as long as anybody keeps it.
+    pub fn open_connections(&self) -> OpenConnections {
+        OpenConnections { permits: self.connections.clone(), cap: self.cap }
     }
 
     /// Stops taking connections, answers every request that was taken, and ends within 15 seconds.

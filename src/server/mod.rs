@@ -6,6 +6,7 @@
 pub mod environment;
 mod limits;
 mod listener;
+mod operations;
 mod signals;
 mod start;
 mod tls;

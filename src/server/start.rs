@@ -2,6 +2,7 @@
 
 use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::listener::Listener;
+use super::operations::{Counting, Operations};
 use super::tls::ServerTls;
 use super::{Reloading, Running, StartError, limits};
 use crate::api::{self, ApiState};
@@ -15,6 +16,7 @@ use crate::oidc::JwksCache;
 use crate::signer::ceremony::{self, NewCa};
 use crate::signer::{FileSigner, LogKey, NO_PASSWORD, Password, SignerOpenError};
 use crate::store::DataDirectory;
+use crate::telemetry::metrics::Metrics;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,22 +39,27 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let chain = Arc::new(chain);
     let tls = config.tls.map(ServerTls::load).transpose()?;
     let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
-    let keys = JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?;
-    let log = log_mode(config.log, data, &chain, &environment).await?;
+    let keys = Arc::new(JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?);
+    let metrics = Arc::new(Metrics::new(config.issuers.labels()).map_err(StartError::Failed)?);
+    let stores = data.map(|data| metrics.measured(data.into(), environment.stopwatch.clone()));
+    let log = log_mode(config.log, stores, &chain, &environment).await?;
     let own_log = log.own().cloned();
 
     let authority = Arc::new(CertificateAuthority {
         chain,
         signer: Box::new(signer),
         issuers: Arc::new(config.issuers),
-        keys: Arc::new(keys),
+        keys: keys.clone(),
         log,
         lifetime: config.ca.validity,
         clock: environment.clock,
         random: environment.random,
+        stopwatch: environment.stopwatch,
+        observer: metrics.clone(),
     });
-    let state = Arc::new(ApiState::new(authority));
-    match listen(config.listen, tls_config, config.admin, &state) {
+    let operations = Arc::new(Operations::new(metrics.clone(), authority.clone(), keys));
+    let state = Arc::new(ApiState::new(authority, Arc::new(Counting(metrics))));
+    match listen(config.listen, tls_config, config.admin, &state, operations) {
         Ok((public, admin)) => {
             let tls =
                 tls.map(Arc::new).map(|tls| Reloading { watching: tokio::spawn(tls.clone().watch()), tls });
@@ -111,14 +118,14 @@ fn ephemeral(environment: &Environment) -> Result<(CaChain, FileSigner), StartEr
 
 async fn log_mode(
     config: LogConfig,
-    data: Option<DataDirectory>,
+    stores: Option<Stores>,
     chain: &CaChain,
     environment: &Environment,
 ) -> Result<LogMode, StartError> {
-    match (config, data) {
-        (LogConfig::Embedded(config), Some(data)) => {
+    match (config, stores) {
+        (LogConfig::Embedded(config), Some(stores)) => {
             let key = LogKey::open(&config.key).map_err(unusable)?;
-            let log = open_log(config.origin, data, key, chain, environment).await?;
+            let log = open_log(config.origin, stores, key, chain, environment).await?;
             Ok(LogMode::Embedded(Arc::new(log.accepting(config.accept))))
         }
         (LogConfig::External(config), _) => {
@@ -142,18 +149,11 @@ async fn log_mode(
 
 async fn open_log(
     origin: String,
-    data: DataDirectory,
+    stores: Stores,
     key: LogKey,
     chain: &CaChain,
     environment: &Environment,
 ) -> Result<CtLog, StartError> {
-    let DataDirectory { head, record, tiles, lock } = data;
-    let stores = Stores {
-        head: Box::new(head),
-        record: Box::new(record),
-        tiles: Arc::new(tiles),
-        guard: Box::new(lock),
-    };
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
     let clock = environment.clock.clone();
     tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
@@ -171,6 +171,7 @@ fn listen(
     tls: Option<Arc<ServerConfig>>,
     admin: Option<SocketAddr>,
     state: &Arc<ApiState>,
+    operations: Arc<Operations>,
 ) -> Result<(Listener, Option<Listener>), StartError> {
     let public = bind("listen", public)?;
     let admin = match admin {
@@ -183,10 +184,15 @@ fn listen(
         Listener::start(public, tls, api::router(state.clone()), limits::connections()).map_err(failed)?;
     let admin = admin
         .map(|socket| {
-            Listener::start(socket, None, api::admin_router(state.clone()), limits::ADMIN_CONNECTIONS)
+            let router = api::admin_router(state.clone(), operations.clone());
+            Listener::start(socket, None, router, limits::ADMIN_CONNECTIONS)
         })
         .transpose()
         .map_err(failed)?;
+    let listeners = [("public", Some(&public)), ("admin", admin.as_ref())];
+    let open =
+        listeners.into_iter().filter_map(|(name, listener)| Some((name, listener?.open_connections())));
+    operations.watch(open.collect());
     tracing::info!(
         listen = %public.address(),
         tls = secured,

@@ -1,9 +1,14 @@
-//! What the process says about itself: one line an event on stderr, for people or for programs.
+//! What the process says about itself: one line an event on stderr, for people or for programs, and [`metrics`].
 //!
 //! Lines are written by a thread of their own, so that a slow reader of stderr delays nobody; when it is too slow, lines are
 //! dropped and counted. A panic is logged by its place, never by its text, which may hold anything.
 
+pub mod metrics;
+mod stopwatch;
 mod writer;
+
+pub use stopwatch::MonotonicClock;
+pub use writer::lines_dropped;
 
 use std::io::IsTerminal;
 use std::panic;

@@ -10,6 +10,14 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Lines that may wait to be written: a few MB at most.
 const QUEUE: usize = 16 * 1024;
 
+/// Lines dropped since the process began. It has one stderr, whatever runs in it.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines were dropped since the process began, since stderr was read too slowly.
+pub fn lines_dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
 /// Hands lines to the thread.
 pub struct LineWriter {
     queue: SyncSender<Message>,
@@ -87,6 +95,7 @@ impl Drop for Line<'_> {
         let text = std::mem::take(&mut self.text);
         if let Err(TrySendError::Full(_)) = self.writer.queue.try_send(Message::Line(text)) {
             self.writer.dropped.fetch_add(1, Ordering::Relaxed);
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

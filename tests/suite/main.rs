@@ -19,6 +19,7 @@ mod grpc;
 mod identity;
 mod layers;
 mod log;
+mod metrics;
 mod oidc;
 mod server;
 mod support;

@@ -2,31 +2,14 @@
 
 use crate::support::grpc::GrpcClient;
 use crate::support::key::TestKey;
-use crate::support::{Answer, TestCa, client};
-use countersign::telemetry::{Format, subscribe};
-use serde_json::{Value, json};
+use crate::support::{Answer, TestCa, client, logs};
+use serde_json::json;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
-
-/// Collects log lines of the whole process.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("not poisoned").write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
-    let lines = Lines::default();
-    let collected = lines.clone();
-    // The most that an operator can ask for.
-    subscribe(Format::Json, Some("trace"), false, move || collected.clone()).expect("nobody else logs");
+    logs::collect();
     let ca = TestCa::start().await;
     let mut claims = ca.gitlab.claims();
     claims["user_login"] = json!("SECRETLOGIN");
@@ -48,14 +31,9 @@ async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
     grpc.call_with(method, json!({}), &sent).await.expect_err("refused");
     drop((ca, grpc));
 
-    let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("UTF-8");
-    let event = |id: &str| {
-        let mut events = text.lines().filter(|line| line.contains(&format!("\"{id}\"")));
-        let event: Value = serde_json::from_str(events.next().expect("a line")).expect("JSON");
-        assert!(events.next().is_none(), "one line for {id}");
-        event
-    };
-    let (ok, refused, nothing) = (event("log-issued"), event("log-refused"), event("log-nothing"));
+    let text = logs::text();
+    let (ok, refused, nothing) =
+        (logs::event("log-issued"), logs::event("log-refused"), logs::event("log-nothing"));
     assert_eq!(
         (&ok["method"], &ok["path"], &ok["status"]),
         (&json!("POST"), &json!("/api/v2/signingCert"), &json!(200))
@@ -63,13 +41,18 @@ async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
     assert_eq!(ok["issuer"], claims["iss"]);
     assert_eq!(ok["log_index"], 0);
     assert!(ok["serial"].as_str().is_some_and(|serial| serial.len() == 38), "{ok}");
-    let (ok, no) = (event("log-grpc"), event("log-grpc-no"));
+        let (called, no) = (logs::event("log-grpc"), logs::event("log-grpc-no"));
     assert_eq!(
-        (&ok["path"], &ok["status"], &ok["log_index"]),
+        (&called["path"], &called["status"], &called["log_index"]),
         (&json!(format!("/{method}")), &json!(200), &json!(1))
     );
     assert_eq!((&no["status"], &no["reason"]), (&json!(400), &json!("KEY_MISSING")));
     assert_eq!((&refused["status"], &refused["reason"]), (&json!(400), &json!("PROOF_INVALID")));
+    assert_eq!((&refused["issuer"], &refused["outcome"]), (&claims["iss"], &json!("refused")));
+    assert_eq!((&ok["outcome"], &nothing["outcome"]), (&json!("issued"), &json!("refused")));
+    // The steps' times, for those who ask for details: a refused request has those of the steps that it passed.
+    assert!(ok["certificate_us"].is_u64() && refused["identity_us"].is_u64());
+    assert!(refused["possession_us"].is_null() && nothing["token_us"].is_null());
     assert_eq!((&nothing["status"], &nothing["path"]), (&json!(404), &json!("-")));
 
     // Other tests of this process log too; what is secret here is named so.

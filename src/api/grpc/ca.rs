@@ -2,13 +2,13 @@
 
 use super::messages::{
     Certificate, CertificateChain, Configuration, CreateSigningCertificateRequest, Empty, IssuerUrl, Key,
-    OidcIssuer, SigningCertificate, SigningCertificateEmbeddedSct, TrustBundle,
+    OidcIssuer, SigningCertificate, SigningCertificateDetachedSct, SigningCertificateEmbeddedSct, TrustBundle,
 };
 use super::{token, unary};
 use crate::api::ApiState;
 use crate::api::error::Rejection;
 use crate::api::v2;
-use crate::issuance::{CertificateRequest, Issued};
+use crate::issuance::{CertificateRequest, Course, Issued, SctDelivery};
 use crate::possession::Possession;
 use axum::body::Body;
 use axum::extract::State;
@@ -21,13 +21,24 @@ pub async fn create_signing_certificate(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut course = state.authority.course();
+    let answer = sign(&state, &headers, body, &mut course).await;
+    v2::with_course(answer, course)
+}
+
+async fn sign(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+    course: &mut Course,
 ) -> Result<Response, Rejection> {
     let _place = state.admit()?;
-    let message: CreateSigningCertificateRequest = unary::message(&state, &headers, body).await?;
+    let message: CreateSigningCertificateRequest = unary::message(state, headers, body).await?;
     let field = message.credentials.as_ref().map_or("", |credentials| &credentials.oidc_identity_token);
-    let token = token(field, &headers)?;
+    let token = token(field, headers)?;
     let possession = possession(message.key.as_ref());
-    let issued = state.issue(CertificateRequest { token, possession }).await?;
+    let issued = state.issue(CertificateRequest { token, possession }, course).await?;
     Ok(v2::noted(unary::answer(signing_certificate(&issued)), &issued))
 }
 
@@ -66,9 +77,16 @@ fn possession(key: Option<&Key>) -> Possession<'_> {
 }
 
 fn signing_certificate(issued: &Issued) -> SigningCertificate {
-    let chain = CertificateChain { certificates: v2::chain_pems(issued) };
-    let embedded = SigningCertificateEmbeddedSct { chain: Some(chain) };
-    SigningCertificate { certificate: Some(Certificate::EmbeddedSct(embedded)) }
+    let chain = Some(CertificateChain { certificates: v2::chain_pems(issued) });
+    let detached = |signed_certificate_timestamp| {
+        Certificate::DetachedSct(SigningCertificateDetachedSct { chain: chain.clone(), signed_certificate_timestamp })
+    };
+    let certificate = match &issued.sct {
+        SctDelivery::Embedded => Certificate::EmbeddedSct(SigningCertificateEmbeddedSct { chain }),
+        SctDelivery::Detached(json) => detached(json.clone()),
+        SctDelivery::None => detached(Vec::new()),
+    };
+    SigningCertificate { certificate: Some(certificate) }
 }
 
 /// One item of the JSON configuration: what is shown is decided there, once.

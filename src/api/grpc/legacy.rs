@@ -8,7 +8,7 @@ use super::{token, unary};
 use crate::api::ApiState;
 use crate::api::error::Rejection;
 use crate::api::{v1, v2};
-use crate::issuance::CertificateRequest;
+use crate::issuance::{CertificateRequest, Course};
 use crate::possession::Possession;
 use crate::refusal::Reason;
 use axum::body::Body;
@@ -18,20 +18,35 @@ use axum::response::Response;
 use std::sync::Arc;
 
 const HTTP_CODE: HeaderName = HeaderName::from_static("x-http-code");
+const SCT: HeaderName = HeaderName::from_static("x-sct");
 
 /// `CreateSigningCertificate`
 pub async fn create_signing_certificate(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let mut course = state.authority.course();
+    let answer = sign(&state, &headers, body, &mut course).await;
+    v2::with_course(answer, course)
+}
+
+async fn sign(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+    course: &mut Course,
 ) -> Result<Response, Rejection> {
     let _place = state.admit()?;
-    let message: LegacyRequest = unary::message(&state, &headers, body).await?;
+    let message: LegacyRequest = unary::message(state, headers, body).await?;
     let possession = possession(&message)?;
-    let token = token("", &headers)?;
-    let issued = state.issue(CertificateRequest { token, possession }).await?;
+    let token = token("", headers)?;
+    let issued = state.issue(CertificateRequest { token, possession }, course).await?;
     let mut response = unary::answer(http_body(v1::issued_text(&issued)));
     response.headers_mut().insert(HTTP_CODE, HeaderValue::from_static("201"));
+    if let Some(sct) = v1::detached_sct(&issued) {
+        response.headers_mut().insert(SCT, sct);
+    }
     Ok(v2::noted(response, &issued))
 }
 

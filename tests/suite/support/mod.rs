@@ -4,6 +4,7 @@
 
 pub mod grpc;
 pub mod key;
+pub mod logs;
 
 use countersign::certificate::accepted::AcceptedCas;
 use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogConfig};
@@ -137,6 +138,11 @@ impl TestCa {
     /// A certificate for a fresh key, which must be issued.
     pub async fn issue(&self) -> Vec<String> {
         self.sign(&self.signing_request()).await.certificates()
+    }
+
+    /// A GET on the operators' listener.
+    pub async fn get_admin(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(self.admin_url(path))).await
     }
 
     /// A GET on the public listener.

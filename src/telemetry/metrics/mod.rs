@@ -1,0 +1,77 @@
+//! Metrics in Prometheus' text format 0.0.4, as `docs/METRICS.md` describes them; a test compares the two.
+//!
+//! Names and labels are the reference's where the meaning is the same, and `countersign_…` elsewhere. Every label has a
+//! bounded set of values, none of which is a caller's text. What happens is counted where it happens, with a few atomic
+//! additions; what is, is read when somebody asks.
+
+mod families;
+mod issuance;
+mod process;
+mod readings;
+mod requests;
+mod stores;
+
+pub use readings::{KeysReading, KeysTotals, Readings};
+pub use requests::Call;
+
+use families::Families;
+use issuance::Issuances;
+use process::Process;
+use prometheus::{Registry, Result, TextEncoder};
+use readings::Gauges;
+use requests::Requests;
+use std::sync::{Mutex, PoisonError};
+use stores::LogStores;
+
+/// What `Content-Type` the text has.
+pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The label of what no configured issuer stands behind.
+const UNKNOWN: &str = "unknown";
+
+/// All metrics of one server.
+pub struct Metrics {
+    registry: Registry,
+    requests: Requests,
+    issuances: Issuances,
+    stores: LogStores,
+    gauges: Gauges,
+    process: Process,
+    /// One text at a time: gauges are set for each.
+    rendering: Mutex<()>,
+}
+
+impl Metrics {
+    /// Everything at zero, for these labels of issuers.
+    ///
+    /// # Errors
+    /// In words: two families have the same name.
+    pub fn new<'l>(issuers: impl Iterator<Item = &'l str>) -> std::result::Result<Self, String> {
+        Self::registered(issuers).map_err(|error| format!("metrics cannot be set up: {error}"))
+    }
+
+    fn registered<'l>(issuers: impl Iterator<Item = &'l str>) -> Result<Self> {
+        let registry = Registry::new();
+        let families = Families(&registry);
+        Ok(Self {
+            requests: Requests::new(&families)?,
+            issuances: Issuances::new(&families, issuers)?,
+            stores: LogStores::new(&families)?,
+            gauges: Gauges::new(&families)?,
+            process: Process::new(&families)?,
+            rendering: Mutex::new(()),
+            registry,
+        })
+    }
+
+    /// The text that Prometheus reads.
+    ///
+    /// # Errors
+    /// In words: the text cannot be made.
+    pub fn render(&self, readings: &Readings<'_>) -> std::result::Result<String, String> {
+        let _one_at_a_time = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gauges.set(readings);
+        self.process.read();
+        TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(|error| error.to_string())
+    }
+}
