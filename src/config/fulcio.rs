@@ -10,7 +10,7 @@ use super::tree::{self, Node, SyntaxError};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
 use crate::identity::gitlab::{GitlabRules, SubjectMode};
-use crate::identity::{Entry, EntryKind, IssuerPattern, KeySource};
+use crate::identity::{Entry, IssuerPattern, KeySource};
 use std::path::Path;
 
 /// What a file declares.
@@ -218,11 +218,7 @@ impl Reader<'_> {
             None => None,
         };
         Some(Checked {
-            entry: Entry {
-                audience: client_id?,
-                allow_multiple_audiences: false,
-                kind: EntryKind::GitlabPipeline(rules),
-            },
+            entry: Entry { audience: client_id?, allow_multiple_audiences: false, kind: rules.into() },
             key_source: KeySource::Discovery { ca_certificate, outage_grace: issuers::DEFAULT_OUTAGE_GRACE },
         })
     }

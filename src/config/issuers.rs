@@ -5,7 +5,7 @@ use super::report::{Finding, Place, Report};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
 use crate::identity::gitlab::{GitlabRules, SubjectMode};
-use crate::identity::{Entry, EntryKind, Issuer, KeySource};
+use crate::identity::{Entry, Issuer, KeySource};
 use crate::token::KeySet;
 use std::collections::HashMap;
 use std::path::Path;
@@ -142,8 +142,7 @@ fn read_entry(
     let key_source = read_key_source(section, directory);
     section.report_unknown();
     kind?;
-    let entry =
-        Entry { audience: audience?, allow_multiple_audiences, kind: EntryKind::GitlabPipeline(rules) };
+    let entry = Entry { audience: audience?, allow_multiple_audiences, kind: rules.into() };
     let place = Finding {
         file: item.place().file.to_owned(),
         line: item.line(),

@@ -1,7 +1,6 @@
 //! The allow-list: the issuers that the operator trusts, and what their tokens may become.
 
-use super::Principal;
-use super::gitlab::{self, GitlabRules};
+use super::EntryKind;
 use super::patterns::IssuerPattern;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Algorithm, Claims, VerifiedToken};
@@ -19,43 +18,6 @@ pub struct Entry {
     pub allow_multiple_audiences: bool,
     /// The type.
     pub kind: EntryKind,
-}
-
-/// The type of identity.
-#[derive(Clone, Debug)]
-pub enum EntryKind {
-    /// `gitlab-pipeline`
-    GitlabPipeline(GitlabRules),
-}
-
-impl EntryKind {
-    /// The name in configurations, `gitlab-pipeline`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::GitlabPipeline(_) => "gitlab-pipeline",
-        }
-    }
-
-    /// The algorithms its tokens may have (rule 1: GitLab has RS256 hard-coded).
-    pub fn algorithms(&self) -> &'static [Algorithm] {
-        match self {
-            Self::GitlabPipeline(_) => &[Algorithm::RS256],
-        }
-    }
-
-    /// The claim that the proof of possession signs, [`Principal::challenge`].
-    pub fn challenge_claim(&self) -> &'static str {
-        match self {
-            Self::GitlabPipeline(_) => "sub",
-        }
-    }
-
-    /// The principal that a token names.
-    pub fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        match self {
-            Self::GitlabPipeline(rules) => gitlab::principal(issuer, token, rules),
-        }
-    }
 }
 
 /// An issuer on the allow-list: one set of keys, one or more entries.
@@ -212,10 +174,11 @@ impl Issuers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::gitlab::GitlabRules;
     use serde_json::json;
 
     fn entry(audience: &str, allow_multiple_audiences: bool) -> Entry {
-        let kind = EntryKind::GitlabPipeline(GitlabRules::default());
+        let kind = GitlabRules::default().into();
         Entry { audience: audience.to_owned(), allow_multiple_audiences, kind }
     }
 

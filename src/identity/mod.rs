@@ -6,9 +6,11 @@
 pub mod extensions;
 pub mod gitlab;
 mod issuers;
+mod kind;
 mod patterns;
 
-pub use issuers::{Entry, EntryKind, Issuer, Issuers, KeySource};
+pub use issuers::{Entry, Issuer, Issuers, KeySource};
+pub use kind::{ALGORITHMS, Announcement, EntryKind, IdentityType};
 pub use patterns::IssuerPattern;
 
 use der::asn1::ObjectIdentifier;
@@ -19,6 +21,19 @@ use std::fmt;
 pub enum SubjectAltName {
     /// uniformResourceIdentifier, an IA5String: already percent-encoded.
     Uri(String),
+    /// rfc822Name, an IA5String: an address without a display name.
+    Email(String),
+    /// otherName with type-id [`extensions::OTHER_NAME`], a UTF8String: the name of a user, `{sub}!{domain}`.
+    OtherName(String),
+}
+
+impl SubjectAltName {
+    /// The name's text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Uri(text) | Self::Email(text) | Self::OtherName(text) => text,
+        }
+    }
 }
 
 /// An identity extension, non-critical.
@@ -40,6 +55,16 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// For the types of identity, which make one of a verified token alone.
+    fn new(
+        issuer: &str,
+        name: SubjectAltName,
+        extensions: Vec<IdentityExtension>,
+        challenge: impl Into<String>,
+    ) -> Self {
+        Self { issuer: issuer.to_owned(), name, extensions, challenge: challenge.into() }
+    }
+
     /// The issuer that vouches, `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer
