@@ -25,6 +25,7 @@ use tokio::runtime::Runtime;
         With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
         read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
 pub struct LogArgs {
+    /// What to do.
     #[command(subcommand)]
     pub command: LogCommand,
 }
@@ -43,6 +44,7 @@ pub enum LogCommand {
         /// The certificate, PEM or DER; `-` is standard input
         #[arg(value_name = "CERT")]
         certificate: PathBuf,
+        #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
         #[command(flatten)]
         source: Source,
     },
@@ -219,7 +221,13 @@ fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
 /// What was checked, in words.
 fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
     let Report { entries, data_tiles, hash_tiles, issuers, .. } = audited;
-    if audited.is_clean() {
+    if !signed {
+        checks.not_checked(
+            "unsealed entries",
+            "the newest entries, up to a few hundred, are not in the files yet; the server alone has them",
+        );
+    }
+    if audited.is_clean() && *entries > 0 {
         checks.ok(
             "entries",
             format!("{entries}, each at its index, in order of time, and signed by the CA that it names"),

@@ -65,6 +65,7 @@ pub struct CommandLine {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "a process has one of them, once")]
+#[expect(missing_docs, reason = "each command's text stands at its arguments, and becomes its help")]
 pub enum Command {
     Demo(crate::demo::DemoArgs),
     Init(init::InitArgs),

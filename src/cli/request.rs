@@ -41,6 +41,7 @@ pub struct RequestArgs {
     /// Base URL of the CA
     #[arg(long, value_name = "URL", env = "COUNTERSIGN_URL", hide_env_values = true)]
     pub url: String,
+    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub token: TokenSource,
     /// Directory for key.pem, certificate.pem and chain.pem; made where it is not there

@@ -30,6 +30,7 @@ use std::time::Duration;
         Exit codes: 0 the token is good, 1 it would be refused."
 )]
 pub struct TokenArgs {
+    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub token: TokenSource,
     /// The issuer that the token must have, byte for byte [default: whatever the token says]

@@ -440,35 +440,3 @@ async fn other_algorithms_work_where_an_issuer_has_them() {
     let refusal = case.verify_with(&zeros, &both, &[Algorithm::ES256]).expect_err("CVE-2022-21449");
     assert_eq!(refusal.reason(), Reason::TokenSignatureInvalid);
 }
-
-/// Not a claim about speed but a measurement: `cargo test --release --test suite verification_speed -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, reason = "a measurement")]
-async fn verification_speed() {
-    const ROUNDS: u32 = 20_000;
-    let case = Case::new().await;
-    let token = case.gitlab.token(&case.gitlab.claims());
-    let per_round = |work: &dyn Fn()| {
-        let start = std::time::Instant::now();
-        (0..ROUNDS).for_each(|_| work());
-        start.elapsed() / ROUNDS
-    };
-    let (signed, signature) = token.rsplit_once('.').expect("three segments");
-    let jwk: jsonwebtoken::jwk::Jwk =
-        serde_json::from_value(case.gitlab.key_set()["keys"][0].clone()).expect("a JWK");
-    let decoding_key = jsonwebtoken::DecodingKey::from_jwk(&jwk).expect("a key");
-    println!(
-        "parse:                   {:?}",
-        per_round(&|| drop(UnverifiedToken::parse(&token).expect("a token")))
-    );
-    println!("parse and verify:        {:?}", per_round(&|| drop(case.verify(&token).expect("a token"))));
-    println!(
-        "jsonwebtoken, signature: {:?}",
-        per_round(&|| {
-            let valid =
-                jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &decoding_key, Algorithm::RS256);
-            assert!(valid.expect("a signature"));
-        })
-    );
-}

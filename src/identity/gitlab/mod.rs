@@ -101,11 +101,14 @@ fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Pri
 /// name in `ci_config_ref_uri`, with a branch that any outsider can call `main`.
 fn forks(job: &JobClaims<'_>, rules: &GitlabRules) -> Result<(), Refusal> {
     const RULE: &str = "gitlab-6";
-    let foreign = match (job.job_project_id, job.job_project_path) {
-        (Some(id), _) => (id != job.project_id).then_some(GitlabClaim::JobProjectId),
-        // No GitLab says the path without the id; if one did, another path would be another project.
-        (None, Some(path)) => (path != job.project_path).then_some(GitlabClaim::JobProjectPath),
-        (None, None) => None,
+    // One project has one path: where only one of the two differs, the claims contradict each other.
+    let differs = |said: Option<&str>, own: &str| said.is_some_and(|said| said != own);
+    let foreign = if differs(job.job_project_id, job.project_id) {
+        Some(GitlabClaim::JobProjectId)
+    } else if differs(job.job_project_path, job.project_path) {
+        Some(GitlabClaim::JobProjectPath)
+    } else {
+        None
     };
     if let Some(claim) = foreign
         && !rules.allow_fork_pipelines

@@ -58,6 +58,8 @@ fn a_fork_in_its_parent_is_refused_unless_the_operator_allows_it() {
     assert_refused(&zeros, Reason::ForkPipeline, "job_project_id", "gitlab-6");
     let path_only = with(json!({"job_project_id": ABSENT, "job_project_path": "acme/parent"}));
     assert_refused(&path_only, Reason::ForkPipeline, "job_project_path", "gitlab-6");
+    let same_id = with(json!({"job_project_path": "acme/parent"}));
+    assert_refused(&same_id, Reason::ForkPipeline, "job_project_path", "gitlab-6");
 
     let rules = GitlabRules { allow_fork_pipelines: true, ..GitlabRules::default() };
     let said = Said::of(&principal_under(rules, &fork()).expect("allowed"));
