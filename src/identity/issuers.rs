@@ -1,6 +1,7 @@
 //! The allow-list: the issuers that the operator trusts, and what their tokens may become.
 
 use super::EntryKind;
+use super::gitlab::GitlabRules;
 use super::patterns::IssuerPattern;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Algorithm, Claims, VerifiedToken};
@@ -67,10 +68,12 @@ impl Issuer {
     }
 
     fn entry(&self, claims: &Claims, algorithm: Algorithm) -> Result<&Entry, Refusal> {
-        const RULE: &str = "gitlab-2";
-        let audiences =
-            Audiences::read(claims).map_err(|reason| Refusal::new(reason).of_claim(AUD).by_rule(RULE))?;
-        let refused = |reason| Err(Refusal::new(reason).of_claim(AUD).by_rule(RULE));
+        // The rules have names for GitLab alone.
+        let gitlab = self.entries.iter().any(|entry| entry.kind.as_type::<GitlabRules>().is_some());
+        let by_rule = |refusal: Refusal, rule| if gitlab { refusal.by_rule(rule) } else { refusal };
+        let refusal = |reason| by_rule(Refusal::new(reason).of_claim(AUD), "gitlab-2");
+        let audiences = Audiences::read(claims).map_err(refusal)?;
+        let refused = |reason| Err(refusal(reason));
         let mut meant = self.entries.iter().filter(|entry| audiences.contain(&entry.audience));
         let Some(entry) = meant.next() else {
             return refused(Reason::TokenAudienceMismatch);
@@ -79,7 +82,7 @@ impl Issuer {
             return refused(Reason::TokenAudienceAmbiguous);
         }
         if !entry.kind.algorithms().contains(&algorithm) {
-            return Err(Refusal::new(Reason::TokenAlgorithmNotAllowed).by_rule("gitlab-1"));
+            return Err(by_rule(Reason::TokenAlgorithmNotAllowed.into(), "gitlab-1"));
         }
         Ok(entry)
     }
@@ -174,7 +177,6 @@ impl Issuers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::gitlab::GitlabRules;
     use serde_json::json;
 
     fn entry(audience: &str, allow_multiple_audiences: bool) -> Entry {

@@ -3,11 +3,25 @@
 //! Pure. One module a type of identity; what an issuer's tokens may become is in its [`Entry`]. What this does not do: verify tokens
 //! (`token`), fetch keys (`oidc`), put anything into a certificate (`certificate`).
 
+mod address;
+pub mod buildkite;
+pub mod chainguard;
+mod claim;
+pub mod codefresh;
+pub mod email;
 pub mod extensions;
+pub mod github;
 pub mod gitlab;
+pub mod go_url;
 mod issuers;
+pub mod json_path;
 mod kind;
+pub mod kubernetes;
 mod patterns;
+pub mod spiffe;
+pub mod types;
+pub mod uri;
+pub mod username;
 
 pub use issuers::{Entry, Issuer, Issuers, KeySource};
 pub use kind::{ALGORITHMS, Announcement, EntryKind, IdentityType};
