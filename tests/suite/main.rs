@@ -13,6 +13,7 @@ mod cli_user;
 mod config;
 mod ct_api;
 mod demo;
+mod golden;
 mod identity;
 mod layers;
 mod log;
