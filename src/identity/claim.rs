@@ -3,15 +3,16 @@
 use crate::refusal::{Reason, Refusal};
 use crate::token::Claims;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// An object of claims, the token's own or one inside of it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct ClaimReader<'t> {
     source: Source<'t>,
     /// The name of the type, which refusals carry as the rule.
     rule: &'static str,
     /// The claim that the object is the value of; empty at the top.
-    within: &'static str,
+    within: String,
 }
 
 #[derive(Clone, Copy)]
@@ -24,7 +25,7 @@ enum Source<'t> {
 
 impl<'t> ClaimReader<'t> {
     pub(super) const fn new(claims: &'t Claims, rule: &'static str) -> Self {
-        Self { source: Source::Token(claims), rule, within: "" }
+        Self { source: Source::Token(claims), rule, within: String::new() }
     }
 
     /// `sub`: every type asks for it, since a certificate without a subject speaks for nobody.
@@ -55,7 +56,7 @@ impl<'t> ClaimReader<'t> {
                 return Err(self.refusal(Reason::ClaimWrongType, name).because("It must be an object."));
             }
         };
-        Ok(Self { source, within: if self.within.is_empty() { name } else { self.within }, ..*self })
+        Ok(Self { source, rule: self.rule, within: self.path(name).into_owned() })
     }
 
     /// Whether every member of the object is a text or null.
@@ -78,11 +79,7 @@ impl<'t> ClaimReader<'t> {
 
     /// A refusal that names the claim, and the one above it where there is one.
     pub(super) fn refusal(&self, reason: Reason, name: &'static str) -> Refusal {
-        let refusal = Refusal::new(reason).by_rule(self.rule);
-        match self.within {
-            "" => refusal.of_claim(name),
-            within => refusal.of_claim(format!("{within}.{name}")),
-        }
+        Refusal::new(reason).by_rule(self.rule).of_claim(self.path(name))
     }
 
     /// [`Reason::ClaimInvalid`] with words about what it must be.
@@ -96,6 +93,14 @@ impl<'t> ClaimReader<'t> {
             return Err(self.refusal(Reason::ClaimControlCharacter, name));
         }
         Ok(text)
+    }
+
+    /// The claim's name with those of the objects around it.
+    fn path(&self, name: &'static str) -> Cow<'static, str> {
+        match self.within.as_str() {
+            "" => name.into(),
+            within => format!("{within}.{name}").into(),
+        }
     }
 
     fn text(&self, name: &'static str) -> Result<Option<&'t str>, Refusal> {

@@ -87,9 +87,8 @@ impl<'w> Case<'w> {
                 if let Some(offset) = members.get("$now") {
                     return json!(self.now.saturating_add_signed(offset.as_i64().expect("a number")));
                 }
-                if let Some(Value::Array(repeat)) = members.get("$repeat") {
-                    let text = repeat[0].as_str().expect("a text");
-                    return Value::String(text.repeat(repeat[1].as_u64().expect("a number") as usize));
+                if let Some(repeated) = repeated(members) {
+                    return Value::String(repeated);
                 }
                 let members = members.iter().map(|(name, value)| (self.text(name), self.tree(value)));
                 Value::Object(members.collect())
@@ -287,8 +286,17 @@ fn filled(tree: &Value, fill: &impl Fn(&str) -> String) -> Value {
         Value::String(text) => Value::String(fill(text)),
         Value::Array(items) => items.iter().map(|item| filled(item, fill)).collect(),
         Value::Object(members) => {
+            if let Some(repeated) = repeated(members) {
+                return Value::String(repeated);
+            }
             Value::Object(members.iter().map(|(name, value)| (name.clone(), filled(value, fill))).collect())
         }
         other => other.clone(),
     }
+}
+
+/// The text of `{"$repeat": [text, n]}`.
+fn repeated(members: &Map<String, Value>) -> Option<String> {
+    let repeat = members.get("$repeat")?;
+    Some(repeat[0].as_str()?.repeat(usize::try_from(repeat[1].as_u64()?).ok()?))
 }

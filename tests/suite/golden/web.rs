@@ -106,12 +106,14 @@ impl Web {
     }
 
     pub fn reply(&self, url: impl Into<String>, reply: Reply) {
-        self.shared.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(url.into(), reply);
+        let url = with_host_in_lower_case(&url.into());
+        self.shared.replies.lock().unwrap_or_else(PoisonError::into_inner).insert(url, reply);
     }
 
     /// Whether anything was asked of a URL or host in which this text is.
     pub fn was_asked_for(&self, text: &str) -> bool {
-        self.shared.seen().iter().any(|url| url.contains(text))
+        let text = text.to_lowercase();
+        self.shared.seen().iter().any(|url| url.to_lowercase().contains(&text))
     }
 
     pub fn forget(&self) {
@@ -141,6 +143,15 @@ impl Shared {
         );
         stream.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
         stream.shutdown().await.ok()
+    }
+}
+
+/// Clients write hosts so, whatever an issuer is called.
+fn with_host_in_lower_case(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.split_once('/') {
+        Some((host, path)) => format!("{scheme}://{}/{path}", host.to_lowercase()),
+        None => url.to_lowercase(),
     }
 }
 
