@@ -6,6 +6,7 @@
 mod address;
 pub mod buildkite;
 pub mod chainguard;
+pub mod ci_provider;
 mod claim;
 pub mod codefresh;
 pub mod email;
@@ -18,7 +19,9 @@ pub mod json_path;
 mod kind;
 pub mod kubernetes;
 mod patterns;
+mod san_uri;
 pub mod spiffe;
+pub mod template;
 pub mod types;
 pub mod uri;
 pub mod username;
