@@ -57,6 +57,10 @@ reasons! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Caller;
     /// The request did not arrive in time.
     RequestTimeout = "REQUEST_TIMEOUT", Caller;
+    /// The request is compressed, which this server does not undo. Send it as it is.
+    EncodingUnsupported = "ENCODING_UNSUPPORTED", Caller;
+    /// There is no gRPC service or method of this name. Server reflection lists those that there are.
+    RpcUnknown = "RPC_UNKNOWN", Caller;
     // --- the token
     /// The request has no ID token: put it into `credentials.oidcIdentityToken` or into `Authorization: Bearer`.
     TokenMissing = "TOKEN_MISSING", Caller;

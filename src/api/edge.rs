@@ -1,6 +1,7 @@
 //! What happens to every request around its handler: request id, slashes, CORS, the error's body, one line in the log.
 
-use super::error::{Rejection, render};
+use super::error::{self, Rejection};
+use super::grpc;
 use super::paths::collapse_slashes;
 use super::state::ApiState;
 use crate::refusal::Reason;
@@ -52,6 +53,7 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
     let seen = Seen {
         method: request.method().clone(),
         version: request.version(),
+        grpc: grpc::is_grpc(request.headers()),
         browser: request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/"),
     };
 
@@ -59,16 +61,28 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
         true => preflight(),
         false => next.run(request).await,
     };
+    // gRPC tells its refusals with 200; the log has what JSON would have told.
+    let status = response.status();
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
-        render(&mut response, refusal, &id);
+        match seen.grpc {
+            true => grpc::render(&mut response, refusal, &id),
+            false => error::render(&mut response, refusal, &id),
+        }
     }
     // RFC 9110 §9.3.2; over HTTP/2 nobody below takes the body away.
     if seen.method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
     finish(&mut response, &seen, &id, state.is_draining());
-    record(&response, &seen, &id, rejection.map(|Rejection(refusal)| refusal.reason()), watch.elapsed());
+    record(
+        &response,
+        status,
+        &seen,
+        &id,
+        rejection.map(|Rejection(refusal)| refusal.reason()),
+        watch.elapsed(),
+    );
     response
 }
 
@@ -76,6 +90,7 @@ pub async fn edge(State(state): State<Arc<ApiState>>, mut request: Request, next
 struct Seen {
     method: Method,
     version: Version,
+    grpc: bool,
     browser: bool,
 }
 
@@ -132,16 +147,24 @@ fn finish(response: &mut Response, seen: &Seen, id: &str, draining: bool) {
 }
 
 /// One event a request. Its fields are ours, or verified: no caller's text but a short request id.
-fn record(response: &Response, seen: &Seen, id: &str, reason: Option<Reason>, took: Duration) {
+fn record(
+    response: &Response,
+    status: StatusCode,
+    seen: &Seen,
+    id: &str,
+    reason: Option<Reason>,
+    took: Duration,
+) {
     let path = response.extensions().get::<Template>().map_or("-", |template| template.0.as_str());
-    let status = response.status().as_u16();
+    let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    let status = status.as_u16();
     let method = known_method(&seen.method);
     let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let reason = reason.map(Reason::code);
     let note = response.extensions().get::<IssuedNote>();
     let (issuer, serial) = (note.map(|note| &*note.issuer), note.map(|note| &*note.serial));
     let log_index = note.map(|note| note.log_index);
-    if response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED {
+    if failed {
         tracing::warn!(request_id = id, method, path, status, reason, duration_us = took, "request");
     } else {
         tracing::info!(

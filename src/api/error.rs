@@ -7,12 +7,15 @@
 use crate::refusal::{Fault, Reason, Refusal};
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 /// `ErrorInfo.domain`: the reasons are ours, not the reference's.
 pub const DOMAIN: &str = "countersign";
+
+/// The type of the one detail.
+pub const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 
 /// How a reason is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::NotFound => (404, 5, "Not Found"),
         R::MethodNotAllowed => (501, 12, "Method Not Allowed"),
         R::RequestTimeout => (408, 4, "The request did not arrive in time"),
+        R::EncodingUnsupported => (415, 12, "The request's encoding is not supported"),
+        R::RpcUnknown => (404, 12, "unknown service or method"),
 
         R::TokenMissing
         | R::TokenTooLarge
@@ -127,6 +132,11 @@ pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    insert_wait(headers, refusal);
+}
+
+/// `Retry-After`, where another try has a chance.
+pub fn insert_wait(headers: &mut HeaderMap, refusal: &Refusal) {
     let temporary = matches!(presentation(refusal.reason()).status, 429 | 503);
     if let Some(seconds) = refusal.retry_after_seconds().or(temporary.then_some(DEFAULT_WAIT_SECONDS)) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -139,7 +149,7 @@ pub fn body(refusal: &Refusal, request_id: &str) -> Value {
         "code": presentation(refusal.reason()).grpc_code,
         "message": message(refusal),
         "details": [{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "@type": ERROR_INFO,
             "reason": refusal.reason().code(),
             "domain": DOMAIN,
             "metadata": metadata(refusal, request_id),
@@ -148,7 +158,7 @@ pub fn body(refusal: &Refusal, request_id: &str) -> Value {
 }
 
 /// `ErrorInfo.metadata`. The server's own faults say no more than the reason does.
-fn metadata(refusal: &Refusal, request_id: &str) -> Map<String, Value> {
+pub fn metadata(refusal: &Refusal, request_id: &str) -> Map<String, Value> {
     let mut metadata = Map::new();
     metadata.insert("request_id".into(), request_id.into());
     let mut help = refusal.reason().explanation().to_owned();

@@ -1,4 +1,4 @@
-//! Fulcio's v2 request message in protobuf's JSON: what is accepted, and what is said about the rest.
+//! Fulcio's request messages in protobuf's JSON: what is accepted, and what is said about the rest.
 //!
 //! Both spellings of a name count, `null` is as good as absent, unknown members are skipped, and a member of a oneof may
 //! be given once (<https://protobuf.dev/programming-guides/json/>). Errors name the field and never a value: the body
@@ -30,8 +30,8 @@ pub enum KeyMessage {
     Missing,
     /// `publicKeyRequest`
     PublicKey {
-        /// `publicKey.content`, PEM text.
-        content: String,
+        /// `publicKey.content`: PEM text in v2, PEM or DER in v1.
+        content: Vec<u8>,
         /// `proofOfPossession`, decoded.
         proof: Vec<u8>,
     },
@@ -55,13 +55,7 @@ impl SigningRequest {
     /// # Errors
     /// [`Reason::RequestMalformed`], naming the place or the field.
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        if body.trim_ascii().is_empty() {
-            return Ok(Self::default());
-        }
-        let message: Field<RawRequest> = serde_json::from_slice(body).map_err(|error| syntax(&error))?;
-        let Field::Given(message) = message else {
-            return Err(malformed("The body must be a JSON object."));
-        };
+        let message: RawRequest = parse_object(body)?;
         let credentials = message.credentials.or_default("credentials")?;
         let token = credentials.token.or_default("credentials.oidcIdentityToken")?;
         Ok(Self { token, key: key(message.public_key, message.csr)? })
@@ -83,7 +77,52 @@ fn key(public_key: Field<RawPublicKeyRequest>, csr: Field<String>) -> Result<Key
     let content = key.content.or_default("publicKeyRequest.publicKey.content")?;
     let proof = request.proof.or_default("publicKeyRequest.proofOfPossession")?;
     let proof = bytes("publicKeyRequest.proofOfPossession", &proof)?;
-    Ok(if content.is_empty() { KeyMessage::Missing } else { KeyMessage::PublicKey { content, proof } })
+    Ok(if content.is_empty() {
+        KeyMessage::Missing
+    } else {
+        KeyMessage::PublicKey { content: content.into(), proof }
+    })
+}
+
+/// `CreateSigningCertificateRequest` of v1. It has no token: that comes in a header.
+#[derive(Debug, Default)]
+pub struct LegacySigningRequest {
+    /// The key: of the CSR where there is one, else the public key.
+    pub key: KeyMessage,
+    /// Whether a public key was given, be it an empty one.
+    pub key_given: bool,
+}
+
+impl LegacySigningRequest {
+    /// Parses a body. An empty one is an empty message.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`], naming the place or the field.
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let message: RawLegacyRequest = parse_object(body)?;
+        let key_given = message.key.is_given();
+        let csr = bytes("certificateSigningRequest", &message.csr.or_default("certificateSigningRequest")?)?;
+        let key = message.key.or_default("publicKey")?;
+        let content = bytes("publicKey.content", &key.content.or_default("publicKey.content")?)?;
+        let proof = bytes("signedEmailAddress", &message.proof.or_default("signedEmailAddress")?)?;
+        let key = match (csr.is_empty(), content.is_empty()) {
+            (false, _) => KeyMessage::Csr(csr),
+            (true, false) => KeyMessage::PublicKey { content, proof },
+            (true, true) => KeyMessage::Missing,
+        };
+        Ok(Self { key, key_given })
+    }
+}
+
+/// The body's object; an empty body is an empty one.
+fn parse_object<T: Default + JsonKind>(body: &[u8]) -> Result<T, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    match serde_json::from_slice(body).map_err(|error| syntax(&error))? {
+        Field::Given(message) => Ok(message),
+        Field::Absent | Field::WrongType => Err(malformed("The body must be a JSON object.")),
+    }
 }
 
 /// A `bytes` field: base64 with either alphabet, padded or not; line breaks are skipped, as the reference does.
@@ -190,6 +229,12 @@ object!(RawPublicKeyRequest {
 });
 // `algorithm` is skipped: the key says what it is.
 object!(RawPublicKey { content: String = "content" | "content" });
+// v1 has one spelling: its fields are called so.
+object!(RawLegacyRequest {
+    key: RawPublicKey = "publicKey" | "publicKey",
+    proof: String = "signedEmailAddress" | "signedEmailAddress",
+    csr: String = "certificateSigningRequest" | "certificateSigningRequest",
+});
 
 impl<'de, T: JsonKind> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -254,7 +299,7 @@ mod tests {
         ] {
             let request = SigningRequest::parse(body.as_bytes()).expect("it parses");
             assert_eq!(request.token, "t");
-            assert!(request.key == KeyMessage::PublicKey { content: "k".into(), proof: b"pp".to_vec() });
+            assert!(request.key == KeyMessage::PublicKey { content: b"k".to_vec(), proof: b"pp".to_vec() });
         }
     }
 

@@ -1,6 +1,6 @@
-//! The public HTTP API and the operators' listener: routes, messages, errors.
+//! The public API and the operators' listener: routes, messages, errors.
 //!
-//! Fulcio's v2 API in JSON at the root, the log's reads below `/ct`. It decides nothing: `issuance` and `log` do.
+//! Fulcio's v1 and v2 APIs in JSON and in gRPC at the root, the log's reads below `/ct`. It decides nothing: `issuance` and `log` do.
 //! Sockets, HTTP versions and time-outs of connections are `server`'s.
 
 mod admin;
@@ -8,9 +8,12 @@ mod body;
 mod ct;
 mod edge;
 pub mod error;
+mod grpc;
 mod message;
+mod openapi;
 mod paths;
 mod state;
+mod v1;
 mod v2;
 
 pub use admin::router as admin_router;
@@ -19,6 +22,7 @@ pub use state::ApiState;
 
 use crate::refusal::Reason;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +30,7 @@ use axum::routing::{MethodRouter, get, post};
 use error::Rejection;
 use std::any::Any;
 use std::sync::Arc;
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Everything that the public listener answers.
@@ -34,16 +39,26 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/api/v2/signingCert", only(post(v2::signing_certificate)))
         .route("/api/v2/trustBundle", only(get(v2::trust_bundle)))
         .route("/api/v2/configuration", only(get(v2::configuration)))
+        .route("/api/v1/signingCert", only(post(v1::signing_certificate)))
+        .route("/api/v1/rootCert", only(get(v1::root_certificate)))
         .route("/healthz", only(get(v2::healthz)))
+        .route("/openapi.json", only(get(openapi::document)))
         .merge(ct::routes())
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());
-    around(routes, state)
+    around(beside_grpc(routes, grpc::routes(&state)), state)
 }
 
-/// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers. Whatever else
-/// shares the listener is told apart here, by its content type and never by the HTTP version.
+/// gRPC and JSON share the listener. Go's clients send JSON over HTTP/2 too, so the content type tells them apart.
+fn beside_grpc(json: Router, grpc: Router) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let router = if grpc::is_grpc(request.headers()) { &grpc } else { &json };
+        router.clone().oneshot(request)
+    })
+}
+
+/// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers.
 fn around(routes: Router, state: Arc<ApiState>) -> Router {
     Router::new()
         .fallback_service(routes)

@@ -3,17 +3,19 @@
 use super::body::Bodies;
 use super::v2::Prepared;
 use crate::environment::UnixMillis;
-use crate::issuance::CertificateAuthority;
+use crate::issuance::{CertificateAuthority, CertificateRequest, Issued};
 use crate::refusal::{Reason, Refusal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 /// How many certificates may be in the making at once. More than this cannot be answered within a client's patience.
 const SIGNINGS_AT_ONCE: usize = 4096;
 /// How many reads of the log are at work at once; the others wait their turn, so that readers cannot starve issuing.
 const READS_AT_ONCE: usize = 8;
+/// How many gRPC streams (health watched, reflection) may be open at once.
+const STREAMS_AT_ONCE: usize = 1024;
 /// How long a failed signature keeps the server out of service before it is tried again.
 const SIGNER_REST: Duration = Duration::from_secs(30);
 
@@ -24,6 +26,7 @@ pub struct ApiState {
     pub(super) bodies: Bodies,
     pub(super) reads: Arc<Semaphore>,
     signings: Semaphore,
+    streams: Arc<Semaphore>,
     draining: watch::Sender<bool>,
     /// When the CA's key last failed, in milliseconds since 1970; 0: it works.
     signer_failed: AtomicU64,
@@ -38,6 +41,7 @@ impl ApiState {
             bodies: Bodies::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             signings: Semaphore::new(SIGNINGS_AT_ONCE),
+            streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
             draining: watch::Sender::new(false),
             signer_failed: AtomicU64::new(0),
         }
@@ -61,13 +65,22 @@ impl ApiState {
 
     /// A place among the certificates in the making.
     pub(super) fn admit(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        self.signings
-            .try_acquire()
-            .map_err(|_| Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1)))
+        self.signings.try_acquire().map_err(|_| full())
     }
 
-    /// Remembers whether the CA's key worked.
-    pub(super) fn note_outcome(&self, refused: Option<Reason>) {
+    /// A place among the open gRPC streams.
+    pub(super) fn admit_stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.streams.clone().try_acquire_owned().map_err(|_| full())
+    }
+
+    /// Issues a certificate, and remembers whether the CA's key worked.
+    pub(super) async fn issue(&self, request: CertificateRequest<'_>) -> Result<Issued, Refusal> {
+        let issued = self.authority.issue(request).await;
+        self.note_outcome(issued.as_ref().err().map(Refusal::reason));
+        issued
+    }
+
+    fn note_outcome(&self, refused: Option<Reason>) {
         match refused {
             None => self.signer_failed.store(0, Ordering::Relaxed),
             Some(Reason::CaUnavailable) => {
@@ -93,4 +106,8 @@ impl ApiState {
         }
         self.authority.log.health()
     }
+}
+
+fn full() -> Refusal {
+    Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1))
 }

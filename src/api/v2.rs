@@ -53,10 +53,8 @@ pub async fn signing_certificate(
         "" => token_of_header(&headers)?,
         token => token,
     };
-    let issued =
-        state.authority.issue(CertificateRequest { token, possession: possession(&message.key) }).await;
-    state.note_outcome(issued.as_ref().err().map(Refusal::reason));
-    Ok(issued_response(&state, &issued?))
+    let issued = state.issue(CertificateRequest { token, possession: possession(&message.key) }).await?;
+    Ok(issued_response(&state, &issued))
 }
 
 /// `GET /api/v2/trustBundle`: `TrustBundle`.
@@ -79,7 +77,7 @@ pub async fn healthz(State(state): State<Arc<ApiState>>) -> Response {
 
 /// `Authorization: Bearer …` (RFC 6750 §2.1). The scheme may be in any case (RFC 9110 §11.1), or absent, as clients of the
 /// reference have it.
-fn token_of_header(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub fn token_of_header(headers: &HeaderMap) -> Result<&str, Refusal> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Err(Reason::TokenMissing.into()) };
     let value = value.to_str().map_err(|_| Reason::TokenMalformed)?.trim();
     let token = match value.split_once(' ') {
@@ -94,10 +92,10 @@ fn token_of_header(headers: &HeaderMap) -> Result<&str, Refusal> {
 }
 
 /// A missing key is judged where a bad one is: after the token.
-fn possession(key: &KeyMessage) -> Possession<'_> {
+pub fn possession(key: &KeyMessage) -> Possession<'_> {
     match key {
         KeyMessage::Missing => Possession::PublicKey { key: b"", proof: b"" },
-        KeyMessage::PublicKey { content, proof } => Possession::PublicKey { key: content.as_bytes(), proof },
+        KeyMessage::PublicKey { content, proof } => Possession::PublicKey { key: content, proof },
         KeyMessage::Csr(csr) => Possession::Csr(csr),
     }
 }
@@ -112,7 +110,17 @@ fn issued_response(state: &ApiState, issued: &Issued) -> Response {
     } else {
         body.push_str(&after_leaf(&issued.chain));
     }
-    let mut response = plain(StatusCode::OK, JSON, body);
+    noted(plain(StatusCode::OK, JSON, body), issued)
+}
+
+/// Leaf, intermediates, root; none of the PEMs ends in a newline.
+pub fn chain_pems(issued: &Issued) -> Vec<String> {
+    let above = issued.chain.pem().iter().map(|pem| pem.trim_end().to_owned());
+    std::iter::once(issued.certificate.pem()).chain(above).collect()
+}
+
+/// The answer with what its line in the log says of the certificate.
+pub fn noted(mut response: Response, issued: &Issued) -> Response {
     response.extensions_mut().insert(IssuedNote {
         issuer: issued.issuer.clone(),
         serial: issued.certificate.serial().to_owned(),
@@ -142,15 +150,19 @@ fn trust_bundle_json(chain: &CaChain) -> Value {
     json!({ "chains": [{ "certificates": chain.pem() }] })
 }
 
-/// Every issuer and audience, then the patterns, with the unpopulated fields shown.
 fn configuration_json(issuers: &Issuers) -> Value {
+    json!({ "issuers": configured(issuers) })
+}
+
+/// Every issuer and audience, then the patterns, with the unpopulated fields shown.
+pub fn configured(issuers: &Issuers) -> Vec<Value> {
     let exact = issuers
         .iter()
         .flat_map(|issuer| issuer.entries.iter().map(|entry| issuer_json("issuerUrl", &issuer.url, entry)));
     let patterns = issuers.patterns().iter().flat_map(|pattern| {
         pattern.entries().iter().map(|entry| issuer_json("wildcardIssuerUrl", pattern.text(), entry))
     });
-    json!({ "issuers": exact.chain(patterns).collect::<Vec<_>>() })
+    exact.chain(patterns).collect()
 }
 
 /// `OIDCIssuer`.

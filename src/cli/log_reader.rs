@@ -117,22 +117,29 @@ impl LogReader {
             return Err(format!("there is no entry {index} yet: the log has {} entries", head.size));
         }
         let mut tiles = HashMap::new();
-        let hashes = loop {
+        let (leaf, hashes) = loop {
             // Tiles that a run lacks are fetched, and the run is tried anew; a proof has a handful of tiles.
-            match merkle::inclusion_proof(index, head.size, &mut |level, at| {
-                node(level, at, head.size, &tiles)
-            }) {
-                Ok(hashes) => break hashes.ok_or("the index is beyond the tree")?,
+            let mut find = |level, at| node(level, at, head.size, &tiles);
+            let leaf = find(0, index);
+            match leaf.and_then(|leaf| Ok((leaf, merkle::inclusion_proof(index, head.size, &mut find)?))) {
+                Ok((leaf, hashes)) => break (leaf, hashes.ok_or("the index is beyond the tree")?),
                 Err(missing) => self.fetch_into(&mut tiles, missing).await?,
             }
         };
-        Ok(InclusionProof {
+        let proof = InclusionProof {
             log_index: index,
             tree_size: head.size,
             root_hash: head.root,
             hashes,
             checkpoint: Some(note),
-        })
+        };
+        // Tiles are signed by nobody: what they make must lead to the root that is.
+        if proof.proves(&leaf) {
+            return Ok(proof);
+        }
+        Err(format!(
+            "the log's hash tiles do not lead from entry {index} to the root of its checkpoint: one of them is damaged"
+        ))
     }
 
     /// A tile, full or partial, exactly as wide as asked for; `None` where there is none. A partial hash tile that was
@@ -187,10 +194,10 @@ impl LogReader {
         Ok(TreeHead { size, root, timestamp: UnixMillis(u64::MAX) })
     }
 
-    /// How many full data tiles there must be: the last of them is there.
+    /// How many full data tiles there must be: the last of them, or the hash tile that was written with it, is there.
     fn sealed_tiles(&self) -> u64 {
         let Some(directory) = &self.directory else { return 0 };
-        let mut open = vec![directory.join("tile/data")];
+        let mut open = vec![directory.join("tile/data"), directory.join("tile/0")];
         let mut tiles = 0;
         while let Some(next) = open.pop() {
             // What is no directory, or cannot be read, adds nothing; a tile that is missed then is a finding.

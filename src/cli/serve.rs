@@ -51,10 +51,11 @@ pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
     let _written_at_the_end =
         telemetry::init(args.format(), args.log_filter.as_deref()).map_err(CliError::usage)?;
     let url = config.public_url.clone();
+    let scheme = config.scheme();
     let origin = config.log.origin.clone();
     super::runtime()?.block_on(async {
         let running = Running::start(config, Environment::system()).await.map_err(start_error)?;
-        let up = Up { address: running.address(), admin: running.admin_address(), url, origin };
+        let up = Up { scheme, address: running.address(), admin: running.admin_address(), url, origin };
         let mut serving = pin!(running.until_signal());
         // Polled once, so that signals are caught before anybody is told that there is something to signal.
         tokio::select! {
@@ -99,6 +100,7 @@ impl ServeArgs {
 
 /// What an operator wants to know once it is up.
 struct Up {
+    scheme: &'static str,
     address: SocketAddr,
     admin: Option<SocketAddr>,
     url: Option<String>,
@@ -107,7 +109,7 @@ struct Up {
 
 impl Up {
     fn show(&self, file: &Path, output: &mut Output) -> Result<(), CliError> {
-        let listening = format!("http://{}", self.address);
+        let listening = format!("{}://{}", self.scheme, self.address);
         let admin = self.admin.map(|address| format!("http://{address}"));
         let url = self.url.as_deref().unwrap_or(&listening);
         output.json(&json!({

@@ -7,7 +7,7 @@ use super::{CliError, Output, files, time};
 use crate::config::Config;
 use crate::environment::UnixMillis;
 use crate::identity::extensions::{ClaimsArc, name_of, text_of};
-use crate::identity::gitlab::{GitlabRules, SubjectMode};
+use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
 use crate::identity::{Entry, Issuer, KeySource, Principal};
 use crate::oidc;
 use crate::refusal::Refusal;
@@ -46,7 +46,7 @@ pub struct TokenArgs {
     #[arg(long, value_name = "FILE")]
     pub ca_certificate: Option<PathBuf>,
     /// URL of the GitLab instance where it is not the issuer's (tokens of a bucket issuer)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = instance_url)]
     pub instance_url: Option<String>,
     /// How the certificate names the pipeline
     #[arg(long, value_name = "MODE", default_value = "pipeline-definition")]
@@ -67,6 +67,11 @@ pub enum Subject {
     PipelineDefinition,
     /// By its project: {instance}/{project_path}@{ref_path}
     Project,
+}
+
+/// A URL that a certificate could name pipelines by.
+fn instance_url(text: &str) -> Result<String, String> {
+    Instance::parse(text).map(|instance| instance.url().to_owned())
 }
 
 /// Runs the command.

@@ -9,7 +9,7 @@ use super::report::{Finding, Place, Report};
 use super::tree::{self, Node, SyntaxError};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
-use crate::identity::gitlab::{GitlabRules, SubjectMode};
+use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
 use crate::identity::types::{self, Setting, SettingError, Settings};
 use crate::identity::{Entry, EntryKind, IssuerPattern, KeySource};
 use std::path::Path;
@@ -147,7 +147,7 @@ impl Reader<'_> {
         }
         let checked = self.entry(field, &section)?;
         let url = values::issuer_url(field.name()).map_err(|message| field.error(message)).ok()?;
-        if !self.is_safe(field, &url) {
+        if !self.is_safe(field, &url) || !can_be_named(field, &url, &checked.entry) {
             return None;
         }
         issuers::warn_of_spelling(field, &url, &checked.entry);
@@ -166,7 +166,9 @@ impl Reader<'_> {
         // Fulcio takes the key and looks at no `issuer-url` here.
         let _ = section.get(self.names.issuer_url);
         let checked = self.entry(field, &section)?;
-        if !self.is_safe(field, field.name()) {
+        if !self.is_safe(field, field.name())
+            || !can_be_named(field, &field.name().replace('*', "x"), &checked.entry)
+        {
             return None;
         }
         IssuerPattern::parse(field.name(), [checked.entry], checked.key_source)
@@ -276,9 +278,12 @@ impl Reader<'_> {
     }
 
     fn is_safe(&self, field: &Field<'_>, url: &str) -> bool {
-        // A pattern's `*` is no part of a URL. A number in its place shows whether the host is loopback: of a name none is, and of
-        // an address that begins with 127 all are.
-        let safe = !values::is_exposed(&url.replace('*', "0"));
+        // A pattern's `*` is no part of a URL. In an IPv4 address it can only be a number, and the first number alone says
+        // whether that is loopback, wherever the others are.
+        let host = values::without_scheme(url);
+        let first_label = host.split(['.', ':', '/']).next().unwrap_or(host);
+        let any_host = url.starts_with("http:") && first_label.contains('*');
+        let safe = !any_host && !values::is_exposed(&url.replace('*', "1"));
         if !safe {
             self.report.error(
                 field.place(),
@@ -287,5 +292,22 @@ impl Reader<'_> {
             );
         }
         safe
+    }
+}
+
+/// Whether certificates can name pipelines by this URL: checked here, so that no token is refused for it later.
+fn can_be_named(field: &Field<'_>, url: &str, entry: &Entry) -> bool {
+    if entry.kind.as_type::<GitlabRules>().is_none() {
+        return true;
+    }
+    match Instance::parse(url) {
+        Ok(_) => true,
+        Err(message) => {
+            field.error(format!(
+                "{message}; move the entry to issuers: of the main configuration with instance_url, since certificates name \
+                 pipelines by this URL"
+            ));
+            false
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::reader::{Field, Section};
 use super::report::{Finding, Place, Report};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
-use crate::identity::gitlab::{GitlabRules, SubjectMode};
+use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
 use crate::identity::types::{self, Setting, Settings};
 use crate::identity::{Entry, EntryKind, Issuer, KeySource};
 use crate::token::KeySet;
@@ -119,6 +119,9 @@ fn read_entry(
         None => Some(DEFAULT_AUDIENCE.to_owned()),
     };
     let kind = read_kind(section, item, kind, url.as_deref().unwrap_or_default(), claims_arc);
+    if let (Some(field), Some(url), Some(kind)) = (&url_field, &url, &kind) {
+        check_can_be_named(field, url, kind, section.has("instance_url"));
+    }
     let allow_multiple_audiences = boolean(section, "allow_multiple_audiences");
     let key_source = read_key_source(section, directory);
     section.report_unknown();
@@ -132,6 +135,16 @@ fn read_entry(
         message: String::new(),
     };
     Some(Declared { url, entry, key_source: key_source?, place })
+}
+
+/// Whether certificates can name pipelines by this URL: checked here, so that no token is refused for it later.
+fn check_can_be_named(field: &Field<'_>, url: &str, kind: &EntryKind, has_instance_url: bool) {
+    let by_url = kind.as_type::<GitlabRules>().is_some() && !has_instance_url;
+    if let Some(message) = by_url.then(|| Instance::parse(url).err()).flatten() {
+        field.error(format!(
+            "{message}; set instance_url beside it, since certificates name pipelines by this URL"
+        ));
+    }
 }
 
 /// Keys that only some types have, with the setting that each is.
@@ -156,7 +169,7 @@ fn read_kind(
 ) -> Option<EntryKind> {
     let gitlab = GitlabRules {
         subject: section.get("subject").and_then(|field| field.parse(subject_mode)).unwrap_or_default(),
-        instance_url: section.get("instance_url").and_then(|field| field.parse(values::base_url)),
+        instance_url: section.get("instance_url").and_then(|field| field.parse(read_instance_url)),
         allow_fork_pipelines: boolean(section, "allow_fork_pipelines"),
         allow_undecidable_forks: boolean(section, "allow_undecidable_forks"),
         claims_arc: claims_arc.cloned(),
@@ -298,6 +311,13 @@ pub fn read_named_file(field: &Field<'_>, directory: &Path) -> Option<Vec<u8>> {
             None
         }
     }
+}
+
+/// What certificates name pipelines by: checked here, so that no token is refused for it later.
+fn read_instance_url(text: &str) -> Result<String, String> {
+    let url = values::base_url(text)?;
+    Instance::parse(&url)?;
+    Ok(url)
 }
 
 fn boolean(section: &Section<'_>, key: &'static str) -> bool {

@@ -7,10 +7,12 @@ mod fulcio;
 mod issuers;
 mod reader;
 mod report;
+mod tls;
 mod tree;
 mod values;
 
 pub use report::{ConfigErrors, Finding, Warning};
+pub use tls::TlsConfig;
 
 use crate::certificate::CaChain;
 use crate::identity::Issuers;
@@ -34,7 +36,9 @@ const VALIDITY_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration
 pub struct Config {
     /// Where JSON and gRPC are served. Port 0: the system chooses.
     pub listen: SocketAddr,
-    /// What trust material names, without a trailing slash. Default: `http://{listen}`.
+    /// TLS on `listen`; `None`: in the clear.
+    pub tls: Option<TlsConfig>,
+    /// What trust material names, without a trailing slash. Default: `https://{listen}` with `tls`, else `http://{listen}`.
     pub public_url: Option<String>,
     /// The operators' listener; `None`: there is none.
     pub admin: Option<SocketAddr>,
@@ -83,9 +87,14 @@ impl Config {
         Ok((config, warnings))
     }
 
-    /// What clients call the CA, without a slash at its end: `public_url`, or `http://{listen}`.
+    /// What clients call the CA, without a slash at its end: `public_url`, or `listen` with its scheme.
     pub fn base_url(&self) -> String {
-        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+        self.public_url.clone().unwrap_or_else(|| format!("{}://{}", self.scheme(), self.listen))
+    }
+
+    /// What the public listener speaks: `https` with `tls`, else `http`.
+    pub const fn scheme(&self) -> &'static str {
+        scheme(self.tls.is_some())
     }
 
     /// The log's base URL, under which its checkpoint and tiles are.
@@ -168,7 +177,8 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let top = Section::new(source, document, "")?;
 
     let listen = read_listen(&top);
-    let public_url = top.get("public_url").and_then(|field| read_public_url(&field));
+    let tls = top.get("tls").map(|field| tls::read(&field.section()?, directory));
+    let public_url = top.get("public_url").and_then(|field| read_public_url(&field, tls.is_some()));
     let admin = read_admin(&top, listen);
     let data = top.require("data", "name the directory of the log's store, data for instance");
     let data = data.and_then(|field| read_data(&field, directory));
@@ -187,23 +197,34 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     refuse_later(&top);
     top.report_unknown();
     if public_url.is_none() && !top.has("public_url") {
-        warn_of_base_url(&top, listen?);
+        warn_of_base_url(&top, listen?, scheme(tls.is_some()));
     }
-    Some(Config { listen: listen?, public_url, admin, data: data?, ca: ca?, log: log?, issuers, claims_arc })
+    let tls = match tls {
+        Some(tls) => Some(tls?),
+        None => None,
+    };
+    Some(Config {
+        listen: listen?,
+        tls,
+        public_url,
+        admin,
+        data: data?,
+        ca: ca?,
+        log: log?,
+        issuers,
+        claims_arc,
+    })
 }
 
 /// Keys of the design that this version does not have.
 fn refuse_later(top: &Section<'_>) {
-    for (key, advice) in [
-        ("tls", "put a proxy that ends TLS in front, and its URL into public_url"),
-        ("policy", "until then every pipeline of a listed issuer gets certificates"),
-    ] {
-        // Asked for only when it is there, so that it is not offered as a known key.
-        if top.has(key)
-            && let Some(field) = top.get(key)
-        {
-            field.error(format!("comes with a later version; remove it: {advice}"));
-        }
+    // Asked for only when it is there, so that it is not offered as a known key.
+    if top.has("policy")
+        && let Some(field) = top.get("policy")
+    {
+        field.error(
+            "comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates",
+        );
     }
 }
 
@@ -214,14 +235,16 @@ fn read_listen(top: &Section<'_>) -> Option<SocketAddr> {
     }
 }
 
-fn read_public_url(field: &Field<'_>) -> Option<String> {
+fn read_public_url(field: &Field<'_>, tls: bool) -> Option<String> {
     let url = field.parse(values::base_url)?;
     if let Some((_, path)) = values::without_scheme(&url).split_once('/') {
         field.warning(format!(
             "has a path (/{path}): gRPC clients, sigstore-java among them, look at the root of the host"
         ));
     }
-    if values::is_exposed(&url) {
+    if tls && url.starts_with("http://") {
+        field.warning("is plain http, but tls is set, so this listener does not speak it; write https");
+    } else if values::is_exposed(&url) {
         field.warning("is plain http: clients send their ID tokens in the clear");
     }
     Some(url)
@@ -396,13 +419,17 @@ fn default_origin(public_url: Option<&str>, listen: Option<SocketAddr>) -> Optio
     }
 }
 
+const fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
 /// An address that nobody can connect to is no name for trust material.
-fn warn_of_base_url(top: &Section<'_>, listen: SocketAddr) {
+fn warn_of_base_url(top: &Section<'_>, listen: SocketAddr, scheme: &str) {
     if (listen.ip().is_unspecified() || listen.port() == 0)
         && let Some(field) = top.get("listen")
     {
         field.warning(format!(
-            "is no address to connect to, and public_url is not set, so trust material names http://{listen}; set public_url"
+            "is no address to connect to, and public_url is not set, so trust material names {scheme}://{listen}; set public_url"
         ));
     }
 }

@@ -163,10 +163,8 @@ fn parse_host(scheme: &str, text: &str) -> Result<Vec<u8>, &'static str> {
 
 /// `[IPv6]`, `[IPv6%25zone]`, with a port or without (RFC 3986 §3.2.2, RFC 6874 §2).
 fn parse_ip_literal(text: &str) -> Result<Vec<u8>, &'static str> {
-    let (inner, port) = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.rsplit_once(']'))
-        .ok_or("no ] in its host")?;
+    let (inner, port) =
+        text.strip_prefix('[').and_then(|inner| inner.rsplit_once(']')).ok_or("no ] in its host")?;
     if !is_optional_port(port) {
         return Err("an invalid port");
     }

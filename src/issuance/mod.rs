@@ -61,7 +61,10 @@ impl CertificateAuthority {
     /// Issues a certificate, or says why not. When it answers, the issuance is durable in the log.
     pub async fn issue(&self, request: CertificateRequest<'_>) -> Result<Issued, Refusal> {
         let token = UnverifiedToken::parse(request.token)?;
-        let issuer = self.issuers.find(token.issuer()).ok_or(Reason::TokenIssuerUnknown)?;
+        let issuer = self
+            .issuers
+            .find(token.issuer())
+            .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
         expected.admit(&token)?;

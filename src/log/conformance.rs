@@ -63,6 +63,7 @@ pub fn head_record<R: HeadRecord>(mut reopen: impl FnMut() -> R) {
 pub fn tile_store<S: TileStore>(mut reopen: impl FnMut() -> S) {
     let issuer = format!("issuer/{}", "5e".repeat(32));
     let paths = ["tile/0/000", "tile/data/000", "tile/data/x001/x234/067", "tile/5/999", &issuer];
+    assert_eq!(reopen().any(), Ok(None), "nothing is there at first");
     for path in paths {
         let store = reopen();
         assert_eq!(store.get(path), Ok(None), "{path}");
@@ -73,6 +74,10 @@ pub fn tile_store<S: TileStore>(mut reopen: impl FnMut() -> S) {
         assert_eq!(store.get(path), Ok(Some(path.as_bytes().to_vec())), "{path} stays as it was");
     }
     let store = reopen();
+    assert!(
+        store.any().is_ok_and(|any| any.is_some_and(|any| paths.contains(&&*any))),
+        "one of what is there"
+    );
     for path in paths {
         assert_eq!(store.get(path), Ok(Some(path.as_bytes().to_vec())), "{path} after opening again");
         store.put(path, path.as_bytes()).expect("the same again after opening");

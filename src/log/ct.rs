@@ -17,8 +17,6 @@ use std::time::Duration;
 
 /// A signed tree head is signed anew when it is this old.
 const STH_LIFETIME: Duration = Duration::from_secs(60);
-/// A signed tree head may be this far ahead of the clock; beyond it the last one is served again.
-const STH_AHEAD: Duration = Duration::from_secs(1);
 
 /// What a log is opened with.
 pub struct CtLogSettings {
@@ -38,7 +36,10 @@ pub enum OpenError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The issuers' certificates cannot be written.
-    #[error("cannot write an issuer's certificate into the log's data directory: {0}")]
+    #[error(
+        "cannot write a CA certificate into the log's data directory: {0}; where a damaged file stands in the way, delete it \
+         and start again: it is named by the SHA-256 of what belongs into it, and written anew"
+    )]
     Issuer(StoreError),
 }
 
@@ -115,10 +116,13 @@ impl CtLog {
         let mut timestamp = now.max(last);
         if let Some(signed) = &*signed {
             let fresh = signed.head.size == head.size && now.since(signed.head.timestamp) < STH_LIFETIME;
-            timestamp = timestamp.max(UnixMillis(signed.head.timestamp.0.saturating_add(1)));
-            if fresh || timestamp > now.plus(STH_AHEAD) {
+            if fresh {
                 return Ok(signed.clone());
             }
+            // RFC 6962 §3.5: more recent than the one before, whatever the clock says. A head that grew is signed even
+            // where that is ahead of the clock (more than one new head a millisecond, or a clock that was set back):
+            // what was answered is covered by every tree head that is asked for afterwards.
+            timestamp = timestamp.max(UnixMillis(signed.head.timestamp.0.saturating_add(1)));
         }
         let head = TreeHead { timestamp, ..head };
         let signature = self.signer.sign(&head.signature_input()).map_err(cannot_sign)?;
@@ -157,7 +161,7 @@ impl CtLog {
         self.issuers.split_at(self.issuers.len().saturating_sub(1)).1
     }
 
-    /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.
+    /// All is well, or what is wrong, for operators; see [`Log::health`].
     ///
     /// # Errors
     /// What is wrong.

@@ -26,7 +26,7 @@ pub mod view;
 pub use ct::CtLog;
 pub use recovery::{CLOCK_TOLERANCE, StartError};
 
-use crate::environment::Clock;
+use crate::environment::{Clock, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::{Entry, Hash, Place};
@@ -160,18 +160,22 @@ impl<C: Candidate> Log<C> {
         &self.tiles
     }
 
-    /// All is well, or what is wrong, for operators. While something is wrong asking also makes the log try again.
+    /// All is well, or what is wrong, for operators. Asking also makes the log look again, so that the next answer knows; an
+    /// idle log does so by itself every few seconds.
     ///
     /// # Errors
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
-        let health = self.status.health(self.clock.now());
+        let now = self.clock.now();
+        let health = self.status.health(now);
         if health.is_err() {
             self.sealer.wake();
             // A full queue is a try by itself.
             self.queue.try_send(Command::Probe).ok();
+        } else if self.status.wants_check() && self.queue.try_send(Command::Check).is_err() {
+            self.status.checked();
         }
-        health
+        health.and_then(|()| self.check_clock(now))
     }
 
     /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
@@ -182,6 +186,16 @@ impl<C: Candidate> Log<C> {
     /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile. A second call does nothing.
     pub fn close(&self) {
         self.end();
+    }
+
+    /// A clock that was set back while the log runs: entries keep the last timestamp, and no tree head may be signed for
+    /// them before the clock has caught up.
+    fn check_clock(&self, now: UnixMillis) -> Result<(), String> {
+        let last = self.view.read().unwrap_or_else(PoisonError::into_inner).head.timestamp;
+        match now.plus(CLOCK_TOLERANCE) < last {
+            true => Err(StartError::ClockBehind { now, last }.to_string()),
+            false => Ok(()),
+        }
     }
 
     fn gone(&self) -> Refusal {

@@ -96,6 +96,15 @@ pub trait HeadStore: Send + 'static {
     /// `Conflict` or `NotWritten`: the store is as it was, now and after a loss of power. `Unknown`: a later `load`
     /// finds all of the group or nothing of it.
     fn append(&mut self, expected: &Head, group: &Group) -> Result<(), StoreError>;
+
+    /// Whether an append could be written, as far as can be told without writing: asked while nobody appends, so that a
+    /// full disk is known before the next caller meets it. A store that cannot tell says yes.
+    ///
+    /// # Errors
+    /// `NotWritten`: why not.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What is remembered of a head apart from its store, so that a store that went back in time is noticed.
@@ -141,6 +150,9 @@ pub trait TileStore: Send + Sync + 'static {
 
     /// The object, or `None`. Never a part of one.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The path of some object, or `None` when there is none: asked before a new log is made.
+    fn any(&self) -> Result<Option<String>, StoreError>;
 }
 
 /// The log's key.

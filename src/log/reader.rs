@@ -127,7 +127,7 @@ impl LogReader {
             TileKind::Hashes(_) => {
                 view::check_hashes(&full, &content).map(|()| usize::from(path.width()) * 32)?
             }
-            TileKind::Data if path.is_full() => content.len(),
+            // Full ones too: a file that was cut or emptied must not be taken for the tile, and kept by caches.
             TileKind::Data => {
                 let entries = self.split(&full, &content)?;
                 entries.iter().take(usize::from(path.width())).map(|entry| entry.len()).sum()
@@ -294,6 +294,25 @@ mod tests {
                     assert!(reader.tile(&data).unwrap() == Some(bytes), "{data}, {lag} unsealed");
                     assert!(reader.tile(&hashes).unwrap() == Some(leaves), "{hashes}, {lag} unsealed");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_sealed_data_tile_that_was_cut_is_not_served() {
+        let log = grown(600, 50, 0);
+        let reader = reader(&log);
+        let full = TilePath::parse("tile/data/000").unwrap();
+        let whole = reader.tile(&full).unwrap().unwrap();
+        let with_more = [&whole[..], b"x"].concat();
+        for damaged in [&whole[..0], &whole[..1000], &whole[..whole.len() - 1], &with_more] {
+            log.tiles.0.lock().unwrap().insert(full.to_string(), damaged.to_vec());
+            for path in ["tile/data/000", "tile/data/000.p/255"] {
+                let answer = reader.tile(&TilePath::parse(path).unwrap());
+                assert!(
+                    matches!(answer, Err(ReadError::Store(StoreError::Corrupt(_)))),
+                    "{path}: {answer:?}"
+                );
             }
         }
     }

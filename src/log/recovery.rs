@@ -39,10 +39,10 @@ pub enum StartError {
         "the log's tiles cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state"
     )]
     TilesUnusable(StoreError),
-    /// Tiles are there, their head is not.
-    #[error("there are tiles of a log ({tile}), but no head store that belongs to them; {RESTORE}")]
+    /// Tiles or CA certificates are there, their head is not.
+    #[error("there are files of a log ({tile}), but no head store that belongs to them; {RESTORE}")]
     TilesWithoutStore {
-        /// The tile that was found.
+        /// The tile, or else the CA certificate, that was found.
         tile: String,
     },
     /// The second record tells of a log, and the store is gone.
@@ -196,7 +196,12 @@ fn create(
     if let Some(recorded) = recorded.filter(|recorded| recorded.size > 0) {
         return Err(StartError::RecordWithoutStore { size: recorded.size });
     }
+    // The first tile before any other object: it names the case best.
     if let Some(tile) = existing(0, tiles)? {
+        return Err(StartError::TilesWithoutStore { tile });
+    }
+    // CA certificates are written once the head store is there: they tell of a log that has no tile yet.
+    if let Some(tile) = tiles.any().map_err(StartError::TilesUnusable)? {
         return Err(StartError::TilesWithoutStore { tile });
     }
     let mut view = View::empty();
@@ -365,5 +370,9 @@ impl TileStore for Noting {
             }
         }
         found
+    }
+
+    fn any(&self) -> Result<Option<String>, StoreError> {
+        self.tiles.any()
     }
 }

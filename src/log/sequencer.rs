@@ -1,6 +1,6 @@
 //! The sequencer: one thread that gives every entry its place, in groups, each durable before it is answered.
 //!
-//! There is no timer. A group is what waits when the thread is free: the next one fills while the disk syncs. So a lone
+//! No timer makes groups. A group is what waits when the thread is free: the next one fills while the disk syncs. So a lone
 //! entry waits for nobody, and many share one sync.
 
 use super::Candidate;
@@ -13,8 +13,9 @@ use crate::refusal::Refusal;
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::tile::TILE_WIDTH;
 use crate::transparency::{Entry, MAX_SIZE, Place};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Entries in a group at most.
@@ -23,6 +24,9 @@ const GROUP_ENTRIES: usize = 1024;
 const GROUP_BYTES: usize = 2 << 20;
 /// Entries that may wait for being sealed; beyond it the log waits for the tiles' store. Some 50 MB of memory.
 const BACKLOG: u64 = 64 * TILE_WIDTH;
+
+/// How often a log that nobody appends to looks whether it could: health must not wait for a caller to be refused.
+const IDLE_CHECK: Duration = Duration::from_secs(5);
 
 /// An entry and who waits for it.
 pub(super) struct Pending<C> {
@@ -36,6 +40,8 @@ pub(super) enum Command<C> {
     Enter(Pending<C>),
     /// Try whether the store can write again.
     Probe,
+    /// Look whether the store could write.
+    Check,
     /// Answer what is pending, then end.
     Close,
 }
@@ -66,10 +72,11 @@ impl<C: Candidate> Sequencer<C> {
     pub(super) fn run(mut self) {
         let mut closing = false;
         while !closing {
-            match self.commands.recv() {
+            match self.commands.recv_timeout(IDLE_CHECK) {
                 Ok(Command::Enter(first)) => closing = self.sequence(first),
                 Ok(Command::Probe) => self.probe(),
-                Ok(Command::Close) | Err(_) => closing = true,
+                Ok(Command::Check) | Err(RecvTimeoutError::Timeout) => self.check(),
+                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
             }
         }
         // What came in before the close is answered; what comes later finds the queue gone.
@@ -89,6 +96,8 @@ impl<C: Candidate> Sequencer<C> {
             match self.commands.try_recv() {
                 Ok(Command::Enter(next)) => bytes += self.take(&mut draft, next),
                 Ok(Command::Probe) => {}
+                // The append of this group shows it.
+                Ok(Command::Check) => self.status.checked(),
                 Ok(Command::Close) => closing = true,
                 Err(_) => break,
             }
@@ -179,6 +188,18 @@ impl<C: Candidate> Sequencer<C> {
         if completes_tile {
             self.sealer.wake();
         }
+    }
+
+    /// What an idle log looks for: whether the store could write, without writing; and where it could not, whether it can now.
+    fn check(&mut self) {
+        self.status.checked();
+        if self.status.is_in(Trouble::Appending) {
+            return self.probe();
+        }
+        if let Err(error) = self.store.check() {
+            self.status.set(Trouble::Appending, &error.to_string());
+        }
+        self.sealer.wake();
     }
 
     /// An empty group shows whether the store can write again, so that health recovers without traffic.

@@ -2,7 +2,7 @@
 
 use crate::environment::UnixMillis;
 use crate::refusal::{Reason, Refusal};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -32,6 +32,8 @@ pub(super) struct Status {
     troubles: Mutex<[Option<String>; 3]>,
     /// When the append that is under way began, in milliseconds since 1970; 0 when there is none.
     appending_since: AtomicU64,
+    /// A check of the store is asked for, and not done yet.
+    checking: AtomicBool,
     stopped: watch::Sender<Option<String>>,
 }
 
@@ -40,6 +42,7 @@ impl Status {
         Self {
             troubles: Mutex::default(),
             appending_since: AtomicU64::new(0),
+            checking: AtomicBool::new(false),
             stopped: watch::Sender::new(None),
         }
     }
@@ -59,6 +62,21 @@ impl Status {
         if self.troubles()[trouble as usize].take().is_some() {
             tracing::info!(?trouble, "the transparency log's problem is over");
         }
+    }
+
+    /// Whether the trouble is not over.
+    pub(super) fn is_in(&self, trouble: Trouble) -> bool {
+        self.troubles()[trouble as usize].is_some()
+    }
+
+    /// Whether a check of the store should be queued: one at a time, so that those who ask for health fill no queue.
+    pub(super) fn wants_check(&self) -> bool {
+        !self.checking.swap(true, Ordering::AcqRel)
+    }
+
+    /// The check is done, or was not taken.
+    pub(super) fn checked(&self) {
+        self.checking.store(false, Ordering::Release);
     }
 
     /// An append begins, or none is under way.

@@ -26,6 +26,10 @@ impl TileStore for MemoryTiles {
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.0.lock().unwrap().get(path).cloned())
     }
+
+    fn any(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.0.lock().unwrap().keys().next().cloned())
+    }
 }
 
 /// The CA certificates that the test log's entries name.

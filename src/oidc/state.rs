@@ -147,9 +147,12 @@ impl State {
     }
 
     fn usable(&mut self, now: UnixMillis) -> Option<&Good> {
-        let grace = self.outage_grace;
-        if self.good.as_ref().is_some_and(|good| now >= good.fresh_until.plus(grace.max(STALE_WHILE_REFRESH)))
-        {
+        // A known outage is the operator's to bound, down to not at all.
+        let grace = match self.outage {
+            Some(_) => self.outage_grace,
+            None => self.outage_grace.max(STALE_WHILE_REFRESH),
+        };
+        if self.good.as_ref().is_some_and(|good| now >= good.fresh_until.plus(grace)) {
             self.good = None;
         }
         self.good.as_ref()
@@ -297,6 +300,16 @@ mod tests {
         assert_eq!(word(&mut state, "k1", false, at(60 + 3600)), "fetch");
         state.record(failed(), at(60 + 3600));
         assert_eq!(word(&mut state, "k1", true, at(60 + 3600)), "unavailable 2");
+    }
+
+    #[test]
+    fn without_a_grace_stale_keys_do_not_outlive_a_known_outage() {
+        let mut state = State::new(Duration::ZERO, T0);
+        state.record(fetched("k1", 60), T0);
+        assert_eq!(word(&mut state, "k1", false, at(60)), "serve and refresh");
+        state.record(failed(), at(60));
+        assert_eq!(word(&mut state, "k1", false, at(60)), "unavailable 1");
+        assert_eq!(word(&mut state, "k1", false, at(61)), "fetch");
     }
 
     #[test]

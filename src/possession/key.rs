@@ -88,6 +88,15 @@ impl KeyKind {
 }
 
 impl PublicKey {
+    /// From PEM, or from DER of a SubjectPublicKeyInfo, which no text can be.
+    ///
+    /// # Errors
+    /// As [`Self::from_spki_der`].
+    pub fn parse(key: &[u8]) -> Result<Self, Refusal> {
+        const SEQUENCE: u8 = 0x30;
+        if key.first() == Some(&SEQUENCE) { Self::from_spki_der(key) } else { Self::from_pem(key) }
+    }
+
     /// From PEM: `PUBLIC KEY` or `RSA PUBLIC KEY`, the first block alone.
     pub fn from_pem(text: &[u8]) -> Result<Self, Refusal> {
         let block = super::pem_block(text, &["PUBLIC KEY", "RSA PUBLIC KEY"]).ok_or(Reason::KeyUnparsable)?;

@@ -23,7 +23,8 @@ pub enum Possession<'r> {
     /// A public key and a signature over the challenge with the key's own hash: SHA-256 for P-256 and RSA, SHA-384 for
     /// P-384, SHA-512 for P-521; Ed25519 hashes by itself (RFC 8032 §5.1).
     PublicKey {
-        /// PEM of a SubjectPublicKeyInfo (`PUBLIC KEY`) or of a PKCS#1 RSAPublicKey (`RSA PUBLIC KEY`).
+        /// PEM of a SubjectPublicKeyInfo (`PUBLIC KEY`) or of a PKCS#1 RSAPublicKey (`RSA PUBLIC KEY`), or DER of the
+        /// former.
         key: &'r [u8],
         /// The signature: DER or r||s for ECDSA, PKCS#1 v1.5 for RSA, 64 octets for Ed25519.
         proof: &'r [u8],
@@ -76,7 +77,7 @@ fn prove_by_challenge(key: &[u8], proof: &[u8], challenge: &str) -> Result<Prove
     if key.len() > MAX_KEY_BYTES {
         return Err(Refusal::new(Reason::KeyUnparsable).because("It is larger than 16 KiB."));
     }
-    let key = PublicKey::from_pem(key)?;
+    let key = PublicKey::parse(key)?;
     key.check_strength()?;
     if proof.len() > MAX_PROOF_BYTES {
         return Err(Refusal::new(Reason::ProofInvalid).because("The signature is larger than 1 KiB."));

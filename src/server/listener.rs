@@ -1,24 +1,30 @@
-//! Connections: HTTP/1.1 and HTTP/2 on one socket, time-outs, a cap, and an end that answers what was taken.
+//! Connections: HTTP/1.1 and HTTP/2 on one socket, in the clear or over TLS, time-outs, a cap, and an end that answers what was taken.
 //!
 //! axum's own `serve` can raise neither HTTP/2's header list size nor any time-out, so hyper is driven here.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{interval_at, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the head of a request may take over HTTP/1 (RFC 9110 §15.5.9 would answer 408; hyper closes).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection on which nothing was asked for so long is closed.
@@ -62,12 +68,17 @@ enum Phase {
 }
 
 impl Listener {
-    /// Serves `router` on the bound `socket`, with at most `cap` connections.
-    pub fn start(socket: TcpListener, router: Router, cap: usize) -> std::io::Result<Self> {
+    /// Serves `router` on the bound `socket`, over TLS when it is given, with at most `cap` connections.
+    pub fn start(
+        socket: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        router: Router,
+        cap: usize,
+    ) -> std::io::Result<Self> {
         let address = socket.local_addr()?;
         let (stop, phase) = watch::channel(Phase::Serving);
         let connections = Arc::new(Semaphore::new(cap));
-        let accepting = tokio::spawn(accept(socket, router, connections.clone(), phase));
+        let accepting = tokio::spawn(accept(socket, tls, router, connections.clone(), phase));
         Ok(Self { address, stop, accepting, connections, cap: u32::try_from(cap).unwrap_or(u32::MAX) })
     }
 
@@ -96,14 +107,16 @@ impl Listener {
 
 async fn accept(
     socket: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     connections: Arc<Semaphore>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let builder = builder();
+    let tls = tls.map(TlsAcceptor::from);
     let serve = |stream, permit, phase: &watch::Receiver<Phase>| {
-        let connection = Connection { stream, permit, phase: phase.clone(), router: router.clone() };
-        tokio::spawn(connection.serve(builder.clone()));
+        let connection = Connection { permit, phase: phase.clone(), router: router.clone() };
+        tokio::spawn(connection.open(stream, tls.clone(), builder.clone()));
     };
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { return };
@@ -162,7 +175,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
 
 /// One connection on its way.
 struct Connection {
-    stream: TcpStream,
     /// Given back when the connection is gone.
     permit: OwnedSemaphorePermit,
     phase: watch::Receiver<Phase>,
@@ -170,11 +182,31 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, builder: auto::Builder<TokioExecutor>) {
-        let Self { stream, permit, mut phase, router } = self;
-        let _permit = permit;
+    async fn open(
+        mut self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        builder: auto::Builder<TokioExecutor>,
+    ) {
         // An answer is written at once, and whole.
         let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve(stream, builder).await };
+        let shaken = tokio::select! {
+            shaken = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => shaken,
+            _ = self.phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+        };
+        // A failed handshake is its peer's affair: scanners and health checks of the port make many.
+        if let Ok(Ok(stream)) = shaken {
+            self.serve(stream, builder).await;
+        }
+    }
+
+    async fn serve<S>(self, stream: S, builder: auto::Builder<TokioExecutor>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { permit, mut phase, router } = self;
+        let _permit = permit;
         let activity = Arc::new(Activity::default());
         let service = TowerToHyperService::new(Counted { router, activity: activity.clone() });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -231,10 +263,10 @@ struct Counted {
 impl tower::Service<Request<Incoming>> for Counted {
     type Response = Response<Body>;
     type Error = std::convert::Infallible;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
@@ -242,9 +274,48 @@ impl tower::Service<Request<Incoming>> for Counted {
         let activity = self.activity.clone();
         activity.started.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
+            let underway = Underway(activity);
             let answer = answer.await;
-            activity.ended.fetch_add(1, Ordering::Relaxed);
-            answer
+            answer.map(|answer| match answer.body().size_hint().exact() {
+                // What is written in one piece is as good as written.
+                Some(_) => answer,
+                None => answer.map(|body| Body::new(Streamed { body, _underway: underway })),
+            })
         })
+    }
+}
+
+/// A request that is answered, until this is dropped.
+struct Underway(Arc<Activity>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer that comes in pieces: its connection is not idle before the last of them.
+struct Streamed {
+    body: Body,
+    _underway: Underway,
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod listener;
 mod signals;
 mod start;
+mod tls;
 
 use crate::api::ApiState;
 use crate::config::Config;
@@ -16,6 +17,8 @@ use environment::Environment;
 use listener::Listener;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tls::ServerTls;
+use tokio::task::JoinHandle;
 
 /// A server that is up.
 pub struct Running {
@@ -23,6 +26,19 @@ pub struct Running {
     admin: Option<Listener>,
     state: Arc<ApiState>,
     log: Arc<CtLog>,
+    tls: Option<Reloading>,
+}
+
+/// The public listener's certificate, looked after by a task that ends with it.
+struct Reloading {
+    tls: Arc<ServerTls>,
+    watching: JoinHandle<()>,
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
 }
 
 /// Why a server did not start, in words for the operator.
@@ -64,6 +80,7 @@ impl Running {
         let ended = tokio::select! {
             signal = signals::end() => signal.map_err(|error| format!("signals cannot be received: {error}")),
             reason = log.stopped() => Err(format!("the log has stopped: {reason}")),
+            error = self.reload_on_hangup() => Err(format!("signals cannot be received: {error}")),
         };
         if let Ok(signal) = &ended {
             tracing::info!(signal, "shutting down");
@@ -72,9 +89,30 @@ impl Running {
         ended.map(|_| ())
     }
 
+    /// Looks now for what is otherwise looked for every few seconds: a new TLS certificate.
+    pub async fn reload(&self) {
+        if let Some(reloading) = &self.tls {
+            let tls = reloading.tls.clone();
+            // An error: the look panicked, and has said so.
+            let _ = tokio::task::spawn_blocking(move || tls.look()).await;
+        }
+    }
+
+    /// Reloads on SIGHUP. Ends only when signals cannot be received.
+    async fn reload_on_hangup(&self) -> std::io::Error {
+        let mut hangups = match signals::hangups() {
+            Ok(hangups) => hangups,
+            Err(error) => return error,
+        };
+        while hangups.recv().await.is_some() {
+            self.reload().await;
+        }
+        std::future::pending().await
+    }
+
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log } = self;
+        let Self { public, admin, state, log, tls: _ending } = self;
         state.drain();
         public.stop().await;
         if let Some(admin) = admin {

@@ -1,6 +1,6 @@
-//! The signals that end the server.
+//! The signals that end the server, and the one that makes it look at its files.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for SIGTERM or SIGINT, and says which it was.
 pub async fn end() -> std::io::Result<&'static str> {
@@ -10,4 +10,9 @@ pub async fn end() -> std::io::Result<&'static str> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     })
+}
+
+/// Every SIGHUP from now on.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

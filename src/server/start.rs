@@ -2,7 +2,8 @@
 
 use super::environment::Environment;
 use super::listener::Listener;
-use super::{Running, StartError, limits};
+use super::tls::ServerTls;
+use super::{Reloading, Running, StartError, limits};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
 use crate::config::Config;
@@ -12,6 +13,7 @@ use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
 use crate::signer::{FileSigner, LogKey};
 use crate::store::DataDirectory;
+use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
+/// The largest chain file, in bytes.
+const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Starts everything.
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
@@ -26,6 +30,8 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let data = open_data(&config.data).await?;
     let chain = Arc::new(chain(&config.ca.certificates, &environment)?);
     let signer = FileSigner::open(&config.ca.key, &chain).map_err(unusable)?;
+    let tls = config.tls.map(ServerTls::load).transpose()?;
+    let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
     let log_key = LogKey::open(&config.log.key).map_err(unusable)?;
     let keys = JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?;
     let log = Arc::new(open_log(config.log.origin, data, log_key, &chain, &environment).await?);
@@ -41,8 +47,12 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         random: environment.random,
     });
     let state = Arc::new(ApiState::new(authority));
-    match listen(config.listen, config.admin, &state) {
-        Ok((public, admin)) => Ok(Running { public, admin, state, log }),
+    match listen(config.listen, tls_config, config.admin, &state) {
+        Ok((public, admin)) => {
+            let tls =
+                tls.map(Arc::new).map(|tls| Reloading { watching: tokio::spawn(tls.clone().watch()), tls });
+            Ok(Running { public, admin, state, log, tls })
+        }
         Err(error) => {
             super::close(log).await;
             Err(error)
@@ -78,6 +88,7 @@ async fn open_log(
 /// Both listeners, or none.
 fn listen(
     public: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
     admin: Option<SocketAddr>,
     state: &Arc<ApiState>,
 ) -> Result<(Listener, Option<Listener>), StartError> {
@@ -87,14 +98,18 @@ fn listen(
         None => None,
     };
     let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
+    let secured = tls.is_some();
     let public =
-        Listener::start(public, api::router(state.clone()), limits::connections()).map_err(failed)?;
+        Listener::start(public, tls, api::router(state.clone()), limits::connections()).map_err(failed)?;
     let admin = admin
-        .map(|socket| Listener::start(socket, api::admin_router(state.clone()), limits::ADMIN_CONNECTIONS))
+        .map(|socket| {
+            Listener::start(socket, None, api::admin_router(state.clone()), limits::ADMIN_CONNECTIONS)
+        })
         .transpose()
         .map_err(failed)?;
     tracing::info!(
         listen = %public.address(),
+        tls = secured,
         admin = admin.as_ref().map(|admin| admin.address().to_string()),
         "serving"
     );
@@ -126,20 +141,19 @@ fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> 
     let unusable = |problem: String| {
         StartError::Configuration(format!("ca.certificates: {}: {problem}", path.display()))
     };
-    let pem = read_capped(path).map_err(|error| unusable(error.to_string()))?;
+    let pem = read_capped(path, MOST_BYTES).map_err(|error| unusable(error.to_string()))?;
     let chain = CaChain::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
     chain.check_validity(environment.clock.now()).map_err(|error| unusable(error.to_string()))?;
     Ok(chain)
 }
 
-/// A file of at most 1 MiB.
-fn read_capped(path: &Path) -> std::io::Result<Vec<u8>> {
+/// A file of at most `most` bytes.
+pub fn read_capped(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
-    const MOST_BYTES: u64 = 1024 * 1024;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!("it is larger than {} KiB", most / 1024)));
     }
     Ok(bytes)
 }

@@ -92,6 +92,26 @@ impl TileStore for FileTileStore {
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         read(&self.locate(path)?)
     }
+
+    fn any(&self) -> Result<Option<String>, StoreError> {
+        let mut open = vec![self.root.clone()];
+        while let Some(directory) = open.pop() {
+            let failed = |error: io::Error| {
+                StoreError::NotWritten(format!("cannot read {}: {error}", directory.display()))
+            };
+            for item in fs::read_dir(&directory).map_err(failed)? {
+                let item = item.map_err(failed)?;
+                let path = item.path();
+                let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str).unwrap_or_default();
+                if item.file_type().map_err(failed)?.is_dir() {
+                    open.push(path);
+                } else if is_tile(name) || is_issuer(name) {
+                    return Ok(Some(name.to_owned()));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Makes a directory that only its owner may enter, and syncs its parent.

@@ -6,6 +6,7 @@ use crate::log::ports::{
     Group, Head, HeadRecord, HeadStore, Identity, Recorded, StoreError, Stored, TileStore,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What goes wrong with a write.
@@ -77,6 +78,7 @@ impl Faults {
 pub struct MemoryHeadStore {
     stored: Arc<Mutex<Option<Stored>>>,
     faults: Faults,
+    full: Arc<AtomicBool>,
     gate: Arc<(Mutex<Gate>, Condvar)>,
 }
 
@@ -100,6 +102,11 @@ impl MemoryHeadStore {
     /// What happens to the next appends, one after the other; `None`: nothing special.
     pub fn fail(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.faults.push(faults);
+    }
+
+    /// From now on nothing can be written, or all is well again.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 
     /// Appends wait from now on.
@@ -154,6 +161,7 @@ impl HeadStore for MemoryHeadStore {
         self.pass_gate();
         let mut stored = lock(&self.stored);
         let stored = stored.as_mut().filter(|stored| stored.head == *expected).ok_or(StoreError::Conflict)?;
+        self.check()?;
         self.faults.around(|| {
             stored.unsealed.extend(group.entries.iter().cloned());
             let forgotten = group.sealed.saturating_sub(stored.first);
@@ -162,6 +170,13 @@ impl HeadStore for MemoryHeadStore {
             stored.head = group.head.clone();
             Ok(())
         })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(StoreError::NotWritten("no space left (a test)".to_owned())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -244,6 +259,10 @@ impl TileStore for MemoryTileStore {
 
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(lock(&self.objects).get(path).cloned())
+    }
+
+    fn any(&self) -> Result<Option<String>, StoreError> {
+        Ok(lock(&self.objects).keys().next().cloned())
     }
 }
 

@@ -244,7 +244,7 @@ impl Header {
 fn issuer_of(claims: &Claims) -> Result<String, Refusal> {
     match claims.member("iss") {
         Some(Value::String(issuer)) if issuer.len() <= MAX_ISSUER_BYTES => Ok(issuer.clone()),
-        Some(Value::String(_)) => Err(Reason::TokenIssuerUnknown.into()),
+        Some(Value::String(_)) => Err(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss")),
         None | Some(Value::Null) => Err(Refusal::new(Reason::ClaimMissing).of_claim("iss")),
         Some(_) => Err(Refusal::new(Reason::ClaimWrongType).of_claim("iss")),
     }

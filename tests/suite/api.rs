@@ -257,6 +257,11 @@ async fn a_claim_at_fault_is_named_with_its_rule() {
     let metadata = &refused.json()["details"][0]["metadata"];
     assert_eq!(metadata["claim"], "project_path");
     assert!(metadata["help"].as_str().is_some_and(|help| !help.is_empty()));
+    claims["iss"] = json!("https://gitlab.example");
+    request["credentials"] = json!({ "oidcIdentityToken": ca.gitlab.token(&claims) });
+    let refused = ca.sign(&request).await;
+    assert_refused(&refused, 400, 3, IDENTITY_TOKEN, Reason::TokenIssuerUnknown);
+    assert_eq!(refused.json()["details"][0]["metadata"]["claim"], "iss");
 }
 
 #[tokio::test(flavor = "multi_thread")]

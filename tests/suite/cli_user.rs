@@ -202,6 +202,14 @@ fn a_job_gets_a_certificate_that_verifies_in_every_way() {
     let proof = world.run(&["log", "prove", "mine/certificate.pem", "--config", &world.config_file()]);
     assert_eq!(proof.code, 0, "{}", proof.err);
     fs::write(world.path("proof.json"), &proof.out).expect("written");
+    // A damaged tile makes no proof.
+    let tile = world.config.data.join("log/tile/0/000.p/2");
+    fs::create_dir_all(tile.parent().expect("a directory")).expect("made");
+    fs::write(&tile, [9; 64]).expect("written");
+    let proof = world.run(&["log", "prove", "mine/certificate.pem", "--config", &world.config_file()]);
+    assert_eq!((proof.code, proof.out.as_str()), (1, ""), "{}", proof.err);
+    assert!(proof.err.contains("damaged"), "{}", proof.err);
+    fs::remove_file(&tile).expect("removed");
 
     let signed = ["--signature", "artifact.sig", "artifact"];
     let log_url = world.config.log_url();
@@ -484,6 +492,23 @@ fn a_certificate_that_was_tampered_with_fails_wherever_it_was_changed() {
 }
 
 #[test]
+fn an_instance_url_that_no_certificate_could_name_is_a_usage_error() {
+    let world = World::new();
+    world.token(|_| {});
+    let issuer = world.gitlab.url().to_owned();
+    let ended = world.run(&[
+        "token",
+        "--token-file",
+        "token",
+        "--issuer",
+        &issuer,
+        "--instance-url",
+        "https://h/a%20b",
+    ]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+}
+
+#[test]
 fn a_tokens_checks_are_listed_and_the_one_that_fails_is_named() {
     let world = World::new();
     let issuer = world.gitlab.url().to_owned();
@@ -617,6 +642,10 @@ fn the_log_is_audited_over_http_beside_the_server_and_from_its_files_alone() {
     let tampered = world.run(&["log", "audit", "--json", "--config", &config]);
     assert_eq!(tampered.code, 1, "{}", tampered.out);
     assert!(!tampered.json()["problems"].as_array().expect("problems").is_empty());
+    // Its hash tile tells that the last data tile is gone.
+    fs::remove_file(&tile).expect("removed");
+    let gone = world.run(&["log", "audit", "--json", "--config", &config]);
+    assert_eq!(gone.code, 1, "{}{}", gone.out, gone.err);
 }
 
 /// Makes it a token of a job that ended an hour ago.

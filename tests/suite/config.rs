@@ -418,3 +418,30 @@ proptest::proptest! {
         let _ = fulcio::with_fulcio(&place, &format!("oidc-issuers:\n  https://gitlab.com:\n    {junk}\n"));
     }
 }
+
+#[test]
+fn tls_makes_the_default_url_https_and_an_open_key_is_noticed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let key = place.write("server.key", "only its presence is checked");
+    let text = format!("{WHOLE}tls: {{ certificate: gitlab-ca.pem, key: server.key }}\n");
+    for (mode, noticed) in [(0o600, false), (0o400, false), (0o640, true), (0o644, true)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("its mode");
+        let (config, warnings) = place.load(&text).expect("accepted");
+        assert_eq!(config.base_url(), "https://127.0.0.1:5555");
+        assert_eq!(config.log_url(), "https://127.0.0.1:5555/ct");
+        let tls = config.tls.expect("tls");
+        assert_eq!((tls.certificate, &tls.key), (place.path("gitlab-ca.pem"), &key));
+        assert_eq!(
+            warnings.iter().any(|warning| warning.contains("tls.key") && warning.contains("chmod 600")),
+            noticed
+        );
+    }
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its mode");
+    let plain = format!("public_url: http://ca.example.com\n{text}");
+    let (config, warnings) = place.load(plain).expect("accepted");
+    assert_eq!(config.base_url(), "http://ca.example.com");
+    assert!(warnings.iter().any(|warning| warning.contains("write https")), "{warnings:?}");
+    let (config, _) = place.load(WHOLE).expect("accepted");
+    assert_eq!((config.scheme(), config.tls.is_none()), ("http", true));
+}

@@ -1,5 +1,6 @@
 //! Many requests at once, the end in the middle of them, and what the log lines say.
 
+use crate::support::grpc::GrpcClient;
 use crate::support::key::TestKey;
 use crate::support::{Answer, TestCa, client};
 use countersign::telemetry::{Format, subscribe};
@@ -38,11 +39,18 @@ async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
     request["publicKeyRequest"]["proofOfPossession"] = json!(TestKey::new().proof("x"));
     post("log-refused", request.to_string()).await;
     Answer::of(ca.http.get(ca.url("/SECRETPATH?SECRETQUERY")).header("x-request-id", "log-nothing")).await;
-    drop(ca);
+    let grpc = GrpcClient::connect(ca.url("")).await;
+    let method = "dev.sigstore.fulcio.v2.CA/CreateSigningCertificate";
+    let bare = key.request(&ca.challenge());
+    let sent = [("oidcidentitytoken", &*token), ("x-request-id", "log-grpc")];
+    grpc.call_with(method, bare, &sent).await.expect("issued");
+    let sent = [("oidcidentitytoken", &*token), ("x-request-id", "log-grpc-no")];
+    grpc.call_with(method, json!({}), &sent).await.expect_err("refused");
+    drop((ca, grpc));
 
     let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("UTF-8");
     let event = |id: &str| {
-        let mut events = text.lines().filter(|line| line.contains(id));
+        let mut events = text.lines().filter(|line| line.contains(&format!("\"{id}\"")));
         let event: Value = serde_json::from_str(events.next().expect("a line")).expect("JSON");
         assert!(events.next().is_none(), "one line for {id}");
         event
@@ -55,6 +63,12 @@ async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
     assert_eq!(ok["issuer"], claims["iss"]);
     assert_eq!(ok["log_index"], 0);
     assert!(ok["serial"].as_str().is_some_and(|serial| serial.len() == 38), "{ok}");
+    let (ok, no) = (event("log-grpc"), event("log-grpc-no"));
+    assert_eq!(
+        (&ok["path"], &ok["status"], &ok["log_index"]),
+        (&json!(format!("/{method}")), &json!(200), &json!(1))
+    );
+    assert_eq!((&no["status"], &no["reason"]), (&json!(400), &json!("KEY_MISSING")));
     assert_eq!((&refused["status"], &refused["reason"]), (&json!(400), &json!("PROOF_INVALID")));
     assert_eq!((&nothing["status"], &nothing["path"]), (&json!(404), &json!("-")));
 

@@ -31,8 +31,14 @@ pub(super) type Outcome<T> = Result<T, Fault>;
 /// The octets that `main` makes of the data.
 pub(super) fn execute(main: &List, defined: &BTreeMap<Vec<u8>, List>, data: &Data<'_>) -> Outcome<Vec<u8>> {
     let root = ("$", Value::Data);
-    let mut execution =
-        Execution { defined, data, variables: vec![root], output: Vec::new(), budget: Budget::default(), depth: 0 };
+    let mut execution = Execution {
+        defined,
+        data,
+        variables: vec![root],
+        output: Vec::new(),
+        budget: Budget::default(),
+        depth: 0,
+    };
     execution.list(main, &Value::Data)?;
     Ok(execution.output)
 }

@@ -53,6 +53,11 @@ fn templates_do_what_go_does() {
         }
         count += 1;
     }
-    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.iter().take(25).map(|x|x.as_str()).collect::<Vec<_>>().join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} differences\n{}",
+        differences.len(),
+        differences.iter().take(25).map(|x| x.as_str()).collect::<Vec<_>>().join("\n")
+    );
     assert!(count > 1000, "{count} cases");
 }

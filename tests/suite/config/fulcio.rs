@@ -159,6 +159,41 @@ fn a_wrong_fulcio_file_is_refused_with_its_own_lines() {
 }
 
 #[test]
+fn a_star_in_a_loopback_address_is_taken_over_plain_http() {
+    let place = Place::new();
+    let fulcio = |pattern: &str| {
+        format!("meta-issuers:\n  {pattern}: {{ client-id: sigstore, type: gitlab-pipeline }}\n")
+    };
+    let (config, _) = with_fulcio(&place, &fulcio("http://127.*.1:4000/x")).expect("accepted");
+    assert!(config.issuers.find("http://127.0.0.1:4000/x").is_none());
+    for exposed in [
+        "http://12*.0.0.1/x",
+        "http://*27.0.0.1/x",
+        "http://*.0.0.1/x",
+        "http://128.*.0.1/x",
+        "http://127.*.1.example.com/x",
+    ] {
+        let errors = with_fulcio(&place, &fulcio(exposed)).expect_err(exposed);
+        assert!(errors.len() == 1 && errors[0].contains("plain http to another machine"), "{errors:?}");
+    }
+}
+
+#[test]
+fn an_issuer_that_no_certificate_could_name_is_refused_at_the_start() {
+    let place = Place::new();
+    let entry = "client-id: sigstore, type: gitlab-pipeline";
+    for fulcio in [
+        format!(
+            "oidc-issuers:\n  https://h.example/a%20b: {{ issuer-url: https://h.example/a%20b, {entry} }}\n"
+        ),
+        format!("meta-issuers:\n  https://h.example/a+b/*: {{ {entry} }}\n"),
+    ] {
+        let errors = with_fulcio(&place, &fulcio).expect_err("refused");
+        assert!(errors.len() == 1 && errors[0].contains("with instance_url"), "{errors:?}");
+    }
+}
+
+#[test]
 fn an_entry_in_both_files_is_refused() {
     let place = Place::new();
     place.write("fulcio.yaml", "oidc-issuers:\n  https://gitlab.com:\n    issuer-url: https://gitlab.com\n    client-id: sigstore\n    type: gitlab-pipeline\n");

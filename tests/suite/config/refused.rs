@@ -19,8 +19,23 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "data: data",
-        "data: data\ntls: { certificate: c, key: k }",
-        "countersign.yaml:3: tls: comes with a later version; remove it: put a proxy that ends TLS in front, and its URL into public_url",
+        "data: data\ntls: { certificate: gitlab-ca.pem }",
+        "countersign.yaml:3: tls.key: is missing; name the PEM file of the certificate's private key",
+    ),
+    (
+        "data: data",
+        "data: data\ntls: { certificate: missing.pem, key: log/key.pem }",
+        "countersign.yaml:3: tls.certificate: missing.pem does not exist",
+    ),
+    (
+        "data: data",
+        "data: data\ntls: { certificate: jwks.json, key: log/key.pem }",
+        "countersign.yaml:3: tls.certificate: jwks.json: has no certificate; a line -----BEGIN CERTIFICATE----- is expected",
+    ),
+    (
+        "data: data",
+        "data: data\ntls: { certificate: gitlab-ca.pem, key: log/key.pem, ca: x }",
+        "countersign.yaml:3: tls.ca: unknown key; known here: certificate, key",
     ),
     (
         "data: data",
@@ -221,6 +236,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "gitlab-pipeline",
         "gitlab-pipeline, instance_url: https://x/",
         "countersign.yaml:8: issuers[0].instance_url: \"https://x/\" ends in a slash; remove it",
+    ),
+    (
+        "gitlab-pipeline",
+        "gitlab-pipeline, instance_url: https://x/a%20b",
+        "countersign.yaml:8: issuers[0].instance_url: a GitLab instance's relative root is made of letters, digits, `-`, `_`, `.`, `~`",
+    ),
+    (
+        "url: https://gitlab.com",
+        "url: https://gitlab.com/a+b",
+        "countersign.yaml:8: issuers[0].url: a GitLab instance's relative root is made of letters, digits, `-`, `_`, `.`, `~`; set instance_url beside it, since certificates name pipelines by this URL",
     ),
     (
         "gitlab-pipeline",

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no single test module uses all of it")]
 
+pub mod grpc;
 pub mod key;
 
 use countersign::config::{CaConfig, Config, LogConfig};
@@ -79,7 +80,7 @@ impl TestCa {
 
     /// A URL of the public listener.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running.address())
+        format!("{}://{}{path}", self.config.scheme(), self.running.address())
     }
 
     /// A URL of the operators' listener.
@@ -145,6 +146,11 @@ impl TestCa {
         let Self { running, gitlab, clock, http, config, directory } = self;
         running.shut_down().await;
         StoppedCa { gitlab, clock, http, config, directory }
+    }
+
+    /// As SIGHUP does.
+    pub async fn reload(&self) {
+        self.running.reload().await;
     }
 
     /// Starts another server with the same configuration while this one runs.
@@ -225,6 +231,7 @@ impl TestCaBuilder {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config {
             listen: loopback,
+            tls: None,
             public_url: None,
             admin: Some(loopback),
             data: directory.path().join("data"),
