@@ -269,7 +269,9 @@ fn check_uri(uri: &SanUri) -> Result<(), Refusal> {
         "It has a character that no URI has"
     } else if !has_sound_escapes(&uri.text) {
         "It has an invalid percent-encoding"
-    } else if uri.text.split_once("://").is_some_and(|(scheme, _)| scheme == uri.scheme) && !is_domain(&uri.host) {
+    } else if uri.text.split_once("://").is_some_and(|(scheme, _)| scheme == uri.scheme)
+        && !is_domain(&uri.host)
+    {
         "Its host is no name of a host"
     } else {
         return Ok(());
@@ -280,13 +282,16 @@ fn check_uri(uri: &SanUri) -> Result<(), Refusal> {
 fn has_sound_escapes(text: &str) -> bool {
     text.split('%').skip(1).all(|after| {
         let mut digits = after.bytes();
-        [digits.next(), digits.next()].iter().all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit()))
+        [digits.next(), digits.next()]
+            .iter()
+            .all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit()))
     })
 }
 
 /// What Go's certificate parser takes for a URI's host, its port included: no empty label, nothing that is not printable ASCII.
 fn is_domain(host: &[u8]) -> bool {
-    host.split(|octet| *octet == b'.').all(|label| !label.is_empty() && label.iter().all(u8::is_ascii_graphic))
+    host.split(|octet| *octet == b'.')
+        .all(|label| !label.is_empty() && label.iter().all(u8::is_ascii_graphic))
 }
 
 fn refusal(fault: Fault, wanted: &'static str) -> Refusal {
@@ -307,3 +312,5 @@ fn failed(what: fmt::Arguments<'_>, wanted: &str) -> Refusal {
     Refusal::new(Reason::TemplateFailed).by_rule(NAME).because(format!("For {wanted}: {what}."))
 }
 
+#[cfg(test)]
+mod tests;

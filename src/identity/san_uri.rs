@@ -163,10 +163,8 @@ fn parse_host(scheme: &str, text: &str) -> Result<Vec<u8>, &'static str> {
 
 /// `[IPv6]`, `[IPv6%25zone]`, with a port or without (RFC 3986 §3.2.2, RFC 6874 §2).
 fn parse_ip_literal(text: &str) -> Result<Vec<u8>, &'static str> {
-    let (inner, port) = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.rsplit_once(']'))
-        .ok_or("no ] in its host")?;
+    let (inner, port) =
+        text.strip_prefix('[').and_then(|inner| inner.rsplit_once(']')).ok_or("no ] in its host")?;
     if !is_optional_port(port) {
         return Err("an invalid port");
     }
@@ -269,4 +267,34 @@ fn unescape(text: &str, part: Part) -> Result<Vec<u8>, &'static str> {
         decoded.push(octet);
     }
     Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn uris_are_written_as_go_writes_them() {
+        let mut differences = Vec::new();
+        let mut count = 0;
+        for line in include_str!("../../tests/fixtures/gotemplate/answers.jsonl").lines() {
+            let case: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let Some(text) = case["url"].as_str() else { continue };
+            let ours = normalise(text).ok().map(|uri| uri.text);
+            if ours.as_deref() != case["text"].as_str() {
+                differences.push(format!("{text:?}: ours {ours:?}, Go's {}", case["text"]));
+            }
+            count += 1;
+        }
+        assert!(count > 1000, "{count} cases");
+        assert!(differences.is_empty(), "{} of {count}\n{}", differences.len(), differences.join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[ -~é\u{0}\n]{0,40}", any in ".{0,40}") {
+            let _ = (normalise(&text), normalise(&any));
+        }
+    }
 }

@@ -7,7 +7,6 @@ use super::value::Value;
 use super::{FUEL, MAX_DEPTH, MAX_TEXT_BYTES, format};
 use crate::refusal::Reason;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// Why an execution failed. Without any value of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +30,14 @@ pub(super) type Outcome<T> = Result<T, Fault>;
 /// The octets that `main` makes of the data.
 pub(super) fn execute(main: &List, defined: &BTreeMap<Vec<u8>, List>, data: &Data<'_>) -> Outcome<Vec<u8>> {
     let root = ("$", Value::Data);
-    let mut execution =
-        Execution { defined, data, variables: vec![root], output: Vec::new(), budget: Budget::default(), depth: 0 };
+    let mut execution = Execution {
+        defined,
+        data,
+        variables: vec![root],
+        output: Vec::new(),
+        budget: Budget::default(),
+        depth: 0,
+    };
     execution.list(main, &Value::Data)?;
     Ok(execution.output)
 }
@@ -359,13 +364,5 @@ impl<'t> Execution<'t, '_> {
         let outcome = step(self);
         self.depth -= 1;
         outcome
-    }
-}
-
-/// The octets of a text.
-pub(super) fn octets(value: &Value) -> Option<Rc<[u8]>> {
-    match value {
-        Value::Text(octets) => Some(Rc::clone(octets)),
-        _ => None,
     }
 }

@@ -281,7 +281,8 @@ impl<'t> Lexer<'t> {
 /// What follows the longest prefix that looks like a number. Whether it is one, `number` decides.
 fn after_number(text: &str) -> &str {
     fn digits(text: &str, more: &str) -> usize {
-        text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_' || more.contains(c)).len()
+        text.len()
+            - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_' || more.contains(c)).len()
     }
     let optional = |text: &'_ str, set: &str| text.chars().next().is_some_and(|c| set.contains(c));
     let cut = |text: &str, length: usize| text.len().min(length);
@@ -304,7 +305,10 @@ fn after_number(text: &str) -> &str {
         match base {
             16 => digits(rest(position), "abcdefABCDEF"),
             10 => digits(rest(position), ""),
-            8 => rest(position).len() - rest(position).trim_start_matches(|c: char| matches!(c, '0'..='7' | '_')).len(),
+            8 => {
+                rest(position).len()
+                    - rest(position).trim_start_matches(|c: char| matches!(c, '0'..='7' | '_')).len()
+            }
             _ => rest(position).len() - rest(position).trim_start_matches(['0', '1', '_']).len(),
         }
     };

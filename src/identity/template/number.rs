@@ -14,8 +14,8 @@ pub(super) fn parse(text: &str) -> Result<Operand, &'static str> {
         return Err("hexadecimal floating-point numbers are not supported");
     }
     // The letter e makes a floating-point number, but not in an unsigned hexadecimal one.
-    let looks_like_float =
-        text.contains(['.', 'e', 'E']) && !text.strip_prefix('0').is_some_and(|rest| rest.starts_with(['x', 'X']));
+    let looks_like_float = text.contains(['.', 'e', 'E'])
+        && !text.strip_prefix('0').is_some_and(|rest| rest.starts_with(['x', 'X']));
     match integer(text) {
         Some(integer) => Ok(match i64::try_from(integer) {
             Ok(value) if looks_like_float => Operand::Float(value as f64),

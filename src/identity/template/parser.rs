@@ -395,7 +395,8 @@ impl<'t> Parser<'t> {
     }
 
     fn unquote(&self, quoted: &str) -> Parsed<Vec<u8>> {
-        literal::unquote(quoted).map_or_else(|| self.fail("a quoted string has an escape that means nothing"), Ok)
+        literal::unquote(quoted)
+            .map_or_else(|| self.fail("a quoted string has an escape that means nothing"), Ok)
     }
 
     fn expect_right_delimiter(&mut self, context: &str) -> Parsed<()> {
