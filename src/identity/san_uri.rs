@@ -63,13 +63,10 @@ pub fn normalise(text: &str) -> Result<SanUri, &'static str> {
         written.push_str("./");
     }
     written.push_str(&path);
-    match query {
-        // A query that is empty but there keeps its question mark.
-        Some(query) => {
-            written.push('?');
-            written.push_str(query);
-        }
-        None => {}
+    // A query that is empty but there keeps its question mark.
+    if let Some(query) = query {
+        written.push('?');
+        written.push_str(query);
     }
     if !fragment.is_empty() {
         written.push('#');
