@@ -311,3 +311,6 @@ fn refusal(fault: Fault, wanted: &'static str) -> Refusal {
 fn failed(what: fmt::Arguments<'_>, wanted: &str) -> Refusal {
     Refusal::new(Reason::TemplateFailed).by_rule(NAME).because(format!("For {wanted}: {what}."))
 }
+
+#[cfg(test)]
+mod tests;

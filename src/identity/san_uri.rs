@@ -63,13 +63,10 @@ pub fn normalise(text: &str) -> Result<SanUri, &'static str> {
         written.push_str("./");
     }
     written.push_str(&path);
-    match query {
-        // A query that is empty but there keeps its question mark.
-        Some(query) => {
-            written.push('?');
-            written.push_str(query);
-        }
-        None => {}
+    // A query that is empty but there keeps its question mark.
+    if let Some(query) = query {
+        written.push('?');
+        written.push_str(query);
     }
     if !fragment.is_empty() {
         written.push('#');
@@ -267,4 +264,34 @@ fn unescape(text: &str, part: Part) -> Result<Vec<u8>, &'static str> {
         decoded.push(octet);
     }
     Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn uris_are_written_as_go_writes_them() {
+        let mut differences = Vec::new();
+        let mut count = 0;
+        for line in include_str!("../../tests/fixtures/gotemplate/answers.jsonl").lines() {
+            let case: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let Some(text) = case["url"].as_str() else { continue };
+            let ours = normalise(text).ok().map(|uri| uri.text);
+            if ours.as_deref() != case["text"].as_str() {
+                differences.push(format!("{text:?}: ours {ours:?}, Go's {}", case["text"]));
+            }
+            count += 1;
+        }
+        assert!(count > 1000, "{count} cases");
+        assert!(differences.is_empty(), "{} of {count}\n{}", differences.len(), differences.join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[ -~é\u{0}\n]{0,40}", any in ".{0,40}") {
+            let _ = (normalise(&text), normalise(&any));
+        }
+    }
 }

@@ -7,7 +7,6 @@ use super::value::Value;
 use super::{FUEL, MAX_DEPTH, MAX_TEXT_BYTES, format};
 use crate::refusal::Reason;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// Why an execution failed. Without any value of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -365,13 +364,5 @@ impl<'t> Execution<'t, '_> {
         let outcome = step(self);
         self.depth -= 1;
         outcome
-    }
-}
-
-/// The octets of a text.
-pub(super) fn octets(value: &Value) -> Option<Rc<[u8]>> {
-    match value {
-        Value::Text(octets) => Some(Rc::clone(octets)),
-        _ => None,
     }
 }

@@ -38,7 +38,7 @@ impl Default for Scope {
 }
 
 /// How a list ended.
-enum End {
+enum Closing {
     End,
     Else,
     /// `{{else if` or `{{else with`, with the keyword still to come.
@@ -64,7 +64,7 @@ impl<'t> Parser<'t> {
             }
             match self.text_or_action()? {
                 Ok(node) => list.push(node),
-                Err(End::End) => return self.fail("unexpected {{end}}"),
+                Err(Closing::End) => return self.fail("unexpected {{end}}"),
                 Err(_) => return self.fail("unexpected {{else}}"),
             }
         }
@@ -81,7 +81,7 @@ impl<'t> Parser<'t> {
         let outer = std::mem::take(&mut self.scope);
         let (list, end) = self.list()?;
         self.scope = outer;
-        if !matches!(end, End::End) {
+        if !matches!(end, Closing::End) {
             return self.fail("unexpected {{else}} in a definition");
         }
         if name.is_empty() {
@@ -99,7 +99,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Everything up to an `{{end}}` or `{{else}}`.
-    fn list(&mut self) -> Parsed<(List, End)> {
+    fn list(&mut self) -> Parsed<(List, Closing)> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return self.fail("nested too deeply");
@@ -119,7 +119,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn text_or_action(&mut self) -> Parsed<Result<Node, End>> {
+    fn text_or_action(&mut self) -> Parsed<Result<Node, Closing>> {
         match self.next_past_space() {
             Token::Text(text) => Ok(Ok(Node::Text(text.to_owned()))),
             Token::LeftDelimiter => self.action(),
@@ -127,7 +127,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn action(&mut self) -> Parsed<Result<Node, End>> {
+    fn action(&mut self) -> Parsed<Result<Node, Closing>> {
         let start = self.position;
         let Token::Keyword(keyword) = self.next_past_space() else {
             self.position = start;
@@ -143,14 +143,14 @@ impl<'t> Parser<'t> {
             "continue" => Ok(Ok(self.loop_control(Node::Continue)?)),
             "end" => {
                 self.expect_right_delimiter("{{end}}")?;
-                Ok(Err(End::End))
+                Ok(Err(Closing::End))
             }
             "else" => {
                 if matches!(self.peek_past_space(), Token::Keyword("if" | "with")) {
-                    return Ok(Err(End::ElseControl));
+                    return Ok(Err(Closing::ElseControl));
                 }
                 self.expect_right_delimiter("{{else}}")?;
-                Ok(Err(End::Else))
+                Ok(Err(Closing::Else))
             }
             _ => {
                 self.position = start;
@@ -168,9 +168,9 @@ impl<'t> Parser<'t> {
         let (then, end) = self.list()?;
         self.scope.ranges -= usize::from(is_range);
         let otherwise = match end {
-            End::End => None,
-            End::Else => Some(self.last_list()?),
-            End::ElseControl => Some(self.else_control(keyword)?),
+            Closing::End => None,
+            Closing::Else => Some(self.last_list()?),
+            Closing::ElseControl => Some(self.else_control(keyword)?),
         };
         self.scope.variables.truncate(variables);
         Ok(Node::Control(Control { keyword, pipeline, then, otherwise }))
@@ -178,7 +178,7 @@ impl<'t> Parser<'t> {
 
     fn last_list(&mut self) -> Parsed<List> {
         match self.list()? {
-            (list, End::End) => Ok(list),
+            (list, Closing::End) => Ok(list),
             _ => self.fail("expected {{end}}, found {{else}}"),
         }
     }

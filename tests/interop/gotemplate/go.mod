@@ -1,3 +1,3 @@
 module countersign.example/gotemplate
 
-go 1.23
+go 1.26

@@ -47,7 +47,9 @@ func main() {
 	maker := &maker{source}
 	for range number(2) {
 		text := maker.template()
-		if !utf8.ValidString(text) {
+		// Go would count to the end.
+		endless := strings.Contains(text, "range") && strings.Contains(text, "922337203685477580")
+		if !utf8.ValidString(text) || endless {
 			continue
 		}
 		if result, ok := execute(text); ok {
