@@ -4,6 +4,7 @@
 //! does not know are warnings, since Fulcio ignores them.
 
 use super::issuers::{self, Declared};
+use super::providers::{self, Providers};
 use super::reader::{Field, Section, Source, Strictness};
 use super::report::{Finding, Place, Report};
 use super::tree::{self, Node, SyntaxError};
@@ -38,6 +39,7 @@ struct Names {
     ca_cert: &'static str,
     /// For people.
     others: [&'static str; 3],
+    providers: providers::Names,
 }
 
 const YAML: Names = Names {
@@ -53,6 +55,7 @@ const YAML: Names = Names {
     skip_email_verification: "skip-email-verification",
     ca_cert: "ca-cert",
     others: ["description", "contact", "environment"],
+    providers: providers::YAML,
 };
 
 const JSON: Names = Names {
@@ -68,10 +71,8 @@ const JSON: Names = Names {
     skip_email_verification: "SkipEmailVerification",
     ca_cert: "CACert",
     others: ["Description", "Contact", "Environment"],
+    providers: providers::JSON,
 };
-
-/// The type whose rules are templates of the file itself.
-const CI_PROVIDER: &str = "ci-provider";
 
 /// Whether a file is such a configuration rather than one of ours: by its top-level keys.
 pub fn is_identity_configuration(document: &Node) -> bool {
@@ -92,7 +93,8 @@ pub fn read(file: &Path, text: &str, claims_arc: Option<&ClaimsArc>, report: &Re
             return Identities::default();
         }
     };
-    let reader = Reader { names: if is_json { &JSON } else { &YAML }, claims_arc, report };
+    let names = if is_json { &JSON } else { &YAML };
+    let reader = Reader { names, claims_arc, report, providers: Providers::new() };
     let source = Source { file, report, strictness: Strictness::Lenient };
     Section::new(source, &document, "").map(|section| reader.document(section)).unwrap_or_default()
 }
@@ -101,6 +103,7 @@ struct Reader<'r> {
     names: &'r Names,
     claims_arc: Option<&'r ClaimsArc>,
     report: &'r Report,
+    providers: Providers,
 }
 
 /// An entry of either section, checked.
@@ -110,8 +113,11 @@ struct Checked {
 }
 
 impl Reader<'_> {
-    fn document(&self, document: Section<'_>) -> Identities {
+    fn document(mut self, document: Section<'_>) -> Identities {
         let [oidc_issuers, meta_issuers, metadata] = self.names.sections;
+        if let Some(section) = document.get(metadata).and_then(|field| field.section()) {
+            self.providers = providers::read(&section, &self.names.providers);
+        }
         let mut identities = Identities::default();
         let mut count = 0;
         if let Some(section) = document.get(oidc_issuers).and_then(|field| field.section()) {
@@ -122,8 +128,8 @@ impl Reader<'_> {
             count += section.fields().count();
             identities.patterns = section.fields().filter_map(|field| self.pattern(field)).collect();
         }
-        // `define` is where files keep their anchors. Templates are for types of later versions.
-        let _ = (document.get(metadata), document.get("define"));
+        // `define` is where files keep their anchors.
+        let _ = document.get("define");
         document.report_unknown();
         if count == 0 {
             document.error(format!("names no issuer; {oidc_issuers} or {meta_issuers} should have one"));
@@ -231,12 +237,13 @@ impl Reader<'_> {
                 allow_undecidable_forks: false,
                 claims_arc: self.claims_arc.cloned(),
             },
+            provider: match &provider {
+                Some(field) => Some(self.provider(field)?),
+                None => None,
+            },
         };
         let kind = kind?;
         let name = kind.text()?;
-        if name == CI_PROVIDER {
-            return self.left_out(entry, provider.as_ref());
-        }
         let Some(identity) = types::find(name) else {
             kind.error(format!("{} is no type of identity", values::quoted(name)));
             return None;
@@ -252,6 +259,7 @@ impl Reader<'_> {
                 Setting::SubjectDomain => (names.subject_domain, &subject_domain),
                 Setting::TrustDomain => (names.trust_domain, &trust_domain),
                 Setting::IssuerClaim => (names.issuer_claim, &issuer_claim),
+                Setting::Provider => (names.ci_provider, &provider),
                 Setting::SkipEmailVerification | Setting::Gitlab | Setting::Kind => {
                     return kind.error(message);
                 }
@@ -268,13 +276,14 @@ impl Reader<'_> {
         })
     }
 
-    fn left_out(&self, entry: &Field<'_>, provider: Option<&Field<'_>>) -> Option<EntryKind> {
-        let is_gitlab = provider.and_then(Field::text) == Some("gitlab-pipeline");
-        let advice = if is_gitlab { "; write type: gitlab-pipeline to have it now" } else { "" };
-        entry.warning(format!(
-            "type ci-provider comes with a later version, so this entry is not used{advice}"
-        ));
-        None
+    /// The provider that an entry names, compiled.
+    fn provider(&self, field: &Field<'_>) -> Option<EntryKind> {
+        let Some(provider) = self.providers.get(field.text()?) else {
+            let metadata = self.names.sections[2];
+            field.error(format!("names no provider; {metadata} should have it, with its templates"));
+            return None;
+        };
+        provider.clone()
     }
 
     fn is_safe(&self, field: &Field<'_>, url: &str) -> bool {

@@ -187,10 +187,13 @@ fn read_kind(
         issuer_claim: claim.as_deref(),
         skip_email_verification: boolean(section, "skip_email_verification"),
         gitlab,
+        provider: None,
     };
     let kind = kind?;
     let name = kind.text()?;
-    let Some(identity) = types::find(name) else {
+    // Templates stand in an identity configuration.
+    let identity = types::find(name).filter(|identity| !identity.settings.contains(&Setting::Provider));
+    let Some(identity) = identity else {
         kind.error(unknown_type(name));
         return None;
     };
@@ -212,7 +215,7 @@ fn read_kind(
             Setting::SubjectDomain => ("subject_domain", &subject_domain),
             Setting::TrustDomain => ("trust_domain", &trust_domain),
             Setting::IssuerClaim => ("issuer_claim", &issuer_claim),
-            Setting::SkipEmailVerification | Setting::Gitlab | Setting::Kind => {
+            Setting::SkipEmailVerification | Setting::Gitlab | Setting::Provider | Setting::Kind => {
                 return kind.error(error.message);
             }
         };
@@ -228,7 +231,8 @@ fn unknown_type(name: &str) -> String {
     if name == "ci-provider" {
         return "ci-provider stands in identity_config alone, with its templates".to_owned();
     }
-    let known: Vec<_> = types::TYPES.iter().map(|identity| identity.name).collect();
+    let in_our_file = |identity: &&types::IdentityTypeInfo| !identity.settings.contains(&Setting::Provider);
+    let known: Vec<_> = types::TYPES.iter().filter(in_our_file).map(|identity| identity.name).collect();
     format!("{} is no type of identity; there are {}", values::quoted(name), known.join(", "))
 }
 

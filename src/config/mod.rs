@@ -5,6 +5,7 @@
 
 mod fulcio;
 mod issuers;
+mod providers;
 mod reader;
 mod report;
 mod tls;

@@ -4,7 +4,9 @@ use super::EntryKind;
 use super::gitlab::GitlabRules;
 use super::go_url::GoUrl;
 use super::json_path::JsonPath;
-use super::{buildkite, chainguard, codefresh, email, github, kubernetes, spiffe, uri, username};
+use super::{
+    buildkite, chainguard, ci_provider, codefresh, email, github, kubernetes, spiffe, uri, username,
+};
 use std::net::IpAddr;
 
 /// What an operator can set for an entry, whatever file it stands in.
@@ -24,6 +26,8 @@ pub struct Settings<'s> {
     pub skip_email_verification: bool,
     /// For `gitlab-pipeline`.
     pub gitlab: GitlabRules,
+    /// For `ci-provider`: its templates, compiled.
+    pub provider: Option<EntryKind>,
 }
 
 /// A setting that only some types have.
@@ -39,6 +43,8 @@ pub enum Setting {
     SkipEmailVerification,
     /// [`Settings::gitlab`]
     Gitlab,
+    /// [`Settings::provider`]
+    Provider,
     /// The type itself.
     Kind,
 }
@@ -80,6 +86,13 @@ pub const TYPES: &[IdentityTypeInfo] = &[
     row(buildkite::NAME, &[], |_| Ok(buildkite::BuildkiteRules.into())),
     row(codefresh::NAME, &[], |_| Ok(codefresh::CodefreshRules.into())),
     row(chainguard::NAME, &[], |_| Ok(chainguard::ChainguardRules.into())),
+    row(ci_provider::NAME, &[Setting::Provider], |settings| {
+        settings.provider.clone().ok_or_else(|| SettingError {
+            setting: Setting::Provider,
+            is_missing: true,
+            message: "name the provider whose templates make its certificates".to_owned(),
+        })
+    }),
 ];
 
 /// The type of this name.

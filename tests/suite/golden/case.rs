@@ -29,6 +29,21 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// A gRPC call.
+pub struct Call {
+    pub method: String,
+    pub message: Value,
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+/// The caller's part of a request.
+struct Material {
+    token: String,
+    public: Vec<u8>,
+    proof: Vec<u8>,
+    csr: Option<Vec<u8>>,
+}
+
 impl<'w> Case<'w> {
     pub fn new(raw: &'static Value, web: &'w Web, now: u64) -> Self {
         let name = raw["name"].as_str().expect("a name").to_lowercase();
@@ -210,17 +225,51 @@ impl<'w> Case<'w> {
         claims[claim].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The request.
+    /// The gRPC call; `None`: the case is HTTP's.
+    pub fn call(&self) -> Option<Call> {
+        let how = &self.raw["request"];
+        if how["api"] != "grpc" {
+            return None;
+        }
+        let Material { token, public, proof, .. } = self.material();
+        let own = "dev.sigstore.fulcio.v2.CA/CreateSigningCertificate";
+        let method = how["rpc"].as_str().unwrap_or(own).to_owned();
+        let mut message = json!({ "publicKeyRequest": {
+            "publicKey": { "algorithm": "ECDSA", "content": String::from_utf8_lossy(&public) },
+            "proofOfPossession": BASE64_STANDARD.encode(&proof),
+        }});
+        let mut metadata = Vec::new();
+        match how["token_in"].as_str().unwrap_or("body") {
+            "body" => message["credentials"] = json!({ "oidcIdentityToken": token }),
+            "metadata" => metadata.push(("oidcidentitytoken", token.clone())),
+            _ => {}
+        }
+        for pair in how["metadata"].as_array().into_iter().flatten() {
+            let name = pair[0].as_str().expect("a name");
+            metadata.push((name, pair[1].as_str().expect("a value").replace("${TOKEN}", &token)));
+        }
+        let message = if method == own { message } else { json!({}) };
+        Some(Call { method, message, metadata })
+    }
+
+    fn material(&self) -> Material {
+        let how = &self.raw["request"];
+        let name = how["key"].as_str().unwrap_or("p256");
+        let over = how["proof"]["over"].as_str().map_or_else(|| self.challenge(), str::to_owned);
+        let prover = key(how["proof"]["by"].as_str().unwrap_or(name));
+        Material {
+            token: self.token(),
+            public: key(name).public(how["key_form"].as_str().unwrap_or("pem")),
+            proof: prover.proof(&over, &how["proof"]),
+            csr: how.get("csr").map(|csr| keys::csr(name, csr)),
+        }
+    }
+
+    /// The HTTP request.
     pub fn request(&self) -> Request {
         let how = &self.raw["request"];
         let v1 = how["api"] == "v1";
-        let token = self.token();
-        let name = how["key"].as_str().unwrap_or("p256");
-        let public = key(name).public(how["key_form"].as_str().unwrap_or("pem"));
-        let over = how["proof"]["over"].as_str().map_or_else(|| self.challenge(), str::to_owned);
-        let prover = key(how["proof"]["by"].as_str().unwrap_or(name));
-        let proof = prover.proof(&over, &how["proof"]);
-        let csr = how.get("csr").map(|csr| keys::csr(name, csr));
+        let Material { token, public, proof, csr } = self.material();
         let fill = |text: &str| {
             self.text(text)
                 .replace("${TOKEN}", &token)

@@ -53,8 +53,14 @@ fn differences_to(case: &Case<'_>, recorded: &Value, outcome: &Outcome) -> Vec<S
             found.push(format!("{what}: {ours}, recorded is {theirs}"));
         }
     };
-    compare("status", json!(answer.status.as_u16()), &recorded["status"]);
-    if answer.status.as_u16() != recorded["status"] {
+    // gRPC's codes stand where HTTP has statuses.
+    let status = match recorded["grpc_code"].as_i64() {
+        Some(0) => json!(200),
+        Some(_) => json!(400),
+        None => recorded["status"].clone(),
+    };
+    compare("status", json!(answer.status.as_u16()), &status);
+    if answer.status.as_u16() != status {
         found.push(format!("body: {}", answer.text()));
         return found;
     }
@@ -78,6 +84,10 @@ fn differences_to(case: &Case<'_>, recorded: &Value, outcome: &Outcome) -> Vec<S
         }
     } else if let Some(issuers) = recorded["issuers"].as_array() {
         compare("issuers", sorted(&answer.json()["issuers"]), &sorted(&Value::Array(issuers.clone())));
+    } else if !recorded["grpc_code"].is_null() {
+        let body = answer.json();
+        compare("code", body["code"].clone(), &recorded["grpc_code"]);
+        compare("message", body["message"].clone(), &recorded["message"]);
     } else if !recorded["code"].is_null() && !answer.body.is_empty() {
         let body = answer.json();
         compare("code", body["code"].clone(), &recorded["code"]);

@@ -1,13 +1,16 @@
 //! Servers with an identity configuration of the reference: in this process, or the binary.
 
-use super::case::Request;
+use super::case::{Call, Request};
 use super::web::Web;
+use crate::support::grpc::GrpcClient;
 use crate::support::{Answer, client};
 use countersign::config::Config;
 use countersign::server::Running;
 use countersign::server::environment::Environment;
 use countersign::signer::ceremony::{NewCa, Options};
-use serde_json::Value;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -122,6 +125,23 @@ impl Process {
     pub fn stop(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+    }
+}
+
+/// Calls a gRPC method. The answer is shown as JSON's: status 200, or 400 with code and message in the body.
+pub async fn call(base: &str, call: &Call) -> Answer {
+    let client = GrpcClient::connect(base.to_owned()).await;
+    let metadata: Vec<_> = call.metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (status, body) = match client.call_with(&call.method, call.message.clone(), &metadata).await {
+        Ok(response) => (200, response.into_inner()),
+        Err(status) => (400, json!({ "code": status.code() as i32, "message": status.message() })),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    Answer {
+        status: StatusCode::from_u16(status).expect("a status"),
+        headers,
+        body: body.to_string().into_bytes(),
     }
 }
 
