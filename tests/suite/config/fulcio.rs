@@ -124,8 +124,8 @@ ci-issuer-metadata:
     assert_eq!(
         warnings,
         [
-            "fulcio.yaml:18: oidc-issuers.https://accounts.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, skip-email-verification, challenge-claim, ci-provider, description, contact, environment",
-            "fulcio.yaml:32: ci-issuer-metadata.acme.extension-templates: has the key no-such-extension, which names no extension",
+            "fulcio.yaml:19: oidc-issuers.https://accounts.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, skip-email-verification, challenge-claim, ci-provider, description, contact, environment",
+            "fulcio.yaml:33: ci-issuer-metadata.acme.extension-templates: has the key no-such-extension, which names no extension",
         ]
     );
     let kind = |url: &str| config.issuers.find(url).expect("configured").entries[0].kind.clone();

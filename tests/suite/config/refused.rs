@@ -150,7 +150,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         ", type: gitlab-pipeline",
         "",
-        "countersign.yaml:8: issuers[0].type: is missing; write type: gitlab-pipeline",
+        "countersign.yaml:8: issuers[0].type: is missing; write the type of identity, gitlab-pipeline for instance",
     ),
     (
         "gitlab-pipeline",
