@@ -4,10 +4,12 @@
 //! (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and a private CA may be added to them. Proxies come from the environment.
 
 use super::CliError;
+use crate::oidc;
 use crate::refusal::Reason;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Certificate, ClientBuilder, Response, StatusCode, redirect};
+use reqwest::{ClientBuilder, Response, StatusCode, redirect};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,30 +34,39 @@ pub struct Http {
 impl Http {
     /// A client that trusts the system's roots and the PEM certificates of `ca_certificate`.
     pub fn new(ca_certificate: Option<&Path>) -> Result<Self, CliError> {
-        let own = match ca_certificate {
-            None => Vec::new(),
+        Self::build(ca_certificate, |builder| builder)
+    }
+
+    /// The same, for a server that is called `name` and is at `address`.
+    pub fn at(name: &str, address: SocketAddr, ca_certificate: Option<&Path>) -> Result<Self, CliError> {
+        Self::build(ca_certificate, |builder| builder.resolve(name, address).no_proxy())
+    }
+
+    fn build(
+        ca_certificate: Option<&Path>,
+        adapt: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, CliError> {
+        let tls = match ca_certificate {
+            None => oidc::client_config(None).map_err(CliError::refused)?,
             Some(path) => {
-                Certificate::from_pem_bundle(&super::files::read(path, "the CA certificate for TLS")?)
-                    .map_err(|error| {
-                        CliError::usage(format!("{}: not PEM certificates: {error}", path.display()))
-                    })?
+                let pem = super::files::read(path, "the CA certificate for TLS")?;
+                let unusable = |error| CliError::usage(format!("{}: {error}", path.display()));
+                oidc::client_config(Some(&pem)).map_err(unusable)?
             }
         };
         let builder = || {
-            reqwest::Client::builder()
+            adapt(reqwest::Client::builder())
                 .redirect(redirect::Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(EXCHANGE_TIMEOUT)
                 .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
+                .tls_backend_preconfigured(tls.clone())
         };
-        let with_roots = || builder().tls_certs_merge(own.iter().cloned());
-        let both = |make: &dyn Fn() -> ClientBuilder| {
-            Ok::<_, reqwest::Error>(Self { proxied: make().build()?, direct: make().no_proxy().build()? })
+        let build = |builder: ClientBuilder| {
+            let failed = |error| CliError::refused(format!("cannot set up TLS: {}", causes(&error)));
+            builder.build().map_err(failed)
         };
-        // A machine without any roots, a bare container for one: plain http must still work.
-        both(&with_roots)
-            .or_else(|error| if own.is_empty() { both(&|| builder().tls_certs_only([])) } else { Err(error) })
-            .map_err(|error| CliError::refused(format!("cannot set up TLS: {}", causes(&error))))
+        Ok(Self { proxied: build(builder())?, direct: build(builder().no_proxy())? })
     }
 
     fn client_for(&self, url: &str) -> &reqwest::Client {

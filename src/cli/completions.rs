@@ -2,6 +2,7 @@
 
 use super::{CliError, Output};
 use clap_complete::{Shell, generate};
+use serde_json::json;
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -18,5 +19,9 @@ pub struct CompletionsArgs {
 pub fn run(args: CompletionsArgs, output: &mut Output) -> Result<(), CliError> {
     let mut script = Vec::new();
     generate(args.shell, &mut super::command(), "countersign", &mut script);
+    if output.is_json() {
+        let script = String::from_utf8_lossy(&script);
+        return output.json(&json!({ "shell": args.shell.to_string(), "script": script }));
+    }
     output.raw(&script)
 }

@@ -130,7 +130,7 @@ pub fn run(args: InitArgs, output: &mut Output) -> Result<(), CliError> {
         "warnings": made.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))?;
     output.say(format_args!(
-        "A new CA is in {directory}.\n\n\
+        "A new CA: {directory}\n\n\
          Next:\n  \
          countersign serve --config {file}\n  \
          countersign trust root --config {file} > trusted_root.json\n  \
@@ -157,7 +157,9 @@ pub fn create(args: &InitArgs, now: UnixMillis) -> Result<Made, CliError> {
     written
         .map_err(|(path, error)| CliError::refused(format!("cannot write {}: {error}", path.display())))?;
     let file = directory.join("countersign.yaml");
-    let (config, warnings) = Config::load(&file).map_err(|errors| check::refused(&errors))?;
+    let (config, warnings) = Config::load(&file).map_err(|errors| {
+        check::refused(&errors).with_advice("Nothing was made: give `init` other options.")
+    })?;
     files.keep();
     Ok(Made { file, config, warnings })
 }

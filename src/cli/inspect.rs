@@ -13,7 +13,12 @@ use std::path::PathBuf;
 #[command(
     long_about = "Show what a certificate says: every identity extension by name, its SCT, its validity.\n\n\
         Nothing is verified here: anybody can make a certificate that says anything. `countersign verify` tells \
-        whether it is true."
+        whether it is true.",
+    after_long_help = "Examples:\n  \
+        countersign inspect certificate.pem\n  \
+        countersign inspect --json certificate.pem | jq .extensions\n  \
+        jq -r .verificationMaterial.certificate.rawBytes artifact.sigstore.json \\\n    \
+          | base64 -d | countersign inspect -"
 )]
 pub struct InspectArgs {
     /// The certificate, PEM or DER; `-` is standard input

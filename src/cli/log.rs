@@ -2,6 +2,7 @@
 
 use super::audit_source::{AuditSource, Correspondence};
 use super::client::Http;
+use super::config::refused;
 use super::leaf::Leaf;
 use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, origin_of};
 use super::material::TrustedLog;
@@ -21,9 +22,16 @@ use tokio::runtime::Runtime;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
-#[command(long_about = "Read and check a transparency log.\n\n\
+#[command(
+    long_about = "Read and check a transparency log.\n\n\
         With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
-        read, tiles from its data directory, beside a running server: nothing is locked or changed.")]
+        read, tiles from its data directory, beside a running server: nothing is locked or changed.",
+    after_long_help = "Examples:\n  \
+        countersign log checkpoint --config ca/countersign.yaml\n  \
+        countersign log prove certificate.pem --config ca/countersign.yaml > proof.json\n  \
+        countersign log audit --url https://ca.example.com/ct --key trusted_root.json\n\n\
+        Exit codes: 0 it is so, 1 it is not or the log cannot be read, 78 the configuration was refused."
+)]
 pub struct LogArgs {
     /// What to do.
     #[command(subcommand)]
@@ -86,10 +94,10 @@ impl Source {
         &self,
         runtime: &Runtime,
     ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
-        let http = Http::new(self.ca_certificate.as_deref())?;
         if let Some(path) = &self.config {
-            return configured(path, http, runtime);
+            return configured(path, self.ca_certificate.as_deref(), runtime);
         }
+        let http = Http::new(self.ca_certificate.as_deref())?;
         let (Some(url), Some(key)) = (&self.url, &self.key) else {
             return Err(CliError::usage("give --config FILE, or --url URL and --key FILE"));
         };
@@ -104,25 +112,38 @@ impl Source {
 /// The operator's log: at its public URL or, where that is not reached from here, where the server listens.
 fn configured(
     path: &Path,
-    http: Http,
+    ca_certificate: Option<&Path>,
     runtime: &Runtime,
 ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
-    let (config, _) = Config::load(path).map_err(|error| CliError::configuration(error.to_string()))?;
+    let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
     let key = LogKey::open(&config.log.key).map_err(|error| CliError::configuration(error.to_string()))?;
-    let at = |base: &str| {
-        LogReader::over_http(http.clone(), base, &config.log.origin, key.spki_der().to_vec())
+    // The operator's own server: its certificate needs nobody else's word.
+    let trusted = ca_certificate.or(config.tls.as_ref().map(|tls| tls.certificate.as_path()));
+    let at = |http: Http, base: &str| {
+        LogReader::over_http(http, base, &config.log.origin, key.spki_der().to_vec())
             .with_files(config.data.join("log"))
     };
-    let public = at(&config.log_url());
+    let public = at(Http::new(trusted)?, &config.log_url());
     let checkpoint = runtime.block_on(public.checkpoint());
     if config.public_url.is_some() && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_))) {
-        let local = at(&format!("http://{}/ct", reachable(config.listen)));
+        let (http, base) = local(&config, trusted)?;
+        let local = at(http, &base);
         let there = runtime.block_on(local.checkpoint());
         if !matches!(there, Err(NoCheckpoint::Unreachable(_))) {
             return Ok((local, there));
         }
     }
     Ok((public, checkpoint))
+}
+
+/// The log where the server listens. Over TLS the server still goes by its public name, which its certificate is for.
+fn local(config: &Config, trusted: Option<&Path>) -> Result<(Http, String), CliError> {
+    let listen = reachable(config.listen);
+    let public = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    match public.as_ref().and_then(|url| url.domain()).filter(|_| config.tls.is_some()) {
+        Some(name) => Ok((Http::at(name, listen, trusted)?, format!("https://{name}:{}/ct", listen.port()))),
+        None => Ok((Http::new(trusted)?, format!("{}://{listen}/ct", config.scheme()))),
+    }
 }
 
 /// An address to connect to for one to listen on: the unspecified address becomes loopback.

@@ -44,6 +44,13 @@ impl CliError {
         self
     }
 
+    /// The same error with one more line for people.
+    pub fn with_advice(mut self, advice: &str) -> Self {
+        self.message.push('\n');
+        self.message.push_str(advice);
+        self
+    }
+
     /// The exit code.
     pub const fn code(&self) -> u8 {
         self.code
@@ -120,7 +127,7 @@ impl Output {
         reader_may_leave(writeln!(self.out, "{document:#}").and_then(|()| self.out.flush()))
     }
 
-    /// Bytes that are the answer in either form: a PEM file, a completion script.
+    /// Bytes that are the answer for people and programs alike: a completion script.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         reader_may_leave(self.out.write_all(bytes).and_then(|()| self.out.flush()))
     }

@@ -3,10 +3,10 @@
 //! Text from outside (claims, names in certificates, messages of servers) is printed with its control characters
 //! escaped, so that no certificate can drive a terminal.
 
+use crate::telemetry;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,10 +15,9 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// Colours when standard output is a terminal and `NO_COLOR` is not set.
+    /// Colours where standard output can show them.
     pub fn for_stdout() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { coloured: wanted && std::io::stdout().is_terminal() }
+        Self { coloured: telemetry::shows_colours(&std::io::stdout()) }
     }
 
     /// What went well.

@@ -238,6 +238,14 @@ fn unknown_type(name: &str) -> String {
 
 fn read_url(field: &Field<'_>, insecure_http: bool) -> Option<String> {
     let url = field.parse(values::issuer_url)?;
+    if url.contains('*') {
+        field.error(format!(
+            "{} has a *, and no token's iss has; patterns stand in the meta-issuers of a Fulcio identity configuration \
+             (identity_config)",
+            values::quoted(&url)
+        ));
+        return None;
+    }
     if values::is_exposed(&url) && !insecure_http {
         field.error(format!(
             "{} is plain http to another machine: whoever is on the network could hand out keys; use https, or set \

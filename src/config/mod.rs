@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// The largest configuration file that is read, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
+/// What a missing configuration is answered with.
+const INIT_MAKES_ONE: &str = "; `countersign init DIR` makes a configuration";
 /// The default of `listen`.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
 /// The default of `ca.validity`, the lifetime that every client of Fulcio expects.
@@ -113,7 +115,7 @@ impl Config {
 /// Everything that is wrong with it, in the order of the lines.
 pub fn check(path: &Path, ignore_missing_files: bool) -> Result<Vec<Warning>, ConfigErrors> {
     let report = Report::default();
-    if let Some((text, document)) = open(path, &report) {
+    if let Some((text, document)) = open(path, INIT_MAKES_ONE, &report) {
         if fulcio::is_identity_configuration(&document) {
             fulcio::read(path, &text, None, &report);
         } else {
@@ -129,7 +131,7 @@ pub fn check(path: &Path, ignore_missing_files: bool) -> Result<Vec<Warning>, Co
 /// Everything that is wrong with it, in the order of the lines.
 pub fn check_identity_config(path: &Path) -> Result<Vec<Warning>, ConfigErrors> {
     let report = Report::default();
-    if let Some((text, _)) = open(path, &report) {
+    if let Some((text, _)) = open(path, "", &report) {
         fulcio::read(path, &text, None, &report);
     }
     report.conclude(false)
@@ -141,17 +143,17 @@ pub fn without_scheme(url: &str) -> &str {
 }
 
 fn read(path: &Path, report: &Report) -> Option<Config> {
-    let (_, document) = open(path, report)?;
+    let (_, document) = open(path, INIT_MAKES_ONE, report)?;
     read_document(path, &document, report)
 }
 
-/// The file's text and its tree.
-fn open(path: &Path, report: &Report) -> Option<(String, tree::Node)> {
+/// The file's text and its tree. `advice` is for whoever names a file that is not there.
+fn open(path: &Path, advice: &str, report: &Report) -> Option<(String, tree::Node)> {
     let whole = Place { file: path, line: 1, key: "" };
     let bytes = match values::read_file(path, MOST_BYTES) {
         Ok(bytes) => bytes,
         Err(values::FileError::Missing(_)) => {
-            report.error(whole, "there is no such file; `countersign init DIR` makes a configuration");
+            report.error(whole, format!("there is no such file{advice}"));
             return None;
         }
         Err(values::FileError::Unusable(message)) => {
@@ -190,6 +192,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let log = top
         .require("log", "`countersign init` writes it")
         .and_then(|field| read_log(&field.section()?, directory, default_origin));
+    refuse_shared_key(&top, ca.as_ref(), log.as_ref());
     let claims_arc = match top.get("extensions") {
         Some(field) => read_extensions(&field.section()?),
         None => Some(ClaimsArc::default()),
@@ -215,6 +218,18 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         issuers,
         claims_arc,
     })
+}
+
+/// One key for certificates and checkpoints: whoever has one signature could pass it off as the other's, and neither could
+/// be replaced alone.
+fn refuse_shared_key(top: &Section<'_>, ca: Option<&CaConfig>, log: Option<&LogConfig>) {
+    if let (Some(ca), Some(log)) = (ca, log)
+        && ca.key == log.key
+        && let Some(section) = top.get("log").and_then(|field| field.section())
+        && let Some(field) = section.get("key")
+    {
+        field.error("is the CA's key; the log needs one of its own");
+    }
 }
 
 /// Keys of the design that this version does not have.
@@ -262,7 +277,7 @@ fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAdd
         return None;
     }
     if !admin.ip().is_loopback() {
-        field.warning("is reachable from other machines: metrics and readiness ask for no password");
+        field.warning("is reachable from other machines, and asks for no password");
     }
     Some(admin)
 }
@@ -390,6 +405,10 @@ fn read_path(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
     let text = field.text()?;
     if text.is_empty() || text.contains('\0') {
         field.error("is not a path");
+        return None;
+    }
+    if text.starts_with("~/") || text.contains("${") {
+        field.error("is taken as it stands: neither ~ nor ${…} is expanded; write the path out");
         return None;
     }
     Some(directory.join(text))

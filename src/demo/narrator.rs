@@ -46,7 +46,7 @@ impl<'o> Narrator<'o> {
 
     /// One line as it stands, indented: a command to copy.
     pub fn line(&mut self, line: &str) -> Result<(), CliError> {
-        self.output.say(format_args!("   {line}"))
+        self.output.say(format_args!("   {line}").to_string().trim_end())
     }
 
     /// One line as it stands, from the first column: for whoever looks for it with a program.

@@ -48,7 +48,7 @@ pub fn print(stage: &Stage, narrator: &mut Narrator<'_>) -> Result<(), CliError>
         ],
     )?;
     commands(narrator, "cosign 3, unchanged", &[
-        "cosign sign-blob artifact.txt --yes --identity-token \"$(cat token)\" \\".to_owned(),
+        "SIGSTORE_ID_TOKEN=$(cat token) cosign sign-blob artifact.txt --yes \\".to_owned(),
         "  --trusted-root trusted_root.json --signing-config signing_config.json --bundle artifact.sigstore.json".to_owned(),
         "cosign verify-blob artifact.txt --bundle artifact.sigstore.json --trusted-root trusted_root.json \\".to_owned(),
         format!("  --certificate-identity {identity} \\"),

@@ -13,3 +13,4 @@ mod tls;
 pub use cache::{Counters, JwksCache};
 pub use fetch::{FETCH_TIMEOUT, FetchError, Step, fetch_keys};
 pub use state::{MAX_FRESHNESS, MIN_FRESHNESS, REFETCH_INTERVAL, REFETCH_TOKENS};
+pub use tls::client_config;

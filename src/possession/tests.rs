@@ -174,7 +174,7 @@ fn every_point_of_small_order_is_refused_whatever_its_spelling() {
 }
 
 #[test]
-fn pem_is_read_as_people_write_it_and_der_is_not_pem() {
+fn pem_is_read_as_people_write_it_and_der_of_a_public_key_too() {
     let key = EcKey::p256(&lc::ECDSA_P256_SHA256_ASN1_SIGNING);
     let proof = key.sign(CHALLENGE);
     let pem = String::from_utf8(key.pem.clone()).unwrap();
@@ -184,8 +184,11 @@ fn pem_is_read_as_people_write_it_and_der_is_not_pem() {
     for text in [pem.clone(), pem.replace("\r\n", "\n"), one_line, format!("a note\n{pem}and more\n")] {
         prove(text.as_bytes(), &proof).unwrap();
     }
+    prove(&der, &proof).unwrap();
     let base64 = BASE64_STANDARD.encode(&der);
-    for text in [&der[..], base64.as_bytes(), b"-----BEGIN PUBLIC KEY-----", b"\xff\xfe"] {
+    let trailing = [&der[..], &[0]].concat();
+    let pkcs1 = hex::decode("3006020101020103").unwrap();
+    for text in [&trailing[..], &pkcs1, b"0", base64.as_bytes(), b"-----BEGIN PUBLIC KEY-----", b"\xff\xfe"] {
         assert_eq!(reason(prove(text, &proof)), Some(Reason::KeyUnparsable));
     }
     for label in ["EC PUBLIC KEY", "CERTIFICATE", "PRIVATE KEY"] {
@@ -193,8 +196,6 @@ fn pem_is_read_as_people_write_it_and_der_is_not_pem() {
     }
     assert_eq!(reason(prove(b"", &proof)), Some(Reason::KeyMissing));
     assert_eq!(reason(prove(&vec![b'-'; 1 << 20], &proof)), Some(Reason::KeyUnparsable));
-    let mut trailing = der;
-    trailing.push(0);
     assert_eq!(reason(prove(&pem_of("PUBLIC KEY", &trailing), &proof)), Some(Reason::KeyUnparsable));
 }
 

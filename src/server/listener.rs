@@ -39,6 +39,9 @@ const MAX_STREAMS: u32 = 256;
 const MAX_PENDING_RESETS: usize = 64;
 /// After the order to stop, callers on open connections get this long to learn it from their next answer.
 const NOTICE: Duration = Duration::from_millis(250);
+/// How long a connection that never asked for anything is kept after that, and how often it is looked at.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
+const FIRST_REQUEST_LOOK: Duration = Duration::from_millis(10);
 /// When the last connection must be gone after the order to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 /// Connections that the system has completed and that are accepted although the order to stop is there.
@@ -221,6 +224,17 @@ impl Connection {
                 _ = idle.tick() => if activity.is_idle_since(&mut seen) { break },
                 _ = phase.wait_for(|phase| *phase >= Phase::Closing) => break,
             }
+        }
+        // Whoever is connected and has not asked yet believes to be served: a first request is waited for.
+        let asked = async {
+            while activity.started.load(Ordering::Relaxed) == 0 {
+                sleep(FIRST_REQUEST_LOOK).await;
+            }
+        };
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = asked => {}
+            () = sleep(FIRST_REQUEST) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {

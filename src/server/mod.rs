@@ -105,6 +105,10 @@ impl Running {
             Err(error) => return error,
         };
         while hangups.recv().await.is_some() {
+            tracing::warn!(
+                signal = "SIGHUP",
+                "TLS certificates are looked at; the configuration is not read again: restart for that"
+            );
             self.reload().await;
         }
         std::future::pending().await

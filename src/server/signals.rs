@@ -1,4 +1,4 @@
-//! The signals that end the server, and the one that makes it look at its files.
+//! The signals that the server takes notice of.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,7 +12,7 @@ pub async fn end() -> std::io::Result<&'static str> {
     })
 }
 
-/// Every SIGHUP from now on.
+/// Every SIGHUP from now on, which would otherwise end the process without answering what it took.
 pub fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }

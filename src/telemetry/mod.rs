@@ -5,7 +5,7 @@
 
 mod writer;
 
-use std::io::IsTerminal as _;
+use std::io::IsTerminal;
 use std::panic;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
@@ -40,9 +40,16 @@ const DEFAULT_FILTER: &str = "warn,countersign=info";
 /// When `filter` cannot be parsed, or logging was started before.
 pub fn init(format: Format, filter: Option<&str>) -> Result<Guard, String> {
     let (writer, flush) = LineWriter::start(std::io::stderr());
-    subscribe(format, filter, std::io::stderr().is_terminal(), writer)?;
+    subscribe(format, filter, shows_colours(&std::io::stderr()), writer)?;
     panic::set_hook(Box::new(log_panic));
     Ok(Guard { _writer: flush })
+}
+
+/// Whether colours may be written: a terminal, which is not a `dumb` one, and nobody has set `NO_COLOR`.
+pub fn shows_colours(stream: &impl IsTerminal) -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    !unwanted && !is_dumb && stream.is_terminal()
 }
 
 /// Makes the process's events lines of `writer`.

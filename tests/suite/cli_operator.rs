@@ -352,6 +352,9 @@ fn every_shell_gets_a_completion_script() {
         let output = countersign(["completions", shell]);
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("signing-config"), "{shell}");
+        let json: Value = serde_json::from_slice(&countersign(["--json", "completions", shell]).stdout)
+            .expect("one document");
+        assert_eq!(json["script"].as_str(), Some(&*text(&output.stdout)), "{shell}");
     }
     let syntax =
         Command::new("bash").args(["-n", "-c", &text(&countersign(["completions", "bash"]).stdout)]).status();
@@ -436,9 +439,13 @@ impl Served {
         Self { process, up }
     }
 
-    fn terminate(mut self) -> Option<i32> {
-        let kill = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([name, &self.process.id().to_string()]).status();
         assert!(kill.expect("kill runs").success());
+    }
+
+    fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
         self.process.wait().expect("it ends").code()
     }
 }
@@ -470,6 +477,15 @@ fn serve_says_where_it_is_and_ends_with_0_on_sigterm() {
 }
 
 #[test]
+fn serve_goes_on_after_sighup() {
+    let directory = directory();
+    let ca = init(&directory, &ANY_PORT);
+    let served = Served::start(&ca.join("countersign.yaml"));
+    served.signal("-HUP");
+    assert_eq!(served.terminate(), Some(0), "SIGTERM ended it");
+}
+
+#[test]
 fn serve_refuses_material_that_does_not_belong_together_with_78() {
     let directory = directory();
     let ca = init(&directory, &ANY_PORT);
@@ -487,11 +503,11 @@ fn serve_refuses_material_that_does_not_belong_together_with_78() {
     let chain = fs::read_to_string(ca.join("ca/chain.pem")).expect("made");
     let issuing_alone = chain.split_inclusive("-----END CERTIFICATE-----\n").next().expect("one");
     fs::write(ca.join("ca/chain.pem"), issuing_alone).expect("written");
-    refused("countersign.yaml:25: ca.certificates: ");
+    refused("countersign.yaml:28: ca.certificates: ");
     fs::write(ca.join("ca/chain.pem"), &chain).expect("written");
 
     fs::remove_file(ca.join("log/key.pem")).expect("removed");
-    refused("countersign.yaml:38: log.key: ");
+    refused("countersign.yaml:41: log.key: ");
 }
 
 #[test]
@@ -500,4 +516,34 @@ fn serve_refuses_log_filters_that_are_none() {
     let ca = init(&directory, &ANY_PORT);
     let file = ca.join("countersign.yaml").display().to_string();
     assert_eq!(countersign(["serve", "--config", &file, "--log-filter", "=="]).status.code(), Some(2));
+}
+
+#[test]
+fn over_tls_the_log_is_read_where_the_server_listens_and_sighup_ends_nothing() {
+    let directory = directory();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let listen = free.expect("an address").to_string();
+    // Nobody resolves this name, but the server is called so.
+    let url = "https://ca.invalid";
+    let ca = init(&directory, &["--listen", &listen, "--admin", "127.0.0.1:0", "--public-url", url]);
+    let file = ca.join("countersign.yaml");
+    let certify = || {
+        let made = rcgen::generate_simple_self_signed(["ca.invalid".to_owned()]).expect("a certificate");
+        fs::write(ca.join("server.pem"), made.cert.pem()).expect("written");
+        fs::write(ca.join("server.key"), made.signing_key.serialize_pem()).expect("written");
+    };
+    certify();
+    let text = fs::read_to_string(&file).expect("the configuration");
+    fs::write(&file, text + "tls: { certificate: server.pem, key: server.key }\n").expect("written");
+    let served = Served::start(&file);
+    assert_eq!(served.up["listening"], format!("https://{listen}"));
+    let name = file.display().to_string();
+    let checkpoint = || countersign(["log", "checkpoint", "--config", &name]);
+    assert_eq!(checkpoint().status.code(), Some(0), "{}", self::text(&checkpoint().stderr));
+
+    certify();
+    served.signal("-HUP");
+    // The command trusts the file, so it succeeds once the server has loaded it.
+    while checkpoint().status.code() != Some(0) {}
+    assert_eq!(served.terminate(), Some(0));
 }

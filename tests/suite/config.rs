@@ -265,7 +265,7 @@ fn what_is_hardly_meant_is_warned_of() {
         (
             "data: data",
             "data: data\nadmin: { listen: 0.0.0.0:2112 }",
-            "countersign.yaml:3: admin.listen: is reachable from other machines: metrics and readiness ask for no password",
+            "countersign.yaml:3: admin.listen: is reachable from other machines, and asks for no password",
         ),
         (
             "https://gitlab.com",

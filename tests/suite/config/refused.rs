@@ -43,6 +43,27 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "countersign.yaml:3: policy: comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates",
     ),
     ("data: data", "data: data\n? [a]\n: b", "countersign.yaml:3: has a key that is not a scalar"),
+    // paths
+    (
+        "data: data",
+        "data: ~/data",
+        "countersign.yaml:2: data: is taken as it stands: neither ~ nor ${…} is expanded; write the path out",
+    ),
+    (
+        "data: data",
+        "data: ${HOME}/data",
+        "countersign.yaml:2: data: is taken as it stands: neither ~ nor ${…} is expanded; write the path out",
+    ),
+    (
+        "log/key.pem",
+        "ca/key.pem",
+        "countersign.yaml:6: log.key: is the CA's key; the log needs one of its own",
+    ),
+    (
+        "https://gitlab.com",
+        "https://*.gitlab.com",
+        "countersign.yaml:8: issuers[0].url: \"https://*.gitlab.com\" has a *, and no token's iss has; patterns stand in the meta-issuers of a Fulcio identity configuration (identity_config)",
+    ),
     // addresses
     (
         "127.0.0.1:5555",
