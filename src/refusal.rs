@@ -107,6 +107,10 @@ reasons! {
     ConfigUriContradiction = "CONFIG_URI_CONTRADICTION", Caller;
     /// The configuration's path or the ref reads as another identity: it contains `@`, `://` or `@refs/`.
     ConfigUriAmbiguous = "CONFIG_URI_AMBIGUOUS", Caller;
+    /// A claim would replace a URL, or the subject's host, that the operator has configured for this provider.
+    ClaimReplacesUrl = "CLAIM_REPLACES_URL", Caller;
+    /// A template of the configuration makes nothing of these claims that can stand in a certificate.
+    TemplateFailed = "TEMPLATE_FAILED", Caller;
     // --- the key and its proof
     /// The request has neither a public key with a proof of possession nor a certificate signing request.
     KeyMissing = "KEY_MISSING", Caller;

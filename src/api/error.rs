@@ -70,7 +70,9 @@ pub const fn presentation(reason: Reason) -> Presentation {
         | R::ForkPipeline
         | R::ForkUndecidable
         | R::ConfigUriContradiction
-        | R::ConfigUriAmbiguous => (400, 3, IDENTITY_TOKEN),
+        | R::ConfigUriAmbiguous
+        | R::ClaimReplacesUrl
+        | R::TemplateFailed => (400, 3, IDENTITY_TOKEN),
 
         R::KeyMissing | R::KeyUnparsable => (400, 3, PUBLIC_KEY),
         R::KeyInsecure => (400, 3, INSECURE_KEY),

@@ -201,16 +201,17 @@ pub fn configured(issuers: &Issuers) -> Vec<Value> {
     exact.chain(patterns).collect()
 }
 
-/// `OIDCIssuer`. `challengeClaim` is the claim that the proof of possession signs.
+/// `OIDCIssuer`.
 fn issuer_json(member: &str, url: &str, entry: &Entry) -> Value {
+    let announced = entry.kind.announcement();
     json!({
         member: url,
         "audience": entry.audience,
-        "challengeClaim": "sub",
-        "spiffeTrustDomain": "",
+        "challengeClaim": entry.kind.announced_challenge(),
+        "spiffeTrustDomain": announced.spiffe_trust_domain,
         "issuerType": entry.kind.name(),
-        "subjectDomain": "",
-        "skipEmailVerification": false,
+        "subjectDomain": announced.subject_domain,
+        "skipEmailVerification": announced.skip_email_verification,
     })
 }
 

@@ -8,11 +8,11 @@ use super::encode::{push_extension, push_header, push_tlv, tlv_len};
 use super::reader::{INTEGER, OCTET_STRING, SEQUENCE};
 use super::{key_identifier, oids};
 use crate::environment::{Random, UnixMillis};
-use crate::identity::{IdentityExtension, SubjectAltName};
-use der::asn1::Ia5String;
+use crate::identity::{IdentityExtension, SubjectAltName, extensions::OTHER_NAME};
+use der::asn1::{Any, Ia5String, Utf8StringRef};
 use der::{DateTime, Decode, Encode};
 use std::time::Duration;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 use x509_cert::time::Time;
 
@@ -146,6 +146,11 @@ fn subject_key_identifier(spki: &[u8]) -> der::Result<Vec<u8>> {
 fn subject_alt_name(name: &SubjectAltName) -> der::Result<Vec<u8>> {
     let name = match name {
         SubjectAltName::Uri(uri) => GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?),
+        SubjectAltName::Email(address) => GeneralName::Rfc822Name(Ia5String::new(address)?),
+        SubjectAltName::OtherName(name) => GeneralName::OtherName(OtherName {
+            type_id: OTHER_NAME,
+            value: Any::encode_from(&Utf8StringRef::new(name)?)?,
+        }),
     };
     vec![name].to_der()
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::environment::UnixMillis;
 use crate::identity::extensions::{ClaimsArc, name_of, text_of};
 use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
-use crate::identity::{Entry, EntryKind, Issuer, KeySource, Principal, SubjectAltName};
+use crate::identity::{Entry, Issuer, KeySource, Principal};
 use crate::oidc;
 use crate::refusal::Refusal;
 use crate::server::environment::Environment;
@@ -155,11 +155,8 @@ impl TokenArgs {
             Some(path) => Some(files::read(path, "the CA certificate for TLS")?),
             None => None,
         };
-        let entry = Entry {
-            audience: self.audience.clone(),
-            allow_multiple_audiences: false,
-            kind: EntryKind::GitlabPipeline(rules),
-        };
+        let entry =
+            Entry { audience: self.audience.clone(), allow_multiple_audiences: false, kind: rules.into() };
         Ok(Issuer {
             url: iss.to_owned(),
             entries: vec![entry].into(),
@@ -188,9 +185,7 @@ fn keys(issuer: &Issuer, args: &TokenArgs) -> Result<Result<(KeySet, String), St
 
 /// The arc under which the issuer's certificates carry raw claims.
 fn claims_arc(issuer: &Issuer) -> Option<ClaimsArc> {
-    issuer.entries.iter().find_map(|entry| match &entry.kind {
-        EntryKind::GitlabPipeline(rules) => rules.claims_arc.clone(),
-    })
+    issuer.entries.iter().find_map(|entry| entry.kind.as_type::<GitlabRules>()?.claims_arc.clone())
 }
 
 fn report(examination: &Examination, arc: &ClaimsArc, output: &mut Output) -> Result<(), CliError> {
@@ -235,9 +230,7 @@ struct Would {
 
 impl Would {
     fn of(principal: &Principal, arc: &ClaimsArc) -> Self {
-        let san = match principal.name() {
-            SubjectAltName::Uri(uri) => uri.clone(),
-        };
+        let san = principal.name().text().to_owned();
         let shown =
             |content: &[u8], text: Option<&str>| text.map_or_else(|| hex::encode(content), str::to_owned);
         let extensions = principal.extensions().iter().map(|extension| {

@@ -1,15 +1,17 @@
 //! A Fulcio identity configuration, exactly as it stands: YAML, or JSON with the names that Fulcio's JSON has.
 //!
-//! Entries of type `gitlab-pipeline` become issuers. Entries of other types are checked as Fulcio checks them and left
-//! out with a warning. Keys that Fulcio does not know are warnings too, since Fulcio ignores them.
+//! Everything that Fulcio checks at its start is checked, and what it would only find out when a token comes. Keys that Fulcio
+//! does not know are warnings, since Fulcio ignores them.
 
-use super::issuers::{self, Declared, LATER_TYPES};
+use super::issuers::{self, Declared};
+use super::providers::{self, Providers};
 use super::reader::{Field, Section, Source, Strictness};
 use super::report::{Finding, Place, Report};
 use super::tree::{self, Node, SyntaxError};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
 use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
+use crate::identity::types::{self, Setting, SettingError, Settings};
 use crate::identity::{Entry, EntryKind, IssuerPattern, KeySource};
 use std::path::Path;
 
@@ -32,9 +34,12 @@ struct Names {
     issuer_claim: &'static str,
     subject_domain: &'static str,
     trust_domain: &'static str,
+    challenge_claim: &'static str,
+    skip_email_verification: &'static str,
     ca_cert: &'static str,
-    /// Taken and not needed: for people, or without effect on certificates.
-    others: [&'static str; 5],
+    /// For people.
+    others: [&'static str; 3],
+    providers: providers::Names,
 }
 
 const YAML: Names = Names {
@@ -46,8 +51,11 @@ const YAML: Names = Names {
     issuer_claim: "issuer-claim",
     subject_domain: "subject-domain",
     trust_domain: "spiffe-trust-domain",
+    challenge_claim: "challenge-claim",
+    skip_email_verification: "skip-email-verification",
     ca_cert: "ca-cert",
-    others: ["challenge-claim", "description", "contact", "environment", "skip-email-verification"],
+    others: ["description", "contact", "environment"],
+    providers: providers::YAML,
 };
 
 const JSON: Names = Names {
@@ -59,8 +67,11 @@ const JSON: Names = Names {
     issuer_claim: "IssuerClaim",
     subject_domain: "SubjectDomain",
     trust_domain: "SPIFFETrustDomain",
+    challenge_claim: "ChallengeClaim",
+    skip_email_verification: "SkipEmailVerification",
     ca_cert: "CACert",
-    others: ["ChallengeClaim", "Description", "Contact", "Environment", "SkipEmailVerification"],
+    others: ["Description", "Contact", "Environment"],
+    providers: providers::JSON,
 };
 
 /// Whether a file is such a configuration rather than one of ours: by its top-level keys.
@@ -82,7 +93,8 @@ pub fn read(file: &Path, text: &str, claims_arc: Option<&ClaimsArc>, report: &Re
             return Identities::default();
         }
     };
-    let reader = Reader { names: if is_json { &JSON } else { &YAML }, claims_arc, report };
+    let names = if is_json { &JSON } else { &YAML };
+    let reader = Reader { names, claims_arc, report, providers: Providers::new() };
     let source = Source { file, report, strictness: Strictness::Lenient };
     Section::new(source, &document, "").map(|section| reader.document(section)).unwrap_or_default()
 }
@@ -91,6 +103,7 @@ struct Reader<'r> {
     names: &'r Names,
     claims_arc: Option<&'r ClaimsArc>,
     report: &'r Report,
+    providers: Providers,
 }
 
 /// An entry of either section, checked.
@@ -100,8 +113,11 @@ struct Checked {
 }
 
 impl Reader<'_> {
-    fn document(&self, document: Section<'_>) -> Identities {
+    fn document(mut self, document: Section<'_>) -> Identities {
         let [oidc_issuers, meta_issuers, metadata] = self.names.sections;
+        if let Some(section) = document.get(metadata).and_then(|field| field.section()) {
+            self.providers = providers::read(&section, &self.names.providers);
+        }
         let mut identities = Identities::default();
         let mut count = 0;
         if let Some(section) = document.get(oidc_issuers).and_then(|field| field.section()) {
@@ -112,8 +128,8 @@ impl Reader<'_> {
             count += section.fields().count();
             identities.patterns = section.fields().filter_map(|field| self.pattern(field)).collect();
         }
-        // `define` is where files keep their anchors. Templates are for types of later versions.
-        let _ = (document.get(metadata), document.get("define"));
+        // `define` is where files keep their anchors.
+        let _ = document.get("define");
         document.report_unknown();
         if count == 0 {
             document.error(format!("names no issuer; {oidc_issuers} or {meta_issuers} should have one"));
@@ -137,10 +153,10 @@ impl Reader<'_> {
         }
         let checked = self.entry(field, &section)?;
         let url = values::issuer_url(field.name()).map_err(|message| field.error(message)).ok()?;
-        if !self.is_safe(field, &url) || !can_be_named(field, &url) {
+        if !self.is_safe(field, &url) || !can_be_named(field, &url, &checked.entry) {
             return None;
         }
-        issuers::warn_of_spelling(field, &url);
+        issuers::warn_of_spelling(field, &url, &checked.entry);
         let place = field.place();
         let place = Finding {
             file: place.file.to_owned(),
@@ -156,7 +172,9 @@ impl Reader<'_> {
         // Fulcio takes the key and looks at no `issuer-url` here.
         let _ = section.get(self.names.issuer_url);
         let checked = self.entry(field, &section)?;
-        if !self.is_safe(field, field.name()) || !can_be_named(field, &field.name().replace('*', "x")) {
+        if !self.is_safe(field, field.name())
+            || !can_be_named(field, &field.name().replace('*', "x"), &checked.entry)
+        {
             return None;
         }
         IssuerPattern::parse(field.name(), [checked.entry], checked.key_source)
@@ -164,11 +182,11 @@ impl Reader<'_> {
             .ok()
     }
 
-    /// Fulcio's own checks of an entry, then what of it this version can use.
+    /// What an entry makes of tokens, and where its keys come from.
     fn entry(&self, field: &Field<'_>, section: &Section<'_>) -> Option<Checked> {
         let names = self.names;
         let kind = section.require(names.kind, "write the type of identity, gitlab-pipeline for instance");
-        let client_id = section
+        let audience = section
             .require(names.client_id, "write the audience, sigstore for instance")
             .and_then(|field| field.parse(issuers::audience));
         let ca_certificate = section.get(names.ca_cert).map(|field| {
@@ -176,66 +194,96 @@ impl Reader<'_> {
             values::pem_certificates(&pem).map_err(|message| field.error(message)).ok()?;
             Some(pem)
         });
-        let issuer_claim = section.get(names.issuer_claim);
-        let subject_domain = section.get(names.subject_domain);
-        let trust_domain = section.get(names.trust_domain);
-        let provider = section.get(names.ci_provider);
+        let kind = self.kind(field, section, kind);
         for name in names.others {
             let _ = section.get(name);
         }
         section.report_unknown();
-
-        let kind_field = kind?;
-        let kind = kind_field.text()?;
-        if let Some(claim) = issuer_claim.filter(|_| kind != "email") {
-            claim.error("is for entries of type email alone; remove it");
-        }
-        match kind {
-            "uri" | "username" => {
-                check_subject_domain(field, kind, section, subject_domain, names.subject_domain)
-            }
-            "spiffe" if field.path().starts_with(names.sections[1]) => {
-                kind_field.error("spiffe is not for patterns of issuers; name each issuer");
-            }
-            "spiffe" if trust_domain.is_none() => {
-                section.error(format!("is of type spiffe and has no {}", names.trust_domain));
-            }
-            _ => {}
-        }
-        if kind != "gitlab-pipeline" {
-            self.left_out(field, &kind_field, kind, provider.as_ref());
-            return None;
-        }
-        let rules = GitlabRules {
-            subject: SubjectMode::PipelineDefinition,
-            instance_url: None,
-            allow_fork_pipelines: false,
-            allow_undecidable_forks: false,
-            claims_arc: self.claims_arc.cloned(),
-        };
         let ca_certificate = match ca_certificate {
             Some(checked) => Some(checked?),
             None => None,
         };
         Some(Checked {
-            entry: Entry {
-                audience: client_id?,
-                allow_multiple_audiences: false,
-                kind: EntryKind::GitlabPipeline(rules),
-            },
+            entry: Entry { audience: audience?, allow_multiple_audiences: false, kind: kind? },
             key_source: KeySource::Discovery { ca_certificate, outage_grace: issuers::DEFAULT_OUTAGE_GRACE },
         })
     }
 
-    /// A known type of a later version: a warning. Any other: an error.
-    fn left_out(&self, field: &Field<'_>, kind_field: &Field<'_>, kind: &str, provider: Option<&Field<'_>>) {
-        if !LATER_TYPES.contains(&kind) {
-            kind_field.error(format!("{} is no type of identity", values::quoted(kind)));
-            return;
+    fn kind(&self, entry: &Field<'_>, section: &Section<'_>, kind: Option<Field<'_>>) -> Option<EntryKind> {
+        let names = self.names;
+        let text = |field: &Option<Field<'_>>| field.as_ref().and_then(Field::text).map(str::to_owned);
+        let issuer_claim = section.get(names.issuer_claim);
+        let subject_domain = section.get(names.subject_domain);
+        let trust_domain = section.get(names.trust_domain);
+        let skip_email_verification = section.get(names.skip_email_verification);
+        let challenge_claim = section.get(names.challenge_claim);
+        let provider = section.get(names.ci_provider);
+        let (issuer_claim_text, domain, trust) =
+            (text(&issuer_claim), text(&subject_domain), text(&trust_domain));
+        let settings = Settings {
+            issuer: entry.name(),
+            is_pattern: entry.path().starts_with(names.sections[1]),
+            subject_domain: domain.as_deref(),
+            trust_domain: trust.as_deref(),
+            issuer_claim: issuer_claim_text.as_deref(),
+            skip_email_verification: match skip_email_verification {
+                Some(field) => field.boolean()?,
+                None => false,
+            },
+            gitlab: GitlabRules {
+                subject: SubjectMode::PipelineDefinition,
+                instance_url: None,
+                allow_fork_pipelines: false,
+                allow_undecidable_forks: false,
+                claims_arc: self.claims_arc.cloned(),
+            },
+            provider: match &provider {
+                Some(field) => Some(self.provider(field)?),
+                None => None,
+            },
+        };
+        let kind = kind?;
+        let name = kind.text()?;
+        let Some(identity) = types::find(name) else {
+            kind.error(format!("{} is no type of identity", values::quoted(name)));
+            return None;
+        };
+        if let Some(claim) =
+            issuer_claim.as_ref().filter(|_| !identity.settings.contains(&Setting::IssuerClaim))
+        {
+            claim.error("is for entries of type email alone; remove it");
+            return None;
         }
-        let is_gitlab = provider.and_then(Field::text) == Some("gitlab-pipeline");
-        let advice = if is_gitlab { "; write type: gitlab-pipeline to have it now" } else { "" };
-        field.warning(format!("type {kind} comes with a later version, so this entry is not used{advice}"));
+        let built = (identity.build)(&settings).map_err(|SettingError { setting, is_missing, message }| {
+            let (key, field) = match setting {
+                Setting::SubjectDomain => (names.subject_domain, &subject_domain),
+                Setting::TrustDomain => (names.trust_domain, &trust_domain),
+                Setting::IssuerClaim => (names.issuer_claim, &issuer_claim),
+                Setting::Provider => (names.ci_provider, &provider),
+                Setting::SkipEmailVerification | Setting::Gitlab | Setting::Kind => {
+                    return kind.error(message);
+                }
+            };
+            match field {
+                Some(field) if !is_missing => field.error(message),
+                _ => section.error(format!("is of type {name} and has no {key}; {message}")),
+            }
+        });
+        let built = built.ok()?;
+        Some(match challenge_claim.as_ref().and_then(Field::text).filter(|claim| !claim.is_empty()) {
+            Some(claim) => built.announcing_challenge(claim),
+            None => built,
+        })
+    }
+
+    /// The provider that an entry names, compiled.
+    fn provider(&self, field: &Field<'_>) -> Option<EntryKind> {
+        let Some(provider) = self.providers.get(field.text()?) else {
+            let metadata = self.names.sections[2];
+            field.error(format!("names no provider; {metadata} should have it, with its templates"));
+            return None;
+        };
+        provider.clone()
     }
 
     fn is_safe(&self, field: &Field<'_>, url: &str) -> bool {
@@ -257,7 +305,10 @@ impl Reader<'_> {
 }
 
 /// Whether certificates can name pipelines by this URL: checked here, so that no token is refused for it later.
-fn can_be_named(field: &Field<'_>, url: &str) -> bool {
+fn can_be_named(field: &Field<'_>, url: &str, entry: &Entry) -> bool {
+    if entry.kind.as_type::<GitlabRules>().is_none() {
+        return true;
+    }
     match Instance::parse(url) {
         Ok(_) => true,
         Err(message) => {
@@ -267,29 +318,5 @@ fn can_be_named(field: &Field<'_>, url: &str) -> bool {
             ));
             false
         }
-    }
-}
-
-/// The checks that Fulcio makes at its start.
-fn check_subject_domain(
-    entry: &Field<'_>,
-    kind: &str,
-    section: &Section<'_>,
-    domain: Option<Field<'_>>,
-    name: &str,
-) {
-    let Some(field) = domain else {
-        section.error(format!("is of type {kind} and has no {name}"));
-        return;
-    };
-    let Some(domain) = field.text() else { return };
-    let scheme = domain.split_once("://").map(|(scheme, _)| scheme);
-    match (kind, scheme) {
-        ("username", Some(_)) => field.error("has a scheme; write the domain alone"),
-        ("uri", None) => field.error("has no scheme; write it as https://host"),
-        ("uri", Some(scheme)) if entry.name().split_once("://").map(|(scheme, _)| scheme) != Some(scheme) => {
-            field.error("has another scheme than the issuer");
-        }
-        _ => {}
     }
 }

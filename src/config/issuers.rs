@@ -5,6 +5,7 @@ use super::report::{Finding, Place, Report};
 use super::values;
 use crate::identity::extensions::ClaimsArc;
 use crate::identity::gitlab::{GitlabRules, Instance, SubjectMode};
+use crate::identity::types::{self, Setting, Settings};
 use crate::identity::{Entry, EntryKind, Issuer, KeySource};
 use crate::token::KeySet;
 use std::collections::HashMap;
@@ -17,19 +18,6 @@ pub const DEFAULT_OUTAGE_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_OUTAGE_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The audience that clients of Sigstore ask GitLab for.
 const DEFAULT_AUDIENCE: &str = "sigstore";
-/// Types of the next versions: known words, so that nobody looks for a spelling mistake.
-pub const LATER_TYPES: [&str; 10] = [
-    "email",
-    "username",
-    "uri",
-    "spiffe",
-    "kubernetes",
-    "github-workflow",
-    "buildkite-job",
-    "codefresh-workflow",
-    "chainguard-identity",
-    "ci-provider",
-];
 /// Files of certificates and key sets.
 const MOST_BYTES: u64 = 1024 * 1024;
 
@@ -122,44 +110,130 @@ fn read_entry(
     claims_arc: Option<&ClaimsArc>,
     directory: &Path,
 ) -> Option<Declared> {
-    let url = section.require("url", "write the GitLab instance's URL, as its tokens' iss has it");
+    let url_field = section.require("url", "write the issuer's URL, as its tokens' iss has it");
     let insecure_http = boolean(section, "insecure_http");
-    let url = url.and_then(|field| Some((read_url(&field, insecure_http)?, field)));
-    let kind =
-        section.require("type", "write type: gitlab-pipeline").and_then(|field| field.parse(known_type));
+    let url = url_field.as_ref().and_then(|field| read_url(field, insecure_http));
+    let kind = section.require("type", "write the type of identity, gitlab-pipeline for instance");
     let audience = match section.get("audience") {
         Some(field) => field.parse(audience),
         None => Some(DEFAULT_AUDIENCE.to_owned()),
     };
-    let subject = section.get("subject").and_then(|field| field.parse(subject_mode)).unwrap_or_default();
-    let instance_url = section.get("instance_url");
-    if let (Some((url, field)), None) = (&url, &instance_url)
-        && let Err(message) = Instance::parse(url)
-    {
-        field.error(format!(
-            "{message}; set instance_url beside it, since certificates name pipelines by this URL"
-        ));
+    let kind = read_kind(section, item, kind, url.as_deref().unwrap_or_default(), claims_arc);
+    if let (Some(field), Some(url), Some(kind)) = (&url_field, &url, &kind) {
+        check_can_be_named(field, url, kind, section.has("instance_url"));
     }
-    let rules = GitlabRules {
-        subject,
-        instance_url: instance_url.and_then(|field| field.parse(read_instance_url)),
-        allow_fork_pipelines: boolean(section, "allow_fork_pipelines"),
-        allow_undecidable_forks: boolean(section, "allow_undecidable_forks"),
-        claims_arc: claims_arc.cloned(),
-    };
     let allow_multiple_audiences = boolean(section, "allow_multiple_audiences");
     let key_source = read_key_source(section, directory);
     section.report_unknown();
-    kind?;
-    let entry =
-        Entry { audience: audience?, allow_multiple_audiences, kind: EntryKind::GitlabPipeline(rules) };
+    let entry = Entry { audience: audience?, allow_multiple_audiences, kind: kind? };
+    let url = url?;
+    warn_of_spelling(&url_field?, &url, &entry);
     let place = Finding {
         file: item.place().file.to_owned(),
         line: item.line(),
         key: item.path().to_owned(),
         message: String::new(),
     };
-    Some(Declared { url: url?.0, entry, key_source: key_source?, place })
+    Some(Declared { url, entry, key_source: key_source?, place })
+}
+
+/// Whether certificates can name pipelines by this URL: checked here, so that no token is refused for it later.
+fn check_can_be_named(field: &Field<'_>, url: &str, kind: &EntryKind, has_instance_url: bool) {
+    let by_url = kind.as_type::<GitlabRules>().is_some() && !has_instance_url;
+    if let Some(message) = by_url.then(|| Instance::parse(url).err()).flatten() {
+        field.error(format!(
+            "{message}; set instance_url beside it, since certificates name pipelines by this URL"
+        ));
+    }
+}
+
+/// Keys that only some types have, with the setting that each is.
+const SETTINGS: [(&str, Setting); 8] = [
+    ("subject", Setting::Gitlab),
+    ("instance_url", Setting::Gitlab),
+    ("allow_fork_pipelines", Setting::Gitlab),
+    ("allow_undecidable_forks", Setting::Gitlab),
+    ("subject_domain", Setting::SubjectDomain),
+    ("trust_domain", Setting::TrustDomain),
+    ("issuer_claim", Setting::IssuerClaim),
+    ("skip_email_verification", Setting::SkipEmailVerification),
+];
+
+/// The type of an entry with what is set for it. A key of another type is an error: it would have no effect.
+fn read_kind(
+    section: &Section<'_>,
+    item: &Field<'_>,
+    kind: Option<Field<'_>>,
+    url: &str,
+    claims_arc: Option<&ClaimsArc>,
+) -> Option<EntryKind> {
+    let gitlab = GitlabRules {
+        subject: section.get("subject").and_then(|field| field.parse(subject_mode)).unwrap_or_default(),
+        instance_url: section.get("instance_url").and_then(|field| field.parse(read_instance_url)),
+        allow_fork_pipelines: boolean(section, "allow_fork_pipelines"),
+        allow_undecidable_forks: boolean(section, "allow_undecidable_forks"),
+        claims_arc: claims_arc.cloned(),
+    };
+    let subject_domain = section.get("subject_domain");
+    let trust_domain = section.get("trust_domain");
+    let issuer_claim = section.get("issuer_claim");
+    let text = |field: &Option<Field<'_>>| field.as_ref().and_then(Field::text).map(str::to_owned);
+    let (domain, trust, claim) = (text(&subject_domain), text(&trust_domain), text(&issuer_claim));
+    let settings = Settings {
+        issuer: url,
+        is_pattern: false,
+        subject_domain: domain.as_deref(),
+        trust_domain: trust.as_deref(),
+        issuer_claim: claim.as_deref(),
+        skip_email_verification: boolean(section, "skip_email_verification"),
+        gitlab,
+        provider: None,
+    };
+    let kind = kind?;
+    let name = kind.text()?;
+    // Templates stand in an identity configuration.
+    let identity = types::find(name).filter(|identity| !identity.settings.contains(&Setting::Provider));
+    let Some(identity) = identity else {
+        kind.error(unknown_type(name));
+        return None;
+    };
+    let mut fits = true;
+    for (key, setting) in SETTINGS {
+        if section.has(key) && !identity.settings.contains(&setting) {
+            if let Some(field) = section.get(key) {
+                field.error(format!("is not for entries of type {name}; remove it"));
+            }
+            fits = false;
+        }
+    }
+    // Without a URL nothing can be said of what depends on it; that it is missing is said already.
+    if !fits || url.is_empty() {
+        return None;
+    }
+    let built = (identity.build)(&settings).map_err(|error| {
+        let field = match error.setting {
+            Setting::SubjectDomain => ("subject_domain", &subject_domain),
+            Setting::TrustDomain => ("trust_domain", &trust_domain),
+            Setting::IssuerClaim => ("issuer_claim", &issuer_claim),
+            Setting::SkipEmailVerification | Setting::Gitlab | Setting::Provider | Setting::Kind => {
+                return kind.error(error.message);
+            }
+        };
+        match field {
+            (_, Some(field)) if !error.is_missing => field.error(error.message),
+            (key, _) => item.error(format!("is of type {name} and has no {key}; {}", error.message)),
+        }
+    });
+    built.ok()
+}
+
+fn unknown_type(name: &str) -> String {
+    if name == "ci-provider" {
+        return "ci-provider stands in identity_config alone, with its templates".to_owned();
+    }
+    let in_our_file = |identity: &&types::IdentityTypeInfo| !identity.settings.contains(&Setting::Provider);
+    let known: Vec<_> = types::TYPES.iter().filter(in_our_file).map(|identity| identity.name).collect();
+    format!("{} is no type of identity; there are {}", values::quoted(name), known.join(", "))
 }
 
 fn read_url(field: &Field<'_>, insecure_http: bool) -> Option<String> {
@@ -180,13 +254,12 @@ fn read_url(field: &Field<'_>, insecure_http: bool) -> Option<String> {
         ));
         return None;
     }
-    warn_of_spelling(field, &url);
     Some(url)
 }
 
-/// A URL that no GitLab would write so in `iss`.
-pub fn warn_of_spelling(field: &Field<'_>, url: &str) {
-    if values::is_root_with_slash(url) {
+/// A URL that nobody, or no GitLab, would write so in `iss`.
+pub fn warn_of_spelling(field: &Field<'_>, url: &str, entry: &Entry) {
+    if values::is_root_with_slash(url) && entry.kind.as_type::<GitlabRules>().is_some() {
         field.warning(format!(
             "ends in a slash, and a GitLab's iss does not; tokens are compared byte for byte, so only an iss spelled {url} is accepted"
         ));
@@ -261,16 +334,6 @@ fn read_instance_url(text: &str) -> Result<String, String> {
 
 fn boolean(section: &Section<'_>, key: &'static str) -> bool {
     section.get(key).and_then(|field| field.boolean()).unwrap_or(false)
-}
-
-fn known_type(text: &str) -> Result<(), String> {
-    match text {
-        "gitlab-pipeline" => Ok(()),
-        _ if LATER_TYPES.contains(&text) => {
-            Err(format!("{text} comes with a later version; gitlab-pipeline is what this one has"))
-        }
-        _ => Err(format!("{} is no type of identity; gitlab-pipeline is", values::quoted(text))),
-    }
 }
 
 fn subject_mode(text: &str) -> Result<SubjectMode, String> {

@@ -6,6 +6,7 @@
 mod fulcio;
 mod issuers;
 mod log;
+mod providers;
 mod reader;
 mod report;
 mod tls;

@@ -3,6 +3,7 @@
 //! Two families: Fulcio's registered arc (Sigstore's OID registry, `1.3.6.1.4.1.57264.1`) and the arc of raw GitLab
 //! claims, countersign's own or the operator's. `docs/EXTENSIONS.md` explains every one of them to policy writers.
 
+use super::IdentityExtension;
 use der::Decode;
 use der::asn1::{ObjectIdentifier, Utf8StringRef};
 use std::fmt;
@@ -220,6 +221,28 @@ impl fmt::Debug for ClaimsArc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ClaimsArc({})", self.arc)
     }
+}
+
+/// The extension for a text, encoded as its object identifier asks for.
+pub fn extension(oid: ObjectIdentifier, text: &str) -> IdentityExtension {
+    let content = if is_raw(&oid) { text.as_bytes().to_vec() } else { encode_utf8_string(text) };
+    IdentityExtension { oid, content }
+}
+
+/// The extensions of Fulcio's arc that a certificate gets: the issuer, these, and the raw `sub`, ascending. An absent or empty
+/// value has none.
+pub fn identity_extensions<'t>(
+    issuer: &'t str,
+    sub: &'t str,
+    others: impl IntoIterator<Item = (ObjectIdentifier, Option<&'t str>)>,
+) -> Vec<IdentityExtension> {
+    let common = [(ISSUER, Some(issuer)), (ISSUER_V2, Some(issuer)), (TOKEN_SUBJECT, Some(sub))].into_iter();
+    let mut list: Vec<_> = common
+        .chain(others)
+        .filter_map(|(oid, text)| Some(extension(oid, text.filter(|text| !text.is_empty())?)))
+        .collect();
+    list.sort_by_key(|extension| FULCIO_NAMES.iter().position(|(oid, _)| *oid == extension.oid));
+    list
 }
 
 /// The name of an identity extension: Sigstore's (`Build Signer URI`) or the claim's (`project_path`).

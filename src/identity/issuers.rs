@@ -1,7 +1,7 @@
 //! The allow-list: the issuers that the operator trusts, and what their tokens may become.
 
-use super::Principal;
-use super::gitlab::{self, GitlabRules};
+use super::EntryKind;
+use super::gitlab::GitlabRules;
 use super::patterns::IssuerPattern;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Algorithm, Claims, VerifiedToken};
@@ -19,43 +19,6 @@ pub struct Entry {
     pub allow_multiple_audiences: bool,
     /// The type.
     pub kind: EntryKind,
-}
-
-/// The type of identity.
-#[derive(Clone, Debug)]
-pub enum EntryKind {
-    /// `gitlab-pipeline`
-    GitlabPipeline(GitlabRules),
-}
-
-impl EntryKind {
-    /// The name in configurations, `gitlab-pipeline`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::GitlabPipeline(_) => "gitlab-pipeline",
-        }
-    }
-
-    /// The algorithms its tokens may have (rule 1: GitLab has RS256 hard-coded).
-    pub fn algorithms(&self) -> &'static [Algorithm] {
-        match self {
-            Self::GitlabPipeline(_) => &[Algorithm::RS256],
-        }
-    }
-
-    /// The claim that the proof of possession signs, [`Principal::challenge`].
-    pub fn challenge_claim(&self) -> &'static str {
-        match self {
-            Self::GitlabPipeline(_) => "sub",
-        }
-    }
-
-    /// The principal that a token names.
-    pub fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        match self {
-            Self::GitlabPipeline(rules) => gitlab::principal(issuer, token, rules),
-        }
-    }
 }
 
 /// An issuer on the allow-list: one set of keys, one or more entries.
@@ -105,10 +68,12 @@ impl Issuer {
     }
 
     fn entry(&self, claims: &Claims, algorithm: Algorithm) -> Result<&Entry, Refusal> {
-        const RULE: &str = "gitlab-2";
-        let audiences =
-            Audiences::read(claims).map_err(|reason| Refusal::new(reason).of_claim(AUD).by_rule(RULE))?;
-        let refused = |reason| Err(Refusal::new(reason).of_claim(AUD).by_rule(RULE));
+        // The rules have names for GitLab alone.
+        let gitlab = self.entries.iter().any(|entry| entry.kind.as_type::<GitlabRules>().is_some());
+        let by_rule = |refusal: Refusal, rule| if gitlab { refusal.by_rule(rule) } else { refusal };
+        let refusal = |reason| by_rule(Refusal::new(reason).of_claim(AUD), "gitlab-2");
+        let audiences = Audiences::read(claims).map_err(refusal)?;
+        let refused = |reason| Err(refusal(reason));
         let mut meant = self.entries.iter().filter(|entry| audiences.contain(&entry.audience));
         let Some(entry) = meant.next() else {
             return refused(Reason::TokenAudienceMismatch);
@@ -117,7 +82,7 @@ impl Issuer {
             return refused(Reason::TokenAudienceAmbiguous);
         }
         if !entry.kind.algorithms().contains(&algorithm) {
-            return Err(Refusal::new(Reason::TokenAlgorithmNotAllowed).by_rule("gitlab-1"));
+            return Err(by_rule(Reason::TokenAlgorithmNotAllowed.into(), "gitlab-1"));
         }
         Ok(entry)
     }
@@ -231,7 +196,7 @@ mod tests {
     use serde_json::json;
 
     fn entry(audience: &str, allow_multiple_audiences: bool) -> Entry {
-        let kind = EntryKind::GitlabPipeline(GitlabRules::default());
+        let kind = GitlabRules::default().into();
         Entry { audience: audience.to_owned(), allow_multiple_audiences, kind }
     }
 

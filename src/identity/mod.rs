@@ -3,12 +3,31 @@
 //! Pure. One module a type of identity; what an issuer's tokens may become is in its [`Entry`]. What this does not do: verify tokens
 //! (`token`), fetch keys (`oidc`), put anything into a certificate (`certificate`).
 
+mod address;
+pub mod buildkite;
+pub mod chainguard;
+pub mod ci_provider;
+mod claim;
+pub mod codefresh;
+pub mod email;
 pub mod extensions;
+pub mod github;
 pub mod gitlab;
+pub mod go_url;
 mod issuers;
+pub mod json_path;
+mod kind;
+pub mod kubernetes;
 mod patterns;
+mod san_uri;
+pub mod spiffe;
+pub mod template;
+pub mod types;
+pub mod uri;
+pub mod username;
 
-pub use issuers::{Entry, EntryKind, Issuer, Issuers, KeySource};
+pub use issuers::{Entry, Issuer, Issuers, KeySource};
+pub use kind::{ALGORITHMS, Announcement, EntryKind, IdentityType};
 pub use patterns::IssuerPattern;
 
 use der::asn1::ObjectIdentifier;
@@ -19,6 +38,19 @@ use std::fmt;
 pub enum SubjectAltName {
     /// uniformResourceIdentifier, an IA5String: already percent-encoded.
     Uri(String),
+    /// rfc822Name, an IA5String: an address without a display name.
+    Email(String),
+    /// otherName with type-id [`extensions::OTHER_NAME`], a UTF8String: the name of a user, `{sub}!{domain}`.
+    OtherName(String),
+}
+
+impl SubjectAltName {
+    /// The name's text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Uri(text) | Self::Email(text) | Self::OtherName(text) => text,
+        }
+    }
 }
 
 /// An identity extension, non-critical.
@@ -40,6 +72,16 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// For the types of identity, which make one of a verified token alone.
+    fn new(
+        issuer: &str,
+        name: SubjectAltName,
+        extensions: Vec<IdentityExtension>,
+        challenge: impl Into<String>,
+    ) -> Self {
+        Self { issuer: issuer.to_owned(), name, extensions, challenge: challenge.into() }
+    }
+
     /// The issuer that vouches, `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer

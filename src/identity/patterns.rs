@@ -166,7 +166,6 @@ fn glob(text: &str) -> Result<Glob, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::EntryKind;
     use crate::identity::gitlab::GitlabRules;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -175,7 +174,7 @@ mod tests {
         let entry = Entry {
             audience: "sigstore".to_owned(),
             allow_multiple_audiences: false,
-            kind: EntryKind::GitlabPipeline(GitlabRules::default()),
+            kind: GitlabRules::default().into(),
         };
         let source = KeySource::Discovery { ca_certificate: None, outage_grace: Duration::ZERO };
         IssuerPattern::parse(text, [entry], source)

@@ -6,7 +6,8 @@ mod refused;
 use countersign::certificate::CaChain;
 use countersign::config::{self, CaMaterial, Config, ConfigErrors, LogConfig};
 use countersign::environment::UnixMillis;
-use countersign::identity::{EntryKind, KeySource, gitlab::SubjectMode};
+use countersign::identity::KeySource;
+use countersign::identity::gitlab::{GitlabRules, SubjectMode};
 use countersign::signer::ceremony::{NewCa, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,7 +158,7 @@ extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
 
     let managed = issuer("https://host.example.com:8443/gitlab");
     let entry = &managed.entries[0];
-    let EntryKind::GitlabPipeline(rules) = &entry.kind;
+    let rules: &GitlabRules = entry.kind.as_type().expect("a GitLab");
     assert_eq!(rules.subject, SubjectMode::Project);
     assert!(rules.allow_fork_pipelines && rules.allow_undecidable_forks && entry.allow_multiple_audiences);
     assert_eq!(entry.audience, "https://ca.example.com");
@@ -167,7 +168,7 @@ extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
     ));
 
     let bucket = issuer("https://storage.example.com/bucket/");
-    let EntryKind::GitlabPipeline(rules) = &bucket.entries[0].kind;
+    let rules: &GitlabRules = bucket.entries[0].kind.as_type().expect("a GitLab");
     assert_eq!(rules.instance_url.as_deref(), Some("https://gitlab.internal.example.com"));
     assert!(matches!(&*bucket.key_source, KeySource::Static(_)));
     assert!(config.issuers.find("https://storage.example.com/bucket").is_none());

@@ -41,7 +41,7 @@ async fn a_request_is_one_line_in_the_log_and_nothing_of_its_token_is_in_any() {
     assert_eq!(ok["issuer"], claims["iss"]);
     assert_eq!(ok["log_index"], 0);
     assert!(ok["serial"].as_str().is_some_and(|serial| serial.len() == 38), "{ok}");
-        let (called, no) = (logs::event("log-grpc"), logs::event("log-grpc-no"));
+    let (called, no) = (logs::event("log-grpc"), logs::event("log-grpc-no"));
     assert_eq!(
         (&called["path"], &called["status"], &called["log_index"]),
         (&json!(format!("/{method}")), &json!(200), &json!(1))

@@ -2,7 +2,8 @@
 
 use super::messages::{
     Certificate, CertificateChain, Configuration, CreateSigningCertificateRequest, Empty, IssuerUrl, Key,
-    OidcIssuer, SigningCertificate, SigningCertificateDetachedSct, SigningCertificateEmbeddedSct, TrustBundle,
+    OidcIssuer, SigningCertificate, SigningCertificateDetachedSct, SigningCertificateEmbeddedSct,
+    TrustBundle,
 };
 use super::{token, unary};
 use crate::api::ApiState;
@@ -79,7 +80,10 @@ fn possession(key: Option<&Key>) -> Possession<'_> {
 fn signing_certificate(issued: &Issued) -> SigningCertificate {
     let chain = Some(CertificateChain { certificates: v2::chain_pems(issued) });
     let detached = |signed_certificate_timestamp| {
-        Certificate::DetachedSct(SigningCertificateDetachedSct { chain: chain.clone(), signed_certificate_timestamp })
+        Certificate::DetachedSct(SigningCertificateDetachedSct {
+            chain: chain.clone(),
+            signed_certificate_timestamp,
+        })
     };
     let certificate = match &issued.sct {
         SctDelivery::Embedded => Certificate::EmbeddedSct(SigningCertificateEmbeddedSct { chain }),

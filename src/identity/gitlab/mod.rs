@@ -23,9 +23,9 @@ mod subject;
 pub use subject::Instance;
 
 use super::extensions::{self as oid, ClaimsArc, GitlabClaim, encode_utf8_string};
-use super::{IdentityExtension, Principal, SubjectAltName};
+use super::{IdentityExtension, IdentityType, Principal, SubjectAltName};
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Claims, VerifiedToken};
+use crate::token::{Algorithm, Claims, VerifiedToken};
 use der::asn1::ObjectIdentifier;
 use schema::JobClaims;
 use subject::Subject;
@@ -68,9 +68,19 @@ impl Default for GitlabRules {
     }
 }
 
-/// The principal that a verified GitLab token names. `issuer` is its `iss` as it was matched, byte for byte.
-pub fn principal(issuer: &str, token: &VerifiedToken, rules: &GitlabRules) -> Result<Principal, Refusal> {
-    from_claims(issuer, token.claims(), rules)
+impl IdentityType for GitlabRules {
+    fn name(&self) -> &'static str {
+        "gitlab-pipeline"
+    }
+
+    /// Rule 1: GitLab has RS256 hard-coded.
+    fn algorithms(&self) -> &'static [Algorithm] {
+        &[Algorithm::RS256]
+    }
+
+    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
+        from_claims(issuer, token.claims(), self)
+    }
 }
 
 fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Principal, Refusal> {
@@ -83,12 +93,8 @@ fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Pri
     let ref_path = subject::ref_path(&job)?;
     forks(&job, rules)?;
     let subject = Subject::of(&job, &ref_path, &instance, rules.subject)?;
-    Ok(Principal {
-        issuer: issuer.to_owned(),
-        extensions: extensions(issuer, &job, &ref_path, &instance, &subject, rules.claims_arc.as_ref()),
-        name: SubjectAltName::Uri(subject.uri),
-        challenge: job.sub.to_owned(),
-    })
+    let extensions = extensions(issuer, &job, &ref_path, &instance, &subject, rules.claims_arc.as_ref());
+    Ok(Principal::new(issuer, SubjectAltName::Uri(subject.uri), extensions, job.sub))
 }
 
 /// Rule 6: the pipeline runs in the project whose it is. A fork's merge request that runs in its parent has the parent's

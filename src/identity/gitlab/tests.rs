@@ -25,8 +25,10 @@ fn judge(claims: Map<String, Value>, rules: &GitlabRules) -> Result<Principal, R
 }
 
 fn uri(principal: &Principal) -> &str {
-    let SubjectAltName::Uri(uri) = principal.name();
-    uri
+    match principal.name() {
+        SubjectAltName::Uri(uri) => uri,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn text(principal: &Principal, oid: ObjectIdentifier) -> &str {

@@ -83,7 +83,7 @@ oidc-issuers:
 }
 
 #[test]
-fn entries_of_other_types_are_warned_of_and_left_out() {
+fn every_type_has_its_fields() {
     let place = Place::new();
     let fulcio = "\
 oidc-issuers:
@@ -92,29 +92,56 @@ oidc-issuers:
     client-id: sigstore
     type: email
     issuer-claim: $.federated_claims.connector_id
+    challenge-claim: email
+    skip-email-verification: true
   https://gitlab.com:
     issuer-url: https://gitlab.com
     client-id: sigstore
     type: ci-provider
-    ci-provider: gitlab-pipeline
-  https://gitlab.example.com:
-    issuer-url: https://gitlab.example.com
+    ci-provider: acme
+  https://accounts.example.com:
+    issuer-url: https://accounts.example.com
     client-id: sigstore
-    type: gitlab-pipeline
+    type: username
+    subject-domain: users.example.com
     no-such-key: 1
+  https://spire.example.com:
+    issuer-url: https://spire.example.com
+    client-id: sigstore
+    type: spiffe
+    spiffe-trust-domain: example.org
+meta-issuers:
+  https://oidc.eks.*.amazonaws.com/id/*:
+    client-id: sigstore
+    type: kubernetes
+ci-issuer-metadata:
+  acme:
+    subject-alternative-name-template: https://ci.example.com/{{ .project_path }}
+    default-template-values: { environment: \"\" }
+    extension-templates: { build-trigger: pipeline_source, no-such-extension: x }
 ";
     let (config, warnings) = with_fulcio(&place, fulcio).expect("accepted");
     assert_eq!(
         warnings,
         [
-            "fulcio.yaml:2: oidc-issuers.https://accounts.google.com: type email comes with a later version, so this entry is not used",
-            "fulcio.yaml:7: oidc-issuers.https://gitlab.com: type ci-provider comes with a later version, so this entry is not used; write type: gitlab-pipeline to have it now",
-            "fulcio.yaml:16: oidc-issuers.https://gitlab.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, ci-provider, challenge-claim, description, contact, environment, skip-email-verification",
+            "fulcio.yaml:19: oidc-issuers.https://accounts.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, skip-email-verification, challenge-claim, ci-provider, description, contact, environment",
+            "fulcio.yaml:33: ci-issuer-metadata.acme.extension-templates: has the key no-such-extension, which names no extension",
         ]
     );
-    assert!(config.issuers.find("https://accounts.google.com").is_none());
-    assert!(config.issuers.find("https://gitlab.com").is_none());
-    assert!(config.issuers.find("https://gitlab.example.com").is_some());
+    let kind = |url: &str| config.issuers.find(url).expect("configured").entries[0].kind.clone();
+    for (url, name) in [
+        ("https://accounts.google.com", "email"),
+        ("https://gitlab.com", "ci-provider"),
+        ("https://accounts.example.com", "username"),
+        ("https://spire.example.com", "spiffe"),
+        ("https://oidc.eks.eu-west-1.amazonaws.com/id/DF", "kubernetes"),
+    ] {
+        assert_eq!(kind(url).name(), name);
+    }
+    assert!(kind("https://accounts.google.com").announcement().skip_email_verification);
+    assert_eq!(kind("https://accounts.google.com").announced_challenge(), "email");
+    assert_eq!(kind("https://accounts.example.com").announcement().subject_domain, "users.example.com");
+    assert_eq!(kind("https://spire.example.com").announcement().spiffe_trust_domain, "example.org");
 }
 
 #[test]

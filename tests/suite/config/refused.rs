@@ -185,22 +185,67 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "url: https://gitlab.com, ",
         "",
-        "countersign.yaml:8: issuers[0].url: is missing; write the GitLab instance's URL, as its tokens' iss has it",
+        "countersign.yaml:8: issuers[0].url: is missing; write the issuer's URL, as its tokens' iss has it",
     ),
     (
         ", type: gitlab-pipeline",
         "",
-        "countersign.yaml:8: issuers[0].type: is missing; write type: gitlab-pipeline",
+        "countersign.yaml:8: issuers[0].type: is missing; write the type of identity, gitlab-pipeline for instance",
     ),
     (
         "gitlab-pipeline",
         "gitlab",
-        "countersign.yaml:8: issuers[0].type: \"gitlab\" is no type of identity; gitlab-pipeline is",
+        "countersign.yaml:8: issuers[0].type: \"gitlab\" is no type of identity; there are gitlab-pipeline, email, username, uri, spiffe, kubernetes, github-workflow, buildkite-job, codefresh-workflow, chainguard-identity",
     ),
     (
-        "gitlab-pipeline",
-        "email",
-        "countersign.yaml:8: issuers[0].type: email comes with a later version; gitlab-pipeline is what this one has",
+        "type: gitlab-pipeline",
+        "type: username",
+        "countersign.yaml:8: issuers[0]: is of type username and has no subject_domain; write the domain of the users",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: username, subject_domain: https://gitlab.com",
+        "countersign.yaml:8: issuers[0].subject_domain: has a scheme; write the domain alone",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: username, subject_domain: example.com",
+        "countersign.yaml:8: issuers[0].subject_domain: is not the issuer's host nor a neighbour of it: their last two labels must be the same, as with accounts.example.com and users.example.com",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: uri, subject_domain: users.gitlab.com",
+        "countersign.yaml:8: issuers[0].subject_domain: has no scheme; write it as https://host",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: uri, subject_domain: http://users.gitlab.com",
+        "countersign.yaml:8: issuers[0].subject_domain: has another scheme than the issuer",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: spiffe",
+        "countersign.yaml:8: issuers[0]: is of type spiffe and has no trust_domain; write it as example.org",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: spiffe, trust_domain: Example.org",
+        "countersign.yaml:8: issuers[0].trust_domain: is no trust domain; write it as example.org",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: email, issuer_claim: '$.idps[*]'",
+        "countersign.yaml:8: issuers[0].issuer_claim: \"$.idps[*]\" is no path to one claim; write $.claim, $.outer.inner, $[\"any name\"] or $.list[0]",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: email, trust_domain: example.org",
+        "countersign.yaml:8: issuers[0].trust_domain: is not for entries of type email; remove it",
+    ),
+    (
+        "type: gitlab-pipeline",
+        "type: kubernetes, allow_fork_pipelines: true",
+        "countersign.yaml:8: issuers[0].allow_fork_pipelines: is not for entries of type kubernetes; remove it",
     ),
     (
         "gitlab-pipeline",

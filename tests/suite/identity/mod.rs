@@ -9,9 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::environment::UnixMillis;
 use countersign::identity::extensions::{self, ClaimsArc, FULCIO_NAMES, GitlabClaim};
 use countersign::identity::gitlab::{GitlabRules, SubjectMode};
-use countersign::identity::{
-    Entry, EntryKind, Issuer, IssuerPattern, Issuers, KeySource, Principal, SubjectAltName,
-};
+use countersign::identity::{Entry, Issuer, IssuerPattern, Issuers, KeySource, Principal, SubjectAltName};
 use countersign::refusal::{Reason, Refusal};
 use countersign::token::{Expectations, KeySet, UnverifiedToken};
 use der::asn1::ObjectIdentifier;
@@ -64,7 +62,7 @@ struct Said {
 
 impl Said {
     fn of(principal: &Principal) -> Self {
-        let SubjectAltName::Uri(san) = principal.name();
+        let SubjectAltName::Uri(san) = principal.name() else { panic!("{principal:?} is named by no URI") };
         let arc = ClaimsArc::default();
         let mut said = Self { san: san.clone(), fulcio: BTreeMap::new(), gitlab: BTreeMap::new() };
         for extension in principal.extensions() {
@@ -137,11 +135,7 @@ fn issuer(url: &str, rules: GitlabRules) -> Issuer {
 }
 
 fn entry(rules: GitlabRules) -> Entry {
-    Entry {
-        audience: "sigstore".to_owned(),
-        allow_multiple_audiences: false,
-        kind: EntryKind::GitlabPipeline(rules),
-    }
+    Entry { audience: "sigstore".to_owned(), allow_multiple_audiences: false, kind: rules.into() }
 }
 
 fn key_source() -> KeySource {

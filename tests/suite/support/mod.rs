@@ -11,7 +11,7 @@ use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogCo
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
 use countersign::identity::gitlab::GitlabRules;
-use countersign::identity::{Entry, EntryKind, Issuer, Issuers, KeySource};
+use countersign::identity::{Entry, Issuer, Issuers, KeySource};
 use countersign::server::environment::Environment;
 use countersign::server::{Running, StartError};
 use countersign::signer::ceremony::{NewCa, Options};
@@ -227,11 +227,8 @@ impl TestCaBuilder {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
             path
         };
-        let entry = Entry {
-            audience: "sigstore".into(),
-            allow_multiple_audiences: false,
-            kind: EntryKind::GitlabPipeline(self.rules),
-        };
+        let entry =
+            Entry { audience: "sigstore".into(), allow_multiple_audiences: false, kind: self.rules.into() };
         let issuer = Issuer {
             url: gitlab.url().to_owned(),
             entries: [entry].into(),

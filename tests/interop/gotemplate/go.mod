@@ -1,0 +1,3 @@
+module countersign.example/gotemplate
+
+go 1.26
