@@ -199,6 +199,61 @@ def fulcio(place: Place, args: argparse.Namespace) -> None:
         token = place.gitlab.token(email="dev@example.com", email_verified=True)
         place.check_scts(issue(f"http://127.0.0.1:{port}", token, "dev@example.com"))
         assert place.size() == before + 1
+        if args.cosign and shutil.which(args.cosign):
+            sign(args, place, port, "before")
+    finally:
+        server.stop()
+    move(place, args, port, key)
+
+
+def sign(args: argparse.Namespace, place: Place, port: int, name: str) -> None:
+    """With cosign as it was set up for the Fulcio, which knows nothing of a move."""
+    config = place.directory / "sc.json"
+    run(args.cosign, "signing-config", "create", f"--fulcio=url=http://127.0.0.1:{port},api-version=1,"
+        "start-time=2026-01-01T00:00:00Z,operator=x", "--out", config)
+    run(args.cosign, "trusted-root", "create",
+        f"--fulcio=url=http://127.0.0.1:{port},certificate-chain={place.directory / 'ca/ca/chain.pem'}",
+        f"--ctfe=url={place.log_url},public-key={place.log_pem},start-time=2026-01-01T00:00:00Z",
+        "--out", place.directory / "old-tr.json")
+    (place.directory / "blob").write_bytes(b"what the pipeline built\n")
+    run(args.cosign, "sign-blob", place.directory / "blob", "--yes", "--identity-token",
+        place.gitlab.token(email="dev@example.com", email_verified=True), "--trusted-root", place.directory / "old-tr.json",
+        "--signing-config", config, "--bundle", place.directory / f"{name}.bundle")
+
+
+def move(place: Place, args: argparse.Namespace, port: int, key: pathlib.Path) -> None:
+    """docs/MIGRATING.md: the Fulcio is gone; countersign has its address, its identity file, its key and its log."""
+    directory = place.directory
+    (directory / "password").write_text(PASSWORD)
+    for secret in [directory / "password", key]:
+        secret.chmod(0o600)
+    config = directory / "moved.yaml"
+    config.write_text(f"""\
+listen: 127.0.0.1:{port}
+admin: {{ listen: 127.0.0.1:0 }}
+ca:
+  certificates: ca/ca/chain.pem
+  signer: {{ file: {{ key: fulcio.key, password_file: password }} }}
+log: {{ mode: external, url: {place.log_url}, public_key: ct-log.pem }}
+identity_config: fulcio.yaml
+""")
+    run(args.countersign, "config", "check", config)
+    server = Process([args.countersign, "serve", "--config", config], directory / "moved.log",
+                     f"http://127.0.0.1:{port}/healthz")
+    try:
+        token = place.gitlab.token(email="dev@example.com", email_verified=True)
+        place.check_scts(issue(f"http://127.0.0.1:{port}", token, "dev@example.com"))
+        if not args.cosign or not shutil.which(args.cosign):
+            raise Skipped("cosign")
+        sign(args, place, port, "after")
+        (directory / "new-tr.json").write_text(run(args.countersign, "trust", "root", "--config", config))
+        for bundle in ["before", "after"]:
+            for root in ["old-tr", "new-tr"]:
+                verify = [args.cosign, "verify-blob", directory / "blob", "--bundle", directory / f"{bundle}.bundle",
+                          "--insecure-ignore-tlog", "--trusted-root", directory / f"{root}.json",
+                          "--certificate-oidc-issuer", place.gitlab.url, "--certificate-identity"]
+                run(*verify, "dev@example.com")
+                run(*verify, "eve@example.com", ok=False)
     finally:
         server.stop()
 

@@ -507,7 +507,7 @@ fn serve_refuses_material_that_does_not_belong_together_with_78() {
     fs::write(ca.join("ca/chain.pem"), &chain).expect("written");
 
     fs::remove_file(ca.join("log/key.pem")).expect("removed");
-    refused("countersign.yaml:45: log.key: ");
+    refused("countersign.yaml:48: log.key: ");
 }
 
 #[test]
