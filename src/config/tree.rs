@@ -55,12 +55,45 @@ pub struct SyntaxError {
 /// Not YAML, no document or several of them, too deep, too large when expanded, a tag that means nothing here.
 pub fn parse(text: &str) -> Result<Node, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    read(text).or_else(|error| read(&with_aliases_as_keys(text).ok_or(error)?))
+}
+
+fn read(text: &str) -> Result<Node, SyntaxError> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| not_yaml(text, error.marker().line(), error.info()))?;
         builder.take(event, span)?;
     }
     builder.document.ok_or_else(|| SyntaxError::at(1, "the file is empty"))
+}
+
+/// The text with `*name:` at the beginning of a line as `*name :`, where the anchor `&name` is and `&name:` is not. `None`: there is no
+/// such line.
+///
+/// In YAML 1.2 (§6.9.2) the colon belongs to the name; in YAML 1.1 (§5.6), which Fulcio's parser follows and in which its shipped configuration is
+/// written, the alias ends before it and is a key.
+fn with_aliases_as_keys(text: &str) -> Option<String> {
+    let has_anchor = |name: &str| {
+        let mut ends = text.split('&').skip(1).filter_map(|rest| rest.strip_prefix(name));
+        ends.any(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    };
+    let mut changed = false;
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        let key = line.trim_start_matches(' ').strip_prefix('*').and_then(|rest| rest.split_once(':'));
+        let is_alias = key.is_some_and(|(name, rest)| {
+            let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let ends = rest.is_empty() || rest.starts_with(char::is_whitespace);
+            !name.is_empty()
+                && name.chars().all(word)
+                && ends
+                && has_anchor(name)
+                && !has_anchor(&format!("{name}:"))
+        });
+        changed |= is_alias;
+        lines.push(if is_alias { line.replacen(':', " :", 1) } else { line.to_owned() });
+    }
+    changed.then(|| lines.join("\n"))
 }
 
 /// The same for a file that may be JSON. JSON is YAML but for a few spellings (escaped surrogates); those are read again
@@ -296,6 +329,19 @@ mod tests {
         }
         assert!(error(&text).message.contains("aliases counted"));
         assert!(error("a: &a [*a]\n").message.contains("alias"));
+    }
+
+    #[test]
+    fn an_alias_ends_before_the_colon_of_a_key_as_in_yaml_1_1() {
+        let shown =
+            |text: &str| parse(text).map(|node| format!("{:?}", node.value)).map_err(|error| error.line);
+        let spaced = shown("define: [&a-b x, &c y]\nk:\n  *a-b :\n    z: 1\n  *c : 2\n");
+        assert!(spaced.is_ok());
+        assert_eq!(shown("define: [&a-b x, &c y]\nk:\n  *a-b:\n    z: 1\n  *c: 2\n").is_ok(), spaced.is_ok());
+        assert!(shown("define: [&a x]\nk:\n  *a: 1\n").is_ok());
+        // No anchor of that name, or one whose name has the colon: as YAML 1.2 has it.
+        assert_eq!(shown("k:\n  *a: 1\n"), Err(2));
+        assert!(shown("define: [&a x, &a: y]\nk: [*a: ]\n").is_ok());
     }
 
     #[test]

@@ -86,6 +86,7 @@ oidc-issuers:
 fn every_type_has_its_fields() {
     let place = Place::new();
     let fulcio = "\
+define: [&acme acme]
 oidc-issuers:
   https://accounts.google.com:
     issuer-url: https://accounts.google.com
@@ -115,7 +116,7 @@ meta-issuers:
     client-id: sigstore
     type: kubernetes
 ci-issuer-metadata:
-  acme:
+  *acme:
     subject-alternative-name-template: https://ci.example.com/{{ .project_path }}
     default-template-values: { environment: \"\" }
     extension-templates: { build-trigger: pipeline_source, no-such-extension: x }
@@ -124,8 +125,8 @@ ci-issuer-metadata:
     assert_eq!(
         warnings,
         [
-            "fulcio.yaml:19: oidc-issuers.https://accounts.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, skip-email-verification, challenge-claim, ci-provider, description, contact, environment",
-            "fulcio.yaml:33: ci-issuer-metadata.acme.extension-templates: has the key no-such-extension, which names no extension",
+            "fulcio.yaml:20: oidc-issuers.https://accounts.example.com.no-such-key: unknown key; known here: issuer-url, type, client-id, ca-cert, issuer-claim, subject-domain, spiffe-trust-domain, skip-email-verification, challenge-claim, ci-provider, description, contact, environment",
+            "fulcio.yaml:34: ci-issuer-metadata.acme.extension-templates: has the key no-such-extension, which names no extension",
         ]
     );
     let kind = |url: &str| config.issuers.find(url).expect("configured").entries[0].kind.clone();
