@@ -238,7 +238,7 @@ def sigstore_rs_gets_a_certificate_by_v1(world: World, args: argparse.Namespace)
     out.mkdir()
     run(client, world.url, world.token_file(), world.gitlab.claims()["sub"], world.blob, out)
     verify = [world.countersign, "verify", out / "certificate.pem", "--trusted-root", world.path("tr.json"),
-              "--log-url", f"{world.url}/ct", "--signature", out / "signature", "--file", world.blob,
+              "--log-url", f"{world.url}/ct", "--signature", out / "signature", world.blob,
               "--certificate-oidc-issuer", world.gitlab.url, "--certificate-identity"]
     run(*verify, world.gitlab.identity())
     run(*verify, world.gitlab.identity() + "x", ok=False)
