@@ -4,12 +4,13 @@ set -uo pipefail
 cd "$(dirname "$0")"
 mkdir -p "$1/bin" && out=$(cd "$1" && pwd)
 missing() { printf '!!! SKIPPED: %s\n' "$*"; }
-# A Go program under another name than its own.
-go_install() { [ -x "$out/bin/$2" ] || { GOBIN=$out/go go install "$1" && mv "$out/go/cosign" "$out/bin/$2"; }; }
+# A Go program, under a name of its own.
+go_install() { [ -x "$out/bin/$2" ] || { GOBIN=$out/go go install "$1" && mv "$out/go/"* "$out/bin/$2"; }; }
 
 if command -v go >/dev/null; then
   go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign || missing "cosign v3: it does not build"
   go_install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5 cosign2 || missing "cosign v2: it does not build"
+  go_install github.com/sigstore/fulcio@v1.8.5 fulcio || missing "Fulcio: it does not build"
   (cd go && go build -o "$out/bin/sigstore-go-client" .) || missing "sigstore-go: it does not build"
 else
   missing "cosign, sigstore-go: no Go to build them with"

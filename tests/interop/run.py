@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -46,13 +47,16 @@ def run(*command: object, ok: bool = True, env: dict | None = None, says: str = 
 class World:
     """A GitLab, a countersign that trusts it, and the trust material that countersign prints."""
 
-    def __init__(self, countersign: str, directory: pathlib.Path) -> None:
+    def __init__(self, countersign: str, directory: pathlib.Path, tls: bool = False) -> None:
         self.countersign, self.directory = countersign, directory
+        self.scheme = "https" if tls else "http"
         self.gitlab = gitlab.Gitlab()
         self.ca = directory / "ca"
         run(countersign, "init", self.ca, "--gitlab", self.gitlab.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
         self.config = self.ca / "countersign.yaml"
         self.listen_on(self.free_port())
+        if tls:
+            self.serve_over_tls()
         self.log = open(directory / "server.log", "w")
         self.server = subprocess.Popen([countersign, "serve", "--config", self.config], stdout=self.log, stderr=self.log)
         self.wait_until_healthy()
@@ -70,20 +74,47 @@ class World:
 
     def listen_on(self, port: int) -> None:
         """Trust material names the address, so it must be known before the server starts."""
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{self.scheme}://127.0.0.1:{port}"
         text = self.config.read_text()
         text = re.sub(r"(?m)^listen: \S+", f"listen: 127.0.0.1:{port}", text, count=1)
         text = re.sub(r"(?m)^(\s+)?origin: \S+", lambda m: f"{m.group(1) or ''}origin: 127.0.0.1:{port}/ct", text)
         text = text.replace("origin: 127.0.0.1:0/ct", f"origin: 127.0.0.1:{port}/ct")
         self.config.write_text(text)
 
+    def serve_over_tls(self) -> None:
+        """A CA for TLS and a certificate for the server, by openssl, in files and in the forms that clients take."""
+        made = {name: self.path(name) for name in ["tls-ca.key", "tls-ca.pem", "tls.key", "tls.csr", "tls.pem", "tls.ext", "trust.p12"]}
+        ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        run("openssl", "req", "-x509", *ec, "-keyout", made["tls-ca.key"], "-out", made["tls-ca.pem"], "-days", 2, "-subj", "/CN=TLS CA")
+        run("openssl", "req", *ec, "-keyout", made["tls.key"], "-out", made["tls.csr"], "-subj", "/CN=countersign")
+        made["tls.ext"].write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
+        run("openssl", "x509", "-req", "-in", made["tls.csr"], "-CA", made["tls-ca.pem"], "-CAkey", made["tls-ca.key"],
+            "-CAcreateserial", "-days", 2, "-extfile", made["tls.ext"], "-out", made["tls.pem"])
+        made["tls.key"].chmod(0o600)
+        with self.config.open("a") as config:
+            config.write(f"\ntls: {{ certificate: {made['tls.pem']}, key: {made['tls.key']} }}\n")
+        os.environ |= {name: str(made["tls-ca.pem"]) for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]}
+        if shutil.which("keytool"):
+            run("keytool", "-importcert", "-noprompt", "-file", made["tls-ca.pem"], "-keystore", made["trust.p12"],
+                "-storetype", "PKCS12", "-storepass", "changeit")
+
+    def java_options(self) -> list[str]:
+        if self.scheme == "http":
+            return []
+        return [f"-Djavax.net.ssl.trustStore={self.path('trust.p12')}", "-Djavax.net.ssl.trustStorePassword=changeit"]
+
+    def fetch(self, path: str) -> bytes:
+        authority = self.path("tls-ca.pem")
+        context = ssl.create_default_context(cafile=str(authority)) if authority.exists() else None
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=5, context=context) as answer:
+            return answer.read()
+
     def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + 20
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}/healthz", timeout=1) as answer:
-                    assert json.load(answer) == {"status": "SERVING"}
-                    return
+                assert json.loads(self.fetch("/healthz")) == {"status": "SERVING"}
+                return
             except OSError:
                 if time.monotonic() > deadline or self.server.poll() is not None:
                     raise AssertionError((self.directory / "server.log").read_text()) from None
@@ -173,7 +204,7 @@ def cosign_makes_the_same_trust_material_of_the_chain_and_the_log_key(world: Wor
     cosign = need("cosign", "cosign v3")
     ours = json.loads(world.path("tr.json").read_text())
     chain = world.path("chain.pem")
-    bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))
+    bundle = json.loads(world.fetch("/api/v2/trustBundle"))
     chain.write_text("".join(bundle["chains"][0]["certificates"]))
     key = world.path("log.pem")
     key.write_text(world.log_key_pem())
@@ -189,7 +220,7 @@ def cosign_makes_the_same_trust_material_of_the_chain_and_the_log_key(world: Wor
 def cosign_2_signs_with_its_own_flags_and_checks_the_sct(world: World, _: argparse.Namespace) -> None:
     cosign = need("cosign2", "cosign v2")
     chain, key = world.path("chain2.pem"), world.path("log2.pem")
-    bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))
+    bundle = json.loads(world.fetch("/api/v2/trustBundle"))
     chain.write_text("".join(bundle["chains"][0]["certificates"]))
     key.write_text(world.log_key_pem())
     env = {"SIGSTORE_CT_LOG_PUBLIC_KEY_FILE": str(key), "SIGSTORE_ROOT_FILE": str(chain)}
@@ -227,7 +258,7 @@ def sigstore_java_gets_a_certificate_over_grpc_and_checks_it(world: World, args:
     classpath = args.clients.resolve() / "java" / "classpath"
     if not classpath.exists():
         raise Skipped("sigstore-java")
-    run(java, "-cp", classpath.read_text().strip(), "interop.Client", world.url, world.path("tr.json"), world.foreign_root(),
+    run(java, *world.java_options(), "-cp", classpath.read_text().strip(), "interop.Client", world.url, world.path("tr.json"), world.foreign_root(),
         world.token_file(), world.gitlab.claims()["sub"], world.gitlab.identity())
 
 
@@ -303,6 +334,16 @@ def sigstore_python_refuses_the_sct_of_another_log(world: World, _: argparse.Nam
     raise AssertionError("sigstore-python took the SCT of a log that it does not know")
 
 
+@test
+def every_grpc_method_is_found_and_called_through_reflection(world: World, _: argparse.Namespace) -> None:
+    try:
+        import reflected
+    except ImportError as error:
+        raise Skipped("grpcio") from error
+    authority = world.path("tls-ca.pem")
+    reflected.exercise(world.url, world.gitlab.token(), authority.read_bytes() if authority.exists() else None)
+
+
 def requested(world: World) -> pathlib.Path:
     """What `countersign request` writes in a job."""
     out = world.path("requested")
@@ -316,7 +357,7 @@ def requested(world: World) -> pathlib.Path:
 def openssl_accepts_leaf_intermediate_and_root(world: World, _: argparse.Namespace) -> None:
     need("openssl", "openssl")
     out = requested(world)
-    bundle = json.load(urllib.request.urlopen(f"{world.url}/api/v2/trustBundle"))["chains"][0]["certificates"]
+    bundle = json.loads(world.fetch("/api/v2/trustBundle"))["chains"][0]["certificates"]
     root, intermediate = world.path("root.pem"), world.path("intermediate.pem")
     root.write_text(bundle[-1])
     intermediate.write_text("".join(bundle[:-1]))
@@ -350,31 +391,33 @@ def the_audit_finds_the_log_sound_and_the_server_drains(world: World, _: argpars
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--countersign", required=True)
+    parser.add_argument("--countersign", type=pathlib.Path, required=True)
     parser.add_argument("--clients", type=pathlib.Path, default="target/interop", help="where clients.sh put them")
     parser.add_argument("--only", default="", help="run the tests whose name contains this")
     args = parser.parse_args()
     os.environ["PATH"] = f"{(args.clients / 'bin').resolve()}:{os.environ['PATH']}"
     passed, failed, skipped = 0, [], []
-    with tempfile.TemporaryDirectory() as directory:
-        world = World(str(pathlib.Path(args.countersign).resolve()), pathlib.Path(directory))
-        try:
-            for function in [function for function in TESTS if args.only in function.__name__]:
-                name = function.__name__.replace("_", " ")
-                try:
-                    function(world, args)
-                    passed += 1
-                    print(f"ok       {name}", flush=True)
-                except Skipped as why:
-                    skipped.append(f"{name} ({why} is not here)")
-                    print(f"SKIPPED  {name}: {why} is not here", flush=True)
-                except Exception:  # noqa: BLE001 - a failed test must not stop the others
-                    failed.append(name)
-                    print(f"FAILED   {name}\n{traceback.format_exc()}", flush=True)
-        finally:
-            world.server.kill()
-            if failed:
-                print("--- the server's log\n" + world.path("server.log").read_text()[-4000:])
+    for tls in [False, True]:
+        with tempfile.TemporaryDirectory() as directory:
+            world = World(str(args.countersign.resolve()), pathlib.Path(directory), tls)
+            before = len(failed)
+            try:
+                for function in [function for function in TESTS if args.only in function.__name__]:
+                    name = f"{function.__name__.replace('_', ' ')}{', over TLS' if tls else ''}"
+                    try:
+                        function(world, args)
+                        passed += 1
+                        print(f"ok       {name}", flush=True)
+                    except Skipped as why:
+                        skipped.append(f"{name} ({why} is not here)")
+                        print(f"SKIPPED  {name}: {why} is not here", flush=True)
+                    except Exception:  # noqa: BLE001 - a failed test must not stop the others
+                        failed.append(name)
+                        print(f"FAILED   {name}\n{traceback.format_exc()}", flush=True)
+            finally:
+                world.server.kill()
+                if len(failed) > before:
+                    print("--- the server's log\n" + world.path("server.log").read_text()[-4000:])
     for name in skipped:
         print(f"!!! SKIPPED: {name}")
     print(f"interop: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
