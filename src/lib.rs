@@ -14,7 +14,10 @@
 //! | [`certificate::Template`] | every octet of the certificate but the CT slot and the signature is fixed | [`certificate`] |
 //! | [`certificate::Precertificate`] | the CA signed the template with the poison extension | [`certificate`], [`signer`] |
 //! | [`certificate::LoggedPrecertificate`] | the entry is durable in the log, and the log promised it | [`log`], [`store`]; or [`ct_client`] |
-//! | [`certificate::Certificate`] | it corresponds to the logged precertificate, and the CA signed it | [`certificate`], [`signer`] |
+//! | [`certificate::CorrespondingTemplate`] | the certificate to be signed is the logged precertificate, octet for octet, but for the CT slot | [`certificate`] |
+//! | [`certificate::Certificate`] | the CA signed that | [`certificate`], [`signer`] |
+//!
+//! The CA's key signs nothing but a [`certificate::ToBeSigned`], which only these steps make.
 //!
 //! # The layers
 //!
