@@ -327,7 +327,7 @@ pub fn read_named_file(field: &Field<'_>, directory: &Path) -> Option<Vec<u8>> {
 
 /// What certificates name pipelines by: checked here, so that no token is refused for it later.
 fn read_instance_url(text: &str) -> Result<String, String> {
-    let url = values::base_url(text)?;
+    let url = values::base_url(text.strip_suffix('/').unwrap_or(text))?;
     Instance::parse(&url)?;
     Ok(url)
 }

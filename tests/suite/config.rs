@@ -129,7 +129,7 @@ issuers:
     allow_multiple_audiences: true
   - url: https://storage.example.com/bucket/
     type: gitlab-pipeline
-    instance_url: https://gitlab.internal.example.com
+    instance_url: https://gitlab.internal.example.com/
     jwks_file: jwks.json
 extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
 ",

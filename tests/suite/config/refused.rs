@@ -274,7 +274,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "gitlab-pipeline",
-        "gitlab-pipeline, instance_url: https://x/",
+        "gitlab-pipeline, instance_url: https://x//",
         "countersign.yaml:8: issuers[0].instance_url: \"https://x/\" ends in a slash; remove it",
     ),
     (
