@@ -108,7 +108,8 @@ fn no_claim_lengthens_the_host_that_the_operator_wrote() {
         compiled.principal(ISSUER, &token).map(|principal| principal.name().text().to_owned())
     };
     for template in templates {
-        for path in [".evil.example/x", "@evil.example/x", "80@evil.example/", ":80@evil.example/", "x", ".x"] {
+        for path in [".evil.example/x", "@evil.example/x", "80@evil.example/", ":80@evil.example/", "x", ".x"]
+        {
             let refusal = judged(template, path).expect_err("a refusal");
             assert_eq!(refusal.reason(), Reason::TemplateFailed, "{template} {path}");
         }
