@@ -76,6 +76,8 @@ pub struct CiProvider {
 #[derive(Clone)]
 pub struct CompiledProvider {
     subject: Source,
+    /// The text that the subject's template begins with.
+    subject_start: String,
     extensions: Vec<(ExtensionName, Source)>,
     defaults: Vec<(String, String)>,
 }
@@ -96,6 +98,8 @@ impl CiProvider {
     /// # Errors
     /// Which template is wrong, where and why, for the operator.
     pub fn compile(self) -> Result<CompiledProvider, String> {
+        let start = self.subject_alternative_name_template.split_once("{{").map(|(start, _)| start);
+        let subject_start = start.unwrap_or_default().trim().to_owned();
         let subject = Source::parse(self.subject_alternative_name_template)
             .map_err(|fault| format!("the template for the subject alternative name: {fault}"))?;
         let mut extensions = Vec::with_capacity(self.extension_templates.len());
@@ -106,7 +110,7 @@ impl CiProvider {
                 extensions.push((name, source));
             }
         }
-        Ok(CompiledProvider { subject, extensions, defaults: self.default_template_values })
+        Ok(CompiledProvider { subject, subject_start, extensions, defaults: self.default_template_values })
     }
 }
 
@@ -140,7 +144,24 @@ impl CompiledProvider {
         let uri = san_uri::normalise(&text)
             .map_err(|fault| failed(format_args!("It is no URI: it has {fault}"), SUBJECT))?;
         check_uri(&uri)?;
+        if self.is_lengthened(&text, &uri, data) {
+            return Err(failed(format_args!("A claim would change its host"), SUBJECT));
+        }
         Ok(uri)
+    }
+
+    /// Whether the name begins with a URL of the operator's that ends in its host, and has another host all the same: in
+    /// `{{ .url }}{{ .path }}` the path may begin with `.evil.example` or with `@`.
+    fn is_lengthened(&self, text: &str, name: &SanUri, data: &Data<'_>) -> bool {
+        let values = self.defaults.iter().filter_map(|(key, _)| match data.member(key) {
+            Some(Datum::Text(value)) => Some(&**value),
+            _ => None,
+        });
+        values
+            .chain([&*self.subject_start])
+            .filter(|start| text.starts_with(start) && ends_in_its_host(start))
+            .filter_map(|start| san_uri::normalise(start).ok())
+            .any(|start| start.host_name() != name.host_name())
     }
 
     /// A default that is part of the name's host stands, whatever the token claims.
@@ -269,6 +290,8 @@ fn check_uri(uri: &SanUri) -> Result<(), Refusal> {
         "It has a character that no URI has"
     } else if !has_sound_escapes(&uri.text) {
         "It has an invalid percent-encoding"
+    } else if uri.has_userinfo {
+        "It has a user name"
     } else if uri.text.split_once("://").is_some_and(|(scheme, _)| scheme == uri.scheme)
         && !is_domain(&uri.host)
     {
@@ -277,6 +300,15 @@ fn check_uri(uri: &SanUri) -> Result<(), Refusal> {
         return Ok(());
     };
     Err(failed(format_args!("{fault}"), SUBJECT))
+}
+
+/// Whether a text is a scheme and a whole host: one whose last label, after a dot, is there.
+fn ends_in_its_host(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, authority)| {
+        !authority.contains(['/', '?', '#'])
+            && authority.contains('.')
+            && !authority.ends_with(['.', '-', '_'])
+    })
 }
 
 fn has_sound_escapes(text: &str) -> bool {

@@ -15,6 +15,19 @@ pub struct SanUri {
     pub scheme: String,
     /// Host and port, unescaped, which may be no UTF-8; empty where there is none.
     pub host: Vec<u8>,
+    /// Whether something stands before an `@` there, be it empty.
+    pub has_userinfo: bool,
+}
+
+impl SanUri {
+    /// The host without its port.
+    pub fn host_name(&self) -> &[u8] {
+        let port = self.host.iter().rposition(|octet| *octet == b':');
+        match port.and_then(|port| self.host.split_at_checked(port)) {
+            Some((name, _)) if !self.host.ends_with(b"]") => name,
+            _ => &self.host,
+        }
+    }
 }
 
 /// Reads and writes a URI.
@@ -49,6 +62,7 @@ pub fn normalise(text: &str) -> Result<SanUri, &'static str> {
     let path = escaped(path, Part::Path)?;
     let fragment = escaped(fragment, Part::Fragment)?;
     let host = authority.as_ref().map(|authority| authority.host.clone()).unwrap_or_default();
+    let has_userinfo = authority.as_ref().is_some_and(|authority| authority.user.is_some());
 
     let mut written = String::with_capacity(text.len());
     if !scheme.is_empty() {
@@ -72,7 +86,7 @@ pub fn normalise(text: &str) -> Result<SanUri, &'static str> {
         written.push('#');
         written.push_str(&fragment);
     }
-    Ok(SanUri { text: written, scheme, host })
+    Ok(SanUri { text: written, scheme, host, has_userinfo })
 }
 
 /// RFC 3986 §3.1, or no scheme at all.

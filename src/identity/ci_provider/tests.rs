@@ -94,6 +94,40 @@ fn example() -> CompiledProvider {
     .expect("templates")
 }
 
+#[test]
+fn no_claim_lengthens_the_host_that_the_operator_wrote() {
+    let templates = ["{{ .url }}{{ .path }}", "https://ci.example.com{{ .path }}", "{{ .url }}:{{ .path }}"];
+    let judged = |template: &str, path: &str| {
+        let compiled = provider(&json!({
+            "subject-alternative-name-template": template,
+            "default-template-values": {"url": "https://ci.example.com"},
+        }))
+        .compile()
+        .expect("templates");
+        let token = VerifiedToken::unsigned(&json!({"sub": "s-1", "path": path}));
+        compiled.principal(ISSUER, &token).map(|principal| principal.name().text().to_owned())
+    };
+    for template in templates {
+        for path in [".evil.example/x", "@evil.example/x", "80@evil.example/", ":80@evil.example/", "x", ".x"]
+        {
+            let refusal = judged(template, path).expect_err("a refusal");
+            assert_eq!(refusal.reason(), Reason::TemplateFailed, "{template} {path}");
+        }
+    }
+    for (template, path, name) in [
+        (templates[0], "/x", "https://ci.example.com/x"),
+        (templates[0], "", "https://ci.example.com"),
+        (templates[0], "?x", "https://ci.example.com?x"),
+        (templates[1], "/@x", "https://ci.example.com/@x"),
+        (templates[2], "8443/x", "https://ci.example.com:8443/x"),
+        ("https://app-{{ .path }}.example.com/", "eu", "https://app-eu.example.com/"),
+        ("https://{{ .path }}", "ci.example/a@b", "https://ci.example/a@b"),
+    ] {
+        assert_eq!(judged(template, path).expect("a name"), name);
+    }
+    assert!(judged("https://{{ .path }}", "ci.example@evil.example/x").is_err());
+}
+
 fn refusal_of(claims: Value) -> Refusal {
     example().principal(ISSUER, &VerifiedToken::unsigned(&claims)).expect_err("a refusal")
 }
