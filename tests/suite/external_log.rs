@@ -233,6 +233,18 @@ async fn a_log_that_fails_for_a_moment_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_says_at_once_for_ever_is_not_asked_in_a_tight_loop() {
+    let (mut ca, log) = ca_and_log().await;
+    let (url, seen) = FakeLog::start(vec![Step::Status(503, Some("0"), "")], &log).await;
+    ca.config.log = external(url, &log, true);
+    let ca = ca.start().await;
+    let answer = ca.sign(&ca.signing_request()).await;
+    assert_eq!(answer.status, 503);
+    // Waits of 100, 200, 400 … milliseconds within the time-out.
+    assert!((2..=10).contains(&seen.count()), "{}", seen.count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_log_does_wrong_is_503_and_never_a_certificate() {
     let huge = "x".repeat(70_000);
     let cases: Vec<(&str, Step, &str, usize)> = vec![
