@@ -13,7 +13,7 @@ mod status;
 mod stream;
 mod unary;
 
-pub use status::render;
+pub use status::{code, render};
 
 use super::error::Rejection;
 use super::{ApiState, edge, method_not_allowed};
