@@ -1,6 +1,6 @@
 //! What happens to every request around its handler: request id, slashes, CORS, the error's body, one line in the log.
 
-use super::error::{self, Rejection, presentation};
+use super::error::{self, Rejection};
 use super::grpc;
 use super::paths::collapse_slashes;
 use super::ports::{Answered, Call};
@@ -131,7 +131,7 @@ fn call<'s>(response: &Response, seen: &'s Seen, refused: Option<Reason>) -> Cal
         return Call::Http { method: known_method(&seen.method), status: response.status().as_u16() };
     };
     let in_headers = || response.headers().get("grpc-status")?.to_str().ok()?.parse().ok();
-    let code = refused.map(|reason| presentation(reason).grpc_code).or_else(in_headers).unwrap_or(0);
+    let code = refused.map(grpc::code).or_else(in_headers).unwrap_or(0);
     Call::Grpc { path, code }
 }
 

@@ -71,7 +71,7 @@ async fn sign(
     let message = SigningRequest::parse(&body)?;
     let token = match message.token.as_str() {
         "" => token_of_header(headers)?,
-        token => token,
+        token => trimmed(token),
     };
     let request = CertificateRequest { token, possession: possession(&message.key) };
     let issued = state.issue(request, course).await?;
@@ -94,6 +94,11 @@ pub async fn healthz(State(state): State<Arc<ApiState>>) -> Response {
         Ok(()) => plain(StatusCode::OK, JSON, r#"{"status":"SERVING"}"#),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, JSON, r#"{"status":"NOT_SERVING"}"#),
     }
+}
+
+/// A token that was read from a file ends in a newline; the reference does not mind.
+pub fn trimmed(token: &str) -> &str {
+    token.trim_ascii()
 }
 
 /// `Authorization: Bearer …` (RFC 6750 §2.1). The scheme may be in any case (RFC 9110 §11.1), or absent, as clients of the

@@ -1,6 +1,7 @@
 //! A certificate's content, frozen once and issued twice.
 
 use super::CaChain;
+use super::accepted::MAX_SUBMITTED;
 use super::encode::{push_header, tlv_len};
 use super::precertificate::{Precertificate, UnpromisedTemplate};
 use super::profile::{self, Contents};
@@ -14,6 +15,10 @@ use crate::refusal::{Reason, Refusal};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The largest TBSCertificate, in octets: with signature and SCT it is no more than our own log takes. A log that refused
+/// it would look like a log that is out.
+const MAX_TBS: usize = MAX_SUBMITTED - 1024;
 
 /// What the CA's key signs, and the only thing it can be made to sign: the TBSCertificate of a [`Template`], with the
 /// poison, with the SCT list once it is proven to correspond to the logged precertificate, or, where SCTs are not embedded,
@@ -52,8 +57,8 @@ impl Template {
     /// extension.
     ///
     /// # Errors
-    /// [`Reason::CaUnavailable`] when the chain has ended or not begun; [`Reason::Internal`] for a name or a key that does
-    /// not fit into a certificate, which earlier steps rule out.
+    /// [`Reason::CaUnavailable`] when the chain has ended or not begun; [`Reason::ClaimInvalid`] for more than logs take;
+    /// [`Reason::Internal`] for a name or a key that does not fit into a certificate, which earlier steps rule out.
     pub fn new(
         chain: &Arc<CaChain>,
         principal: &Principal,
@@ -85,6 +90,10 @@ impl Template {
         let fields = profile::fields(&serial, &contents).map_err(|_| unfit("a field"))?;
         let extensions = profile::extensions(&contents).map_err(|_| unfit("an extension"))?;
         let precertificate_tbs = ToBeSigned { der: tbs(&fields, &extensions, &profile::poison()) };
+        if precertificate_tbs.der.len() > MAX_TBS {
+            return Err(Refusal::new(Reason::ClaimInvalid)
+                .because("What the token claims makes a certificate that is larger than logs take."));
+        }
         let serial = hex::encode(serial);
         Ok(Self { chain: chain.clone(), serial, fields, extensions, precertificate_tbs })
     }
@@ -227,6 +236,20 @@ mod tests {
         let list = [&[0, 65, 0, 63][..], &testing::sct()].concat();
         assert_eq!((testing::sct().len(), inspected.sct_list()), (63, Some(&list[..])), "exactly one SCT");
         inspected.verify_issued_by(&chain, NOW).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_that_logs_would_refuse_is_the_callers_fault() {
+        let with_name_of = |length: usize| {
+            let name = SubjectAltName::Uri(format!("https://example.com/{}", "a".repeat(length)).into());
+            let template =
+                Template::freeze(&testing::chain(), (&name, &[]), LEAF_SPKI, LIFETIME, NOW, &Always(1));
+            template
+                .map(|template| template.into_precertificate(&[0; 512]))
+                .map_err(|refusal| refusal.reason())
+        };
+        assert!(with_name_of(MAX_TBS - 500).unwrap().der().len() <= MAX_SUBMITTED);
+        assert_eq!(with_name_of(MAX_TBS).err(), Some(Reason::ClaimInvalid));
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl Submission<'_> {
                 Failed::ForNow { problem, retry_after } => (problem, retry_after),
                 Failed::ForGood(problem) => return Err(Fault { problem, retry_after: None, tries }),
             };
-            let pause = retry_after.unwrap_or(wait);
+            // A log that says 0 is not asked in a tight loop.
+            let pause = retry_after.unwrap_or(wait).max(wait);
             // A try that could not be answered in time is not made.
             if Instant::now() + pause >= deadline {
                 return Err(Fault { problem, retry_after, tries });

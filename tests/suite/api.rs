@@ -113,6 +113,9 @@ async fn the_token_comes_in_the_body_or_in_the_header_and_the_body_wins() {
     {
         Answer::of(ca.signing().header("authorization", value).body(key().to_string())).await.certificates();
     }
+    // As a client reads it from a file.
+    let of_a_file = with(json!({ "oidcIdentityToken": format!("{token}\n") }));
+    Answer::of(ca.signing().body(of_a_file)).await.certificates();
     let bearer = format!("Bearer {token}");
     for credentials in [json!({ "oidcIdentityToken": "" }), json!({ "oidcIdentityToken": null }), json!(null)]
     {

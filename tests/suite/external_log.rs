@@ -1,5 +1,6 @@
 //! Logs that are not in the same process: one countersign as the log of another, and what becomes of a log's faults.
 
+use crate::support::key::TestKey;
 use crate::support::{Answer, StoppedCa, TestCa, client};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -230,6 +231,47 @@ async fn a_log_that_fails_for_a_moment_is_asked_again() {
     ca.issue().await;
     assert_eq!(seen.count(), 4);
     assert_eq!(ca.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_says_at_once_for_ever_is_not_asked_in_a_tight_loop() {
+    let (mut ca, log) = ca_and_log().await;
+    let (url, seen) = FakeLog::start(vec![Step::Status(503, Some("0"), "")], &log).await;
+    ca.config.log = external(url, &log, true);
+    let ca = ca.start().await;
+    let answer = ca.sign(&ca.signing_request()).await;
+    assert_eq!(answer.status, 503);
+    // Waits of 100, 200, 400 … milliseconds within the time-out.
+    assert!((2..=10).contains(&seen.count()), "{}", seen.count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_too_large_for_the_log_does_not_take_the_server_out_of_service() {
+    let (mut ca, log) = ca_and_log().await;
+    ca.config.log = external(log.url("/ct"), &log, true);
+    let ca = ca.start().await;
+    let mut claims = ca.gitlab.claims();
+    let path = format!("group/{}", "p".repeat(8000));
+    for (name, of) in [
+        ("project_path", "{}"),
+        ("job_project_path", "{}"),
+        ("sub", "project_path:{}:ref_type:branch:ref:main"),
+    ] {
+        claims[name] = json!(of.replace("{}", &path));
+    }
+    let host = ca.gitlab.url().split_once("://").unwrap().1;
+    claims["ci_config_ref_uri"] = json!(format!("{host}/{path}//.gitlab-ci.yml@refs/heads/main"));
+    let mut request = TestKey::new().request(claims["sub"].as_str().unwrap());
+    request["credentials"] = json!({ "oidcIdentityToken": ca.gitlab.token(&claims) });
+    let answer = ca.sign(&request).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.reason()),
+        (400, "CLAIM_INVALID".to_owned()),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(ca.get("/healthz").await.status, 200);
+    ca.issue().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,6 +95,9 @@ async fn the_token_comes_in_the_message_or_in_the_metadata_and_the_message_wins(
         grpc.call_with(CREATE, bare(), metadata).await.expect("issued");
     }
     grpc.call_with(CREATE, ca.signing_request(), &[("oidcidentitytoken", "abc")]).await.expect("issued");
+    let mut of_a_file = bare();
+    of_a_file["credentials"] = json!({ "oidcIdentityToken": format!("{token}\n") });
+    grpc.call_with(CREATE, of_a_file, &[]).await.expect("issued");
     for (metadata, reason) in [
         (&[][..], Reason::TokenMissing),
         (&[("oidcidentitytoken", "")], Reason::TokenMissing),

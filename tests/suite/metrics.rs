@@ -196,6 +196,25 @@ async fn what_happens_is_counted_under_its_issuer_and_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn grpc_calls_are_counted_under_the_code_that_their_callers_saw() {
+    let ca = TestCa::start().await;
+    let method = "CreateSigningCertificate";
+    let url = ca.url(&format!("/dev.sigstore.fulcio.v2.CA/{method}"));
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    for (body, code, name) in
+        [(vec![], "13", "Internal"), (vec![0, 0xff, 0xff, 0xff, 0xff, 1], "8", "ResourceExhausted")]
+    {
+        let call = http2.post(&url).header("content-type", "application/grpc").body(body);
+        assert_eq!(Answer::of(call).await.header("grpc-status"), code);
+        let sample = format!(
+            "grpc_server_handled_total{{grpc_code=\"{name}\",grpc_method=\"{method}\",\
+             grpc_service=\"dev.sigstore.fulcio.v2.CA\",grpc_type=\"unary\"}}"
+        );
+        assert_eq!(Exposition::of(&ca).await.value(&sample), 1.0, "{sample}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn histograms_hold_together() {
     let ca = TestCa::start().await;
     ca.issue().await;

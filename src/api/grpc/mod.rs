@@ -13,7 +13,7 @@ mod status;
 mod stream;
 mod unary;
 
-pub use status::render;
+pub use status::{code, render};
 
 use super::error::Rejection;
 use super::{ApiState, edge, method_not_allowed};
@@ -72,7 +72,7 @@ async fn unknown() -> Rejection {
 /// The token: the message's field, else the metadata of the reference, else `authorization`.
 fn token<'r>(field: &'r str, headers: &'r HeaderMap) -> Result<&'r str, Refusal> {
     if !field.is_empty() {
-        return Ok(field);
+        return Ok(super::v2::trimmed(field));
     }
     let mut given = headers.get_all(TOKEN_METADATA).iter();
     match (given.next(), given.next()) {

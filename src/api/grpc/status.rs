@@ -54,7 +54,7 @@ pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
 
 /// As in JSON, but for what gRPC says of its frames: UNIMPLEMENTED where there is no method, RESOURCE_EXHAUSTED above the
 /// size, INTERNAL for what cannot be decoded (gRPC, Status codes and their use).
-fn code(reason: Reason) -> u8 {
+pub fn code(reason: Reason) -> u8 {
     match reason {
         Reason::RequestTooLarge => 8,
         Reason::RequestMalformed => 13,
