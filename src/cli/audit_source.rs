@@ -75,7 +75,7 @@ impl TileSource for AuditSource {
 }
 
 /// Whether what was logged belongs together: the precertificate's TBS is the logged one, and the CA that issuer_key_hash
-/// names signed it. Remembers the last CA, since a log has few.
+/// names signed it; of a certificate, its issuer signed it. Remembers the last CA, since a log has few.
 #[derive(Default)]
 pub struct Correspondence {
     last: RefCell<Option<(Vec<u8>, Inspected)>>,
@@ -84,8 +84,11 @@ pub struct Correspondence {
 impl Correspondence {
     /// Judges one entry; `issuer` is the DER of its issuing certificate, where the log has it.
     pub fn check(&self, logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>) -> Result<(), String> {
-        let LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } = *logged else {
-            return Err("it is a final certificate, and this log takes precertificates".to_owned());
+        let (issuer_key_hash, tbs, precertificate) = match *logged {
+            LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } => {
+                (issuer_key_hash, tbs, precertificate)
+            }
+            LoggedCertificate::X509(certificate) => return self.check_final(certificate, issuer),
         };
         let precertificate = Inspected::from_der(precertificate)
             .map_err(|error| format!("the precertificate cannot be read: {error}"))?;
@@ -104,6 +107,17 @@ impl Correspondence {
         precertificate.verify_signed_by(&spki).map_err(|error| error.to_string())
     }
 
+    /// A certificate that another CA has submitted by add-chain.
+    fn check_final(&self, certificate: &[u8], issuer: Option<&[u8]>) -> Result<(), String> {
+        let certificate = Inspected::from_der(certificate)
+            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+        if certificate.is_precertificate() {
+            return Err("what should be a certificate is a precertificate".to_owned());
+        }
+        let Some(issuer) = issuer else { return Ok(()) };
+        certificate.verify_signed_by(&self.spki_of(issuer)?).map_err(|error| error.to_string())
+    }
+
     fn spki_of(&self, issuer: &[u8]) -> Result<Vec<u8>, String> {
         let mut last = self.last.borrow_mut();
         if last.as_ref().is_none_or(|(der, _)| der != issuer) {
@@ -112,5 +126,27 @@ impl Correspondence {
             *last = Some((issuer.to_vec(), inspected));
         }
         Ok(last.as_ref().map(|(_, inspected)| inspected.spki_der().to_vec()).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::testing::{self, NOW};
+
+    #[test]
+    fn a_certificate_that_another_ca_submitted_is_sound_when_its_issuer_signed_it() {
+        let chain = testing::chain();
+        let certificate = testing::issue(&chain, NOW);
+        let check = |der: &[u8], issuer: usize| {
+            let issuer = chain.certificates().get(issuer).map(Vec::as_slice);
+            Correspondence::default().check(&LoggedCertificate::X509(der), issuer)
+        };
+        assert_eq!(check(certificate.der(), 0), Ok(()));
+        assert!(check(certificate.der(), 1).is_err(), "the root did not sign it");
+        assert!(check(&certificate.der()[1..], 0).is_err());
+        let template = testing::template(&chain, NOW).unwrap();
+        let signature = testing::sign(template.precertificate_tbs());
+        assert!(check(template.into_precertificate(&signature).der(), 0).is_err());
     }
 }
