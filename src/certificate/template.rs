@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_certificate_that_logs_would_refuse_is_the_callers_fault() {
         let with_name_of = |length: usize| {
-            let name = SubjectAltName::Uri(format!("https://example.com/{}", "a".repeat(length)).into());
+            let name = SubjectAltName::Uri(format!("https://example.com/{}", "a".repeat(length)));
             let template =
                 Template::freeze(&testing::chain(), (&name, &[]), LEAF_SPKI, LIFETIME, NOW, &Always(1));
             template
