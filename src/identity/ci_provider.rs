@@ -78,6 +78,9 @@ pub struct CompiledProvider {
     subject: Source,
     /// The text that the subject's template begins with.
     subject_start: String,
+    /// The text that the host of the subject's template ends in, where it begins with a claim: `.example.com` in
+    /// `https://{{ .tenant }}.example.com/`.
+    subject_domain: Option<String>,
     extensions: Vec<(ExtensionName, Source)>,
     defaults: Vec<(String, String)>,
 }
@@ -100,6 +103,7 @@ impl CiProvider {
     pub fn compile(self) -> Result<CompiledProvider, String> {
         let start = self.subject_alternative_name_template.split_once("{{").map(|(start, _)| start);
         let subject_start = start.unwrap_or_default().trim().to_owned();
+        let subject_domain = domain(&self.subject_alternative_name_template);
         let subject = Source::parse(self.subject_alternative_name_template)
             .map_err(|fault| format!("the template for the subject alternative name: {fault}"))?;
         let mut extensions = Vec::with_capacity(self.extension_templates.len());
@@ -110,7 +114,8 @@ impl CiProvider {
                 extensions.push((name, source));
             }
         }
-        Ok(CompiledProvider { subject, subject_start, extensions, defaults: self.default_template_values })
+        let defaults = self.default_template_values;
+        Ok(CompiledProvider { subject, subject_start, subject_domain, extensions, defaults })
     }
 }
 
@@ -144,7 +149,9 @@ impl CompiledProvider {
         let uri = san_uri::normalise(&text)
             .map_err(|fault| failed(format_args!("It is no URI: it has {fault}"), SUBJECT))?;
         check_uri(&uri)?;
-        if self.is_lengthened(&text, &uri, data) {
+        let leaves_its_domain =
+            self.subject_domain.as_ref().is_some_and(|domain| !uri.host_name().ends_with(domain.as_bytes()));
+        if leaves_its_domain || self.is_lengthened(&text, &uri, data) {
             return Err(failed(format_args!("A claim would change its host"), SUBJECT));
         }
         Ok(uri)
@@ -300,6 +307,29 @@ fn check_uri(uri: &SanUri) -> Result<(), Refusal> {
         return Ok(());
     };
     Err(failed(format_args!("{fault}"), SUBJECT))
+}
+
+/// What stands between the last action in the host of a template and the end of that host: the domain that a claim must not
+/// lead out of. `None` where the operator wrote none there, or the whole host.
+fn domain(template: &str) -> Option<String> {
+    const END_OF_HOST: [char; 4] = ['/', '?', '#', ':'];
+    let (_, host) = template.split_once("://")?;
+    let mut pieces = host.split("{{");
+    if pieces.next()?.contains(END_OF_HOST) {
+        return None;
+    }
+    let mut tail = "";
+    for piece in pieces {
+        let (_, literal) = piece.split_once("}}")?;
+        match literal.split_once(END_OF_HOST) {
+            Some((before, _)) => {
+                tail = before;
+                break;
+            }
+            None => tail = literal,
+        }
+    }
+    Some(tail.trim()).filter(|tail| tail.starts_with('.')).map(str::to_owned)
 }
 
 /// Whether a text is a scheme and a whole host: one whose last label, after a dot, is there.

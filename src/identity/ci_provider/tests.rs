@@ -126,6 +126,18 @@ fn no_claim_lengthens_the_host_that_the_operator_wrote() {
         assert_eq!(judged(template, path).expect("a name"), name);
     }
     assert!(judged("https://{{ .path }}", "ci.example@evil.example/x").is_err());
+    for template in [
+        "https://{{ .path }}.example.com/a",
+        "https://app-{{ .path }}.example.com",
+        "https://{{ .path }}.example.com:8443",
+    ] {
+        assert!(judged(template, "eu").is_ok(), "{template}");
+        for path in ["evil.example/", "evil.example/x?", "evil.example:80/", "evil.example#", "evil.example?"]
+        {
+            let refusal = judged(template, path).expect_err("a refusal");
+            assert_eq!(refusal.reason(), Reason::TemplateFailed, "{template} {path}");
+        }
+    }
 }
 
 fn refusal_of(claims: Value) -> Refusal {
