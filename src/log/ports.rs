@@ -153,6 +153,15 @@ pub trait TileStore: Send + Sync + 'static {
 
     /// The path of some object, or `None` when there is none: asked before a new log is made.
     fn any(&self) -> Result<Option<String>, StoreError>;
+
+    /// Whether a tile could be written, as far as can be told without writing: tiles are seldom written, and a log that
+    /// cannot write them should be known before the next one is complete. A store that cannot tell says yes.
+    ///
+    /// # Errors
+    /// `NotWritten`: why not.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The log's key.

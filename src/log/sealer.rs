@@ -108,7 +108,7 @@ impl Sealer {
         loop {
             // Asked before sealing, so that what was complete when the close came is sealed.
             let last = self.shared.closing.load(Ordering::Acquire);
-            match self.seal() {
+            match self.seal().and_then(|()| self.tiles.check()) {
                 Ok(()) => self.status.clear(Trouble::Sealing),
                 Err(StoreError::NotWritten(reason)) => {
                     self.status.set(Trouble::Sealing, &reason);

@@ -3,7 +3,9 @@
 //! A file appears whole: it is written under a temporary name in its own directory, synced, renamed, and the directory
 //! is synced. Temporary names start with a dot; one that a crash left behind is overwritten by the next try.
 
+use super::anchor::Anchor;
 use crate::log::ports::{StoreError, TileStore};
+use rustix::fs::{Access, access};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
@@ -13,11 +15,15 @@ use std::sync::{Mutex, PoisonError};
 
 /// How many directories are remembered as synced. A log has one new directory for 256,000 entries.
 const REMEMBERED: usize = 1024;
+/// Space that must be left for the largest tile that 256 usual entries make, and a new directory.
+const RESERVE: u64 = 1 << 20;
 
 /// Objects as files below one directory.
 #[derive(Debug)]
 pub struct FileTileStore {
     root: PathBuf,
+    /// What stands at `root`.
+    anchor: Anchor,
     /// Directories whose own entry in their parent is known to be durable. Also serialises writers.
     durable: Mutex<HashSet<PathBuf>>,
 }
@@ -29,7 +35,8 @@ impl FileTileStore {
     /// `NotWritten` when it can be neither opened nor made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         make_directory(root)?;
-        Ok(Self { root: root.to_owned(), durable: Mutex::new(HashSet::new()) })
+        let anchor = Anchor::of(root).map_err(|error| not_written(root, &error))?;
+        Ok(Self { root: root.to_owned(), anchor, durable: Mutex::new(HashSet::new()) })
     }
 
     /// The file of an object: only the shapes of static-ct-api's paths, so nothing leaves the directory.
@@ -70,6 +77,7 @@ impl TileStore for FileTileStore {
         let Some((directory, name)) = file.parent().zip(file.file_name()) else {
             return Err(StoreError::NotWritten(format!("{path:?} has no directory")));
         };
+        self.anchor.check()?;
         let mut known = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         self.make_durable(directory, &mut known)?;
         match read(&file)? {
@@ -111,6 +119,13 @@ impl TileStore for FileTileStore {
             }
         }
         Ok(None)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.anchor.check()?;
+        let failed = |error: io::Error| not_written(&self.root, &error);
+        access(&self.root, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| failed(error.into()))?;
+        super::room::check(&File::open(&self.root).map_err(failed)?, &self.root, RESERVE)
     }
 }
 
@@ -235,6 +250,27 @@ mod tests {
         store.put("tile/0/000", b"whole").unwrap();
         assert_eq!(store.get("tile/0/000").unwrap().unwrap(), b"whole");
         assert_eq!(fs::read_dir(directory.path().join("tile/0")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_was_moved_away_is_not_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, aside) = (directory.path().join("log"), directory.path().join("aside"));
+        let store = FileTileStore::open(&path).unwrap();
+        store.check().unwrap();
+        store.put("tile/0/000", b"first").unwrap();
+        fs::rename(&path, &aside).unwrap();
+        assert!(matches!(store.check(), Err(StoreError::NotWritten(_))));
+        for tile in ["tile/0/001", "tile/1/000"] {
+            assert!(matches!(store.put(tile, b"second"), Err(StoreError::NotWritten(_))), "{tile}");
+        }
+        assert!(!path.exists());
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(store.put("tile/0/001", b"second"), Err(StoreError::NotWritten(_))));
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&aside, &path).unwrap();
+        store.check().unwrap();
+        store.put("tile/0/001", b"second").unwrap();
     }
 
     #[test]

@@ -217,6 +217,7 @@ impl HeadRecord for MemoryHeadRecord {
 pub struct MemoryTileStore {
     objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     faults: Faults,
+    full: Arc<AtomicBool>,
 }
 
 impl MemoryTileStore {
@@ -228,6 +229,11 @@ impl MemoryTileStore {
     /// Forgets the faults to come.
     pub fn heal(&self) {
         self.faults.clear();
+    }
+
+    /// From now on nothing can be written, or all is well again.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 
     /// Changes or removes an object, as nobody should.
@@ -263,6 +269,13 @@ impl TileStore for MemoryTileStore {
 
     fn any(&self) -> Result<Option<String>, StoreError> {
         Ok(lock(&self.objects).keys().next().cloned())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(StoreError::NotWritten("no space left (a test)".to_owned())),
+            false => Ok(()),
+        }
     }
 }
 

@@ -14,7 +14,9 @@
 mod files;
 mod lock;
 pub mod memory;
+mod anchor;
 mod record;
+mod room;
 mod sled;
 
 pub use self::sled::SledHeadStore;

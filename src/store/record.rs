@@ -5,6 +5,7 @@
 //! Slots of zeros, or a file that ends before them, were never written: the file is not synced after each write, and a
 //! loss of power may leave it so.
 
+use super::anchor::Anchor;
 use crate::environment::UnixMillis;
 use crate::log::ports::{HeadRecord, Recorded, StoreError};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -23,6 +24,8 @@ const STRIDE: u64 = 4096;
 #[derive(Debug)]
 pub struct FileHeadRecord {
     file: File,
+    /// Where it belongs.
+    anchor: Anchor,
     /// The slot to write next, 0 or 1.
     next: u64,
 }
@@ -40,7 +43,8 @@ impl FileHeadRecord {
             .write(true)
             .open(path)
             .map_err(|error| StoreError::NotWritten(error.to_string()))?;
-        let mut record = Self { file, next: 0 };
+        let anchor = Anchor::of(path).map_err(|error| StoreError::NotWritten(error.to_string()))?;
+        let mut record = Self { file, anchor, next: 0 };
         // The older or spoilt slot is the next one to write.
         if let (Slot::Whole(first), second) = (record.slot(0)?, record.slot(1)?) {
             let second_is_newer = matches!(second, Slot::Whole(second) if second.size > first.size);
@@ -79,6 +83,7 @@ impl HeadRecord for FileHeadRecord {
     }
 
     fn write(&mut self, record: &Recorded) -> Result<(), StoreError> {
+        self.anchor.check()?;
         let written = self.file.write_all_at(&encode(record), self.next * STRIDE);
         written
             .map_err(|error| StoreError::NotWritten(format!("cannot write the head's record: {error}")))?;

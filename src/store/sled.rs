@@ -12,6 +12,7 @@
 //!
 //! Keys: `h` the head, `i` the identity, and for entries `index u64 | piece u16`, big-endian.
 
+use super::anchor::Anchor;
 use crate::environment::UnixMillis;
 use crate::log::ports::{Group, Head, HeadStore, Identity, StoreError, Stored};
 use crate::transparency::{Entry, Hash};
@@ -51,6 +52,8 @@ struct Database {
     sled: ::sled::Db,
     /// sled's file, to sync it.
     file: File,
+    /// Where that file belongs.
+    anchor: Anchor,
 }
 
 impl SledHeadStore {
@@ -92,7 +95,7 @@ impl SledHeadStore {
 
     /// One batch, made durable. Any error in it ends the use of the store.
     fn write(&mut self, batch: ::sled::Batch) -> Result<(), StoreError> {
-        let Database { sled, file } = self.database()?;
+        let Database { sled, file, .. } = self.database()?;
         let written = guarded(|| {
             sled.apply_batch(batch).map_err(sled_error)?;
             sled.flush().map_err(sled_error)?;
@@ -106,26 +109,13 @@ impl SledHeadStore {
         written
     }
 
-    /// Whether `bytes` more can be written, as far as the file system tells. Nothing is lost by refusing here.
+    /// Whether `bytes` more can be written where they will be found again, as far as the file system tells. Nothing is lost by
+    /// refusing here.
     fn has_room_for(&self, bytes: usize) -> Result<(), StoreError> {
-        let path = self.path.display();
-        let system = rustix::fs::fstatvfs(&self.database()?.file).map_err(|error| {
-            StoreError::NotWritten(format!("cannot ask for the free space of {path}: {error}"))
-        })?;
-        if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
-            return Err(StoreError::NotWritten(format!("the file system of {path} is read-only")));
-        }
-        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        let Database { file, anchor, .. } = self.database()?;
+        anchor.check()?;
         let wanted = RESERVE.saturating_add((bytes as u64).saturating_mul(4));
-        if free < wanted {
-            let kib = |bytes: u64| bytes / 1024;
-            return Err(StoreError::NotWritten(format!(
-                "the file system of {path} is full: {} KiB free, {} KiB wanted",
-                kib(free),
-                kib(wanted)
-            )));
-        }
-        Ok(())
+        super::room::check(file, &self.path, wanted)
     }
 }
 
@@ -229,9 +219,10 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         }
     };
     let file = File::options().read(true).write(true).open(path.join("db"));
-    let file = file.map_err(|error| StoreError::Unknown(format!("cannot open sled's file: {error}")))?;
+    let unusable = |error| StoreError::Unknown(format!("cannot open sled's file: {error}"));
+    let (file, anchor) = (file.map_err(unusable)?, Anchor::of(&path.join("db")).map_err(unusable)?);
     sync_all(path)?;
-    Ok(Database { sled, file })
+    Ok(Database { sled, file, anchor })
 }
 
 /// Runs a call of sled's so that its panics become errors.

@@ -310,6 +310,24 @@ fn health_sees_a_full_disk_before_any_caller_meets_it() {
 }
 
 #[test]
+fn health_sees_that_tiles_cannot_be_written_before_one_is_complete() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    enter(&log).unwrap();
+    store.tiles.set_full(true);
+    while log.health().is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(log.health().unwrap_err().contains("cannot write tiles"));
+    enter(&log).unwrap();
+    assert!(store.tiles.paths().is_empty(), "nothing is written to find out");
+    store.tiles.set_full(false);
+    while log.health().is_err() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn health_says_that_the_clock_was_set_back() {
     let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
     let log: Arc<Log<Item>> = Arc::new(Log::open(&identity(), stores(&store), clock.clone()).unwrap());

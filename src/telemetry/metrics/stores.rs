@@ -143,6 +143,10 @@ impl TileStore for Measured<Arc<dyn TileStore>> {
     fn any(&self) -> std::result::Result<Option<String>, StoreError> {
         counted(&self.counts.tile_errors, self.inner.any())
     }
+
+    fn check(&self) -> std::result::Result<(), StoreError> {
+        counted(&self.counts.tile_errors, self.inner.check())
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,161 @@
+"""A countersign to be ill-treated: made by `init`, started, killed, started again, and asked how it is."""
+
+import base64
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
+
+import gitlab  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+
+
+class Lost(Exception):
+    """A promise that was broken."""
+
+
+class Skipped(Exception):
+    """Something that this machine does not have or allow."""
+
+
+def check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Lost(otherwise)
+
+
+def run(*command: object, code: int | None = 0, timeout: float = 120) -> str:
+    """Runs a command that must end with `code` (None: with any), and answers with all that it said."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout)
+    said = done.stdout + done.stderr
+    check(code is None or done.returncode == code, f"{command[:3]} ended with {done.returncode}:\n{said[-3000:]}")
+    return said if code != 0 else done.stdout
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in sockets]
+    for probe in sockets:
+        probe.close()
+    return ports
+
+
+def ask(url: str, timeout: float = 3) -> tuple[int, bytes]:
+    """The status and body of a GET; 0: nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError as error:
+        return 0, str(error).encode()
+
+
+def until(holds, seconds: float, otherwise: str, pause: float = 0.05) -> float:
+    """Waits until `holds()`; answers how long that took."""
+    begun = time.monotonic()
+    while not holds():
+        check(time.monotonic() - begun < seconds, f"{otherwise}, {seconds} s later")
+        time.sleep(pause)
+    return time.monotonic() - begun
+
+
+class Ca:
+    """A CA with its log in `data`, and a make-believe GitLab."""
+
+    def __init__(self, countersign: pathlib.Path, directory: pathlib.Path, data: pathlib.Path | None = None) -> None:
+        self.countersign, self.directory = countersign.resolve(), directory
+        self.gitlab = gitlab.Gitlab()
+        self.port, self.admin = free_ports(2)
+        self.home = directory / "ca"
+        self.url, self.ct = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.port}/ct"
+        run(self.countersign, "init", self.home, "--gitlab", self.gitlab.url, "--listen", f"127.0.0.1:{self.port}",
+            "--admin", f"127.0.0.1:{self.admin}")
+        self.config = self.home / "countersign.yaml"
+        self.data = data or self.home / "data"
+        if data:
+            text, count = re.subn(r"(?m)^data: .*$", f"data: {data}", self.config.read_text())
+            check(count == 1, "the configuration has no `data`")
+            self.config.write_text(text)
+        root = json.loads(run(self.countersign, "trust", "root", "--config", self.config))
+        self.log_key = serialization.load_der_public_key(base64.b64decode(root["ctlogs"][0]["publicKey"]["rawBytes"]))
+        self.log = directory / "server.log"
+        self.environment: dict[str, str] = {}
+        self.process: subprocess.Popen | None = None
+        self.starts = 0
+
+    def requests(self, count: int) -> list[bytes]:
+        """Requests for certificates, each with a key of its own, as they go over the wire."""
+        token = self.gitlab.token()
+        challenge = self.gitlab.claims()["sub"].encode()
+        requests = []
+        for _ in range(count):
+            key = ec.generate_private_key(ec.SECP256R1())
+            public = key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+            proof = base64.b64encode(key.sign(challenge, ec.ECDSA(hashes.SHA256()))).decode()
+            body = json.dumps({
+                "credentials": {"oidcIdentityToken": token},
+                "publicKeyRequest": {
+                    "publicKey": {"algorithm": "ECDSA", "content": public.decode()}, "proofOfPossession": proof},
+            }).encode()
+            head = (f"POST /api/v2/signingCert HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                    f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+            requests.append(head.encode() + body)
+        return requests
+
+    def start(self) -> None:
+        """Starts the server; it may not be ready yet."""
+        self.starts += 1
+        with open(self.log, "a") as output:
+            self.process = subprocess.Popen(
+                [str(self.countersign), "serve", "--config", str(self.config), "--log-format", "json",
+                 "--log-filter", "warn"],
+                stdout=output, stderr=output, env=os.environ | self.environment)
+        self.begun = time.monotonic()
+
+    def healthy(self) -> bool:
+        return ask(f"{self.url}/healthz")[0] == 200
+
+    def ready(self) -> bool:
+        return ask(f"http://127.0.0.1:{self.admin}/readyz")[0] == 200
+
+    def why(self) -> str:
+        """What operators are told."""
+        return ask(f"http://127.0.0.1:{self.admin}/readyz")[1].decode()
+
+    def wait_until_ready(self, seconds: float = 5) -> float:
+        """Seconds from the start of the process until it says that it is ready."""
+        while not (self.ready() and self.healthy()):
+            check(self.process.poll() is None, f"it did not start:\n{self.tail()}")
+            check(time.monotonic() - self.begun < seconds, f"it was not ready after {seconds} s:\n{self.tail()}")
+            time.sleep(0.01)
+        return time.monotonic() - self.begun
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(timeout=20)
+
+    def end(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=20)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def tail(self) -> str:
+        return self.log.read_text()[-3000:]
+
+    def own_audit(self) -> dict:
+        """What `countersign log audit` finds."""
+        return json.loads(run(self.countersign, "log", "audit", "--config", self.config, "--json", timeout=600))
