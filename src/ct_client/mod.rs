@@ -13,7 +13,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::transparency::sct::ReceivedSct;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use submission::{Fault, Submission};
+use submission::{Fault, Kind, Submission};
 use url::Url;
 
 /// How far the log's clock may be from ours.
@@ -21,6 +21,9 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// How long a failure keeps the server out of service, unless an entry succeeds before.
 const REST: Duration = Duration::from_secs(30);
+
+/// So many entries that the log refuses, one after the other, are a failure of it: fewer may be the entries' own fault.
+const REFUSALS: u32 = 3;
 
 /// How long callers are told to wait when the log has not said.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
@@ -50,8 +53,17 @@ pub struct ExternalLog {
     public_key: Vec<u8>,
     timeout: Duration,
     clock: Arc<dyn Clock>,
-    /// When it last failed, and how; `None`: the last entry succeeded.
-    failed: Mutex<Option<(UnixMillis, String)>>,
+    /// What went wrong since the last entry that succeeded.
+    failed: Mutex<Failures>,
+}
+
+/// What went wrong since the last entry that succeeded.
+#[derive(Default)]
+struct Failures {
+    /// Entries refused.
+    refused: u32,
+    /// When the log was last seen to fail as a whole, and how.
+    down: Option<(UnixMillis, String)>,
 }
 
 impl ExternalLog {
@@ -92,7 +104,7 @@ impl ExternalLog {
         let submission = Submission { client, url, body: submission::body(chain), timeout: self.timeout };
         match submission.send(verify).await {
             Ok(sct) => {
-                *self.failed() = None;
+                *self.failed() = Failures::default();
                 Ok(sct)
             }
             Err(fault) => Err(self.refuse(&fault)),
@@ -109,12 +121,24 @@ impl ExternalLog {
 
     fn refuse(&self, fault: &Fault) -> Refusal {
         tracing::error!(log = self.url, problem = fault.problem, tries = fault.tries, "no SCT from the log");
-        *self.failed() = Some((self.clock.now(), fault.problem.clone()));
+        self.note(fault);
         let wait = fault.retry_after.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT);
         Refusal::new(Reason::LogUnavailable).retry_after(wait)
     }
 
-    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(UnixMillis, String)>> {
+    /// A log that is busy is well: a server out of service would send its callers to others that ask the same log.
+    fn note(&self, fault: &Fault) {
+        let mut failed = self.failed();
+        if fault.kind == Kind::Refused {
+            failed.refused = failed.refused.saturating_add(1);
+        }
+        let refuses_all = fault.kind == Kind::Refused && failed.refused >= REFUSALS;
+        if fault.kind == Kind::Down || refuses_all {
+            failed.down = Some((self.clock.now(), fault.problem.clone()));
+        }
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Failures> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +173,7 @@ impl CertificateLog for ExternalLog {
     }
 
     fn health(&self) -> Result<(), String> {
-        match &*self.failed() {
+        match &self.failed().down {
             Some((at, problem)) if self.clock.now().since(*at) < REST => {
                 Err(format!("the log at {} gave no SCT at {at}: {problem}", self.url))
             }

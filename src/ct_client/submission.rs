@@ -38,12 +38,25 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// How often it was asked.
     pub tries: u32,
+    /// What it says of the log.
+    pub kind: Kind,
+}
+
+/// What a fault says of the log as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It does not answer, or fails: the next entry will fare no better.
+    Down,
+    /// It is up and takes entries, only not so many: 429.
+    Busy,
+    /// It is up and did not take this entry, or its answer was not accepted: the next entry may fare better.
+    Refused,
 }
 
 /// What became of one try.
 enum Failed {
     /// Worth another try: the network, 408, 429, 5xx.
-    ForNow { problem: String, retry_after: Option<Duration> },
+    ForNow { problem: String, retry_after: Option<Duration>, kind: Kind },
     /// It would be the same again.
     ForGood(String),
 }
@@ -77,18 +90,20 @@ impl Submission<'_> {
                     let (problem, retry_after) = last.unwrap_or_default();
                     let sep = if tries > 1 { "; before: " } else { "" };
                     let problem = format!("no complete answer within {:?}{sep}{problem}", self.timeout);
-                    return Err(Fault { problem, retry_after, tries });
+                    return Err(Fault { problem, retry_after, tries, kind: Kind::Down });
                 }
             };
-            let (problem, retry_after) = match failed {
-                Failed::ForNow { problem, retry_after } => (problem, retry_after),
-                Failed::ForGood(problem) => return Err(Fault { problem, retry_after: None, tries }),
+            let (problem, retry_after, kind) = match failed {
+                Failed::ForNow { problem, retry_after, kind } => (problem, retry_after, kind),
+                Failed::ForGood(problem) => {
+                    return Err(Fault { problem, retry_after: None, tries, kind: Kind::Refused });
+                }
             };
             // A log that says 0 is not asked in a tight loop.
             let pause = retry_after.unwrap_or(wait).max(wait);
             // A try that could not be answered in time is not made.
             if Instant::now() + pause >= deadline {
-                return Err(Fault { problem, retry_after, tries });
+                return Err(Fault { problem, retry_after, tries, kind });
             }
             sleep(pause).await;
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -117,7 +132,7 @@ impl Submission<'_> {
 
 fn network(error: reqwest::Error) -> Failed {
     // The URL is in the log line already.
-    Failed::ForNow { problem: causes(&error.without_url()), retry_after: None }
+    Failed::ForNow { problem: causes(&error.without_url()), retry_after: None, kind: Kind::Down }
 }
 
 async fn read_capped(mut response: Response) -> Result<Vec<u8>, Failed> {
@@ -140,8 +155,9 @@ fn refused(status: StatusCode, headers: &HeaderMap, answer: &[u8]) -> Failed {
     let problem = format!("status {status}: {}", quoted(answer));
     let temporary = status.is_server_error()
         || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let kind = if status == StatusCode::TOO_MANY_REQUESTS { Kind::Busy } else { Kind::Down };
     match temporary {
-        true => Failed::ForNow { problem, retry_after: retry_after(headers) },
+        true => Failed::ForNow { problem, retry_after: retry_after(headers), kind },
         false => Failed::ForGood(problem),
     }
 }

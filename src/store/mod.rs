@@ -11,10 +11,10 @@
 //! What must be durable is synced here with `fdatasync`/`fsync`, file and directory. Nothing grows with the log but
 //! the plain files.
 
+mod anchor;
 mod files;
 mod lock;
 pub mod memory;
-mod anchor;
 mod record;
 mod room;
 mod sled;

@@ -278,7 +278,7 @@ async fn a_token_too_large_for_the_log_does_not_take_the_server_out_of_service()
 async fn what_a_log_does_wrong_is_503_and_never_a_certificate() {
     let huge = "x".repeat(70_000);
     let cases: Vec<(&str, Step, &str, usize)> = vec![
-        ("wait longer than there is", Step::Status(429, Some("77"), ""), "77", 1),
+        ("busy", Step::Status(429, Some("77"), ""), "77", 1),
         ("wait for ever", Step::Status(503, Some("99999999999"), ""), "3600", 1),
         ("refused", Step::Status(400, None, "unknown root"), "10", 1),
         ("a redirect", Step::Redirect, "10", 1),
@@ -317,6 +317,20 @@ async fn what_a_log_does_wrong_is_503_and_never_a_certificate() {
             );
             assert_eq!(answer.header("retry-after"), *wait, "{name}");
             assert_eq!(seen.count(), *tries, "{name}");
+            // What one entry may be to blame for takes nobody out of service, until it happens to all of them; nor does a log
+            // that has too much to do, however often it says so.
+            let (busy, down) = (*name == "busy", matches!(step, Step::Hang | Step::Status(503, ..)));
+            if !down {
+                for _ in 0..2 {
+                    assert_eq!(running.get("/healthz").await.status, 200, "{name}");
+                    running.sign(&running.signing_request()).await;
+                }
+            }
+            if busy {
+                assert_eq!(running.get("/healthz").await.status, 200, "{name}");
+                ca = running.stop().await;
+                continue;
+            }
             // Out of service for a while, and for operators to see why.
             assert_eq!(running.get("/healthz").await.status, 503, "{name}");
             let ready = Answer::of(running.http.get(running.admin_url("/readyz"))).await;
