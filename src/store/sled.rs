@@ -8,6 +8,7 @@
 //! - After a failed write it is stuck until it is opened anew, and what reached the disk is not known: `Unknown`, and this
 //!   store takes nothing any more. So free space is asked for before each append, when refusing is still safe.
 //! - It asserts and unwraps: its calls are made where a panic is caught.
+//! - A snapshot that a crash left half written is corruption to it: it is removed first.
 //! - A damaged or cut file may open at an older head without a word: that is what the second record is for.
 //!
 //! Keys: `h` the head, `i` the identity, and for entries `index u64 | piece u16`, big-endian.
@@ -214,6 +215,7 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         .cache_capacity(CACHE)
         .flush_every_ms(None)
         .mode(::sled::Mode::HighThroughput);
+    remove_unfinished_snapshots(path)?;
     let mut tries = 0;
     let sled = loop {
         // Where it panics, its assertions about the file failed.
@@ -232,6 +234,23 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
     let file = file.map_err(|error| StoreError::Unknown(format!("cannot open sled's file: {error}")))?;
     sync_all(path)?;
     Ok(Database { sled, file })
+}
+
+/// sled writes its snapshot under a name of its own and renames it, but when it opens it takes the newest of both kinds: a
+/// kill between the two would leave a file that it calls corruption for ever. Without it sled reads its log again from the
+/// snapshot before, or from the beginning.
+fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| {
+        StoreError::Unknown(format!("cannot clear away what a crash left in {}: {error}", path.display()))
+    };
+    for item in fs::read_dir(path).map_err(failed)? {
+        let item = item.map_err(failed)?;
+        let name = item.file_name();
+        if name.to_string_lossy().starts_with("snap.") && name.to_string_lossy().ends_with(".generating") {
+            fs::remove_file(item.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a call of sled's so that its panics become errors.
