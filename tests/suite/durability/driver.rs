@@ -43,14 +43,21 @@ pub struct Life {
     pub stop_at: u64,
 }
 
-/// Lets a log live in `directory`, which may hold a `data` directory with the entries of `earlier`.
-pub fn record(directory: tempfile::TempDir, key: &Arc<TestKey>, seed: u64, lives: &[Life]) -> Option<Story> {
+/// Lets a log live in `directory`, which may hold a `data` directory of an earlier `generation` with what was promised then.
+pub fn record(
+    directory: tempfile::TempDir,
+    key: &Arc<TestKey>,
+    earlier: Promises,
+    generation: u64,
+    seed: u64,
+    lives: &[Life],
+) -> Option<Story> {
     let shim = shim()?;
     let root = fs::canonicalize(directory.path()).expect("its true name");
     let initial = Disk::of(&root);
     let trace_directory = scratch();
     let trace = trace_directory.path().join("trace");
-    for (number, life) in lives.iter().enumerate() {
+    for (number, life) in (generation * 10..).zip(lives) {
         let output = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "durability::driver::child_that_logs", "--ignored", "--nocapture"])
             .env("LD_PRELOAD", shim)
@@ -72,7 +79,7 @@ pub fn record(directory: tempfile::TempDir, key: &Arc<TestKey>, seed: u64, lives
         );
     }
     let records = trace::read(&trace);
-    let mut promises = Promises::default();
+    let mut promises = earlier;
     let mut promised_before = Vec::with_capacity(records.len() + 1);
     for record in &records {
         promised_before.push((promises.entries.len(), promises.heads.len()));
