@@ -8,6 +8,7 @@
 //! - After a failed write it is stuck until it is opened anew, and what reached the disk is not known: `Unknown`, and this
 //!   store takes nothing any more. So free space is asked for before each append, when refusing is still safe.
 //! - It asserts and unwraps: its calls are made where a panic is caught.
+//! - It makes its files one after the other: a new store is made beside its place and renamed.
 //! - A snapshot that a crash left half written is corruption to it: it is removed first.
 //! - A damaged or cut file may open at an older head without a word: that is what the second record is for.
 //!
@@ -60,7 +61,9 @@ impl SledHeadStore {
     /// # Errors
     /// `NotWritten` or `Unknown` when it can be neither opened nor made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        super::files::make_directory(path)?;
+        if !path.is_dir() {
+            make_empty(path)?;
+        }
         let database = match open_database(path) {
             Err(error @ StoreError::Corrupt(_)) => Err(error),
             opened => Ok(opened?),
@@ -205,6 +208,27 @@ impl std::fmt::Debug for SledHeadStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SledHeadStore").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// sled makes its files one after the other and syncs none of them; what a loss of power leaves of that it may call
+/// corruption. So a new store is made beside its place, synced, and then put there as a whole.
+fn make_empty(path: &Path) -> Result<(), StoreError> {
+    let not_made =
+        |error: std::io::Error| StoreError::NotWritten(format!("cannot make {}: {error}", path.display()));
+    let unfinished = path.with_extension("new");
+    match fs::remove_dir_all(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(not_made(error)),
+        _ => {}
+    }
+    super::files::make_directory(&unfinished)?;
+    let database = open_database(&unfinished)?;
+    guarded(|| {
+        drop(database);
+        Ok(())
+    })?;
+    sync_all(&unfinished)?;
+    fs::rename(&unfinished, path).map_err(not_made)?;
+    super::files::sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// sled's file lock belongs to the process, and a store that was dropped a moment ago in this process may still
