@@ -8,6 +8,8 @@
 //! - After a failed write it is stuck until it is opened anew, and what reached the disk is not known: `Unknown`, and this
 //!   store takes nothing any more. So free space is asked for before each append, when refusing is still safe.
 //! - It asserts and unwraps: its calls are made where a panic is caught.
+//! - It makes its files one after the other: a new store is made beside its place and renamed.
+//! - A snapshot that a crash left half written is corruption to it: it is removed first.
 //! - A damaged or cut file may open at an older head without a word: that is what the second record is for.
 //!
 //! Keys: `h` the head, `i` the identity, and for entries `index u64 | piece u16`, big-endian.
@@ -62,7 +64,9 @@ impl SledHeadStore {
     /// # Errors
     /// `NotWritten` or `Unknown` when it can be neither opened nor made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        super::files::make_directory(path)?;
+        if !path.is_dir() {
+            make_empty(path)?;
+        }
         let database = match open_database(path) {
             Err(error @ StoreError::Corrupt(_)) => Err(error),
             opened => Ok(opened?),
@@ -196,6 +200,27 @@ impl std::fmt::Debug for SledHeadStore {
     }
 }
 
+/// sled makes its files one after the other and syncs none of them; what a loss of power leaves of that it may call
+/// corruption. So a new store is made beside its place, synced, and then put there as a whole.
+fn make_empty(path: &Path) -> Result<(), StoreError> {
+    let not_made =
+        |error: std::io::Error| StoreError::NotWritten(format!("cannot make {}: {error}", path.display()));
+    let unfinished = path.with_extension("new");
+    match fs::remove_dir_all(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(not_made(error)),
+        _ => {}
+    }
+    super::files::make_directory(&unfinished)?;
+    let database = open_database(&unfinished)?;
+    guarded(|| {
+        drop(database);
+        Ok(())
+    })?;
+    sync_all(&unfinished)?;
+    fs::rename(&unfinished, path).map_err(not_made)?;
+    super::files::sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
 /// sled's file lock belongs to the process, and a store that was dropped a moment ago in this process may still
 /// have a thread with it; other processes are kept out by `LOCK`.
 fn open_database(path: &Path) -> Result<Database, StoreError> {
@@ -204,6 +229,7 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         .cache_capacity(CACHE)
         .flush_every_ms(None)
         .mode(::sled::Mode::HighThroughput);
+    remove_unfinished_snapshots(path)?;
     let mut tries = 0;
     let sled = loop {
         // Where it panics, its assertions about the file failed.
@@ -223,6 +249,23 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
     let (file, anchor) = (file.map_err(unusable)?, Anchor::of(&path.join("db")).map_err(unusable)?);
     sync_all(path)?;
     Ok(Database { sled, file, anchor })
+}
+
+/// sled writes its snapshot under a name of its own and renames it, but when it opens it takes the newest of both kinds: a
+/// kill between the two would leave a file that it calls corruption for ever. Without it sled reads its log again from the
+/// snapshot before, or from the beginning.
+fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| {
+        StoreError::Unknown(format!("cannot clear away what a crash left in {}: {error}", path.display()))
+    };
+    for item in fs::read_dir(path).map_err(failed)? {
+        let item = item.map_err(failed)?;
+        let name = item.file_name();
+        if name.to_string_lossy().starts_with("snap.") && name.to_string_lossy().ends_with(".generating") {
+            fs::remove_file(item.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a call of sled's so that its panics become errors.

@@ -14,6 +14,7 @@ mod cli_user;
 mod config;
 mod ct_api;
 mod demo;
+mod durability;
 mod external_log;
 mod golden;
 mod grpc;

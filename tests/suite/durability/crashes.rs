@@ -1,0 +1,190 @@
+//! A crash before every change of the disk, and what a loss of power may leave then: the log starts, is whole, and has
+//! everything that was promised.
+
+use super::disk::{Disk, Image, Leaves, materialise};
+use super::driver::{Life, Story, record, scratch};
+use super::random::Seeded;
+use super::trace::Record;
+use super::world::{NOW, Promises, TestClock, TestKey, audit, enter_many, start};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// What was tried.
+#[derive(Debug, Default)]
+pub struct Figures {
+    stories: usize,
+    records: usize,
+    crash_points: usize,
+    images: usize,
+    distinct: usize,
+}
+
+/// Starts the log on an image, looks for what was promised, enters more, and starts it once more.
+pub fn recovers(image: &Image, key: &Arc<TestKey>, promises: &Promises) -> Result<(), String> {
+    let directory = scratch();
+    materialise(image, directory.path());
+    let data = directory.path().join("data");
+    let mut promises = promises.clone();
+    let clock = TestClock::at(NOW + 1_000_000_000);
+    for again in 0..2 {
+        let log = start(&data, key, &clock).map_err(|error| format!("start {again}: {error}"))?;
+        let size = log.extent().entries;
+        let added = enter_many(&log, 1_000_000_000 + again..1_000_000_001 + again);
+        let indices: Vec<u64> = added.iter().map(|(sct, _)| sct.place.index).collect();
+        if indices != [size] {
+            return Err(format!("an entry was added to {size} at {indices:?}"));
+        }
+        promises.entries.extend(added.iter().map(|(sct, leaf)| (sct.place.index, *leaf)));
+        audit(&log, key, &promises).map_err(|error| format!("start {again}: {error}"))?;
+        log.close();
+    }
+    Ok(())
+}
+
+/// Whether a crash before this record differs from one before the next.
+fn changes(record: &Record) -> bool {
+    !matches!(record, Record::Range | Record::Mark(_))
+}
+
+/// Crashes a story: `choose` says, for every crash point, what is left.
+fn crash_everywhere(
+    story: &Story,
+    figures: &mut Figures,
+    choose: &mut dyn FnMut(usize) -> Vec<Leaves>,
+) -> Vec<(Image, Promises)> {
+    let mut disk = story.initial.clone();
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
+    figures.stories += 1;
+    figures.records += story.records.len();
+    for at in 0..=story.records.len() {
+        if story.records.get(at).is_none_or(changes) {
+            let choices = choose(at);
+            figures.crash_points += usize::from(!choices.is_empty());
+            for leaves in choices {
+                let image = disk.crash(leaves);
+                figures.images += 1;
+                let mut hasher = DefaultHasher::new();
+                (&image, story.promised_before[at]).hash(&mut hasher);
+                if !seen.insert(hasher.finish()) {
+                    continue;
+                }
+                figures.distinct += 1;
+                if let Err(error) = recovers(&image, &story.key, &story.promises_before(at)) {
+                    panic!(
+                        "{leaves:?} before record {at}, {:?}: {error}\n{}",
+                        story.records.get(at).map(short),
+                        list(&image)
+                    );
+                }
+                kept.push((image, story.promises_before(at)));
+            }
+        }
+        if let Some(record) = story.records.get(at) {
+            disk.apply(record);
+        }
+    }
+    // Where the shim missed a write, the model and the real directory differ.
+    let mut real = Disk::of(story.directory.path()).crash(Leaves::All);
+    real.remove(".marks");
+    assert!(real == disk.crash(Leaves::All), "the trace does not lead to the directory as it is");
+    kept
+}
+
+fn short(record: &Record) -> String {
+    format!("{record:?}").chars().take(120).collect()
+}
+
+fn list(image: &Image) -> String {
+    image.iter().map(|(path, content)| format!("  {path} {:?}\n", content.as_ref().map(Vec::len))).collect()
+}
+
+fn recorded(seed: u64, lives: &[Life]) -> Option<Story> {
+    record(scratch(), &TestKey::generate(), Promises::default(), 0, seed, lives)
+}
+
+/// Every head of one size is the same: what the log itself served, over all its lives.
+fn heads_agree(promises: &Promises) {
+    let mut roots = HashMap::new();
+    for head in &promises.heads {
+        assert_eq!(
+            *roots.entry(head.size).or_insert(head.root),
+            head.root,
+            "two heads of {} entries",
+            head.size
+        );
+    }
+}
+
+#[test]
+fn a_crash_at_a_write_loses_nothing_that_was_promised() {
+    if std::env::var_os(LONG_FORM).is_some() {
+        return;
+    }
+    let lives = [
+        Life { entries: 300, stop_at: 35 },
+        Life { entries: 300, stop_at: 150 },
+        Life { entries: 250, stop_at: 0 },
+    ];
+    let Some(story) = recorded(1, &lives) else { return };
+    assert!(story.promises.entries.len() > 300, "{}", story.promises.entries.len());
+    let mut figures = Figures::default();
+    let mut seeded = Seeded::new(7);
+    // The beginning, where everything is made, more closely than the rest.
+    crash_everywhere(&story, &mut figures, &mut |at| match seeded.chance(if at < 60 { 40 } else { 15 }) {
+        true => vec![Leaves::Some(seeded.next())],
+        false => Vec::new(),
+    });
+    println!("{figures:?}");
+    assert!(figures.distinct > 20, "{figures:?}");
+}
+
+/// The long form: `COUNTERSIGN_CRASHES=seeds,stories cargo test … every_crash -- --nocapture`.
+const LONG_FORM: &str = "COUNTERSIGN_CRASHES";
+
+#[test]
+fn every_crash_at_every_write_loses_nothing_that_was_promised() {
+    let Ok(setting) = std::env::var(LONG_FORM) else { return };
+    let numbers: Vec<u64> = setting.split(',').map(|number| number.parse().expect("seeds,stories")).collect();
+    let (seeds, stories) = (numbers[0], numbers.get(1).copied().unwrap_or(1));
+    let mut figures = Figures::default();
+    for seed in 1..=stories {
+        let mut seeded = Seeded::new(seed);
+        let mut kill = |end: usize| 1 + seeded.below(end) as u64;
+        let lives = [
+            Life { entries: 300, stop_at: kill(60) },
+            Life { entries: 300, stop_at: kill(150) },
+            Life { entries: 300, stop_at: kill(30) },
+            Life { entries: 300, stop_at: kill(250) },
+            Life { entries: 300, stop_at: 0 },
+        ];
+        let Some(story) = recorded(seed, &lives) else { return };
+        heads_agree(&story.promises);
+        let all = |seed: u64| {
+            move |at: usize| {
+                let some = (0..seeds).map(|number| Leaves::Some((seed << 40) + ((at as u64) << 8) + number));
+                [Leaves::All, Leaves::Nothing].into_iter().chain(some).collect()
+            }
+        };
+        let images = crash_everywhere(&story, &mut figures, &mut all(seed));
+        println!("story {seed}: {figures:?}");
+        // The recovery from a loss of power is itself killed, and loses power.
+        for generation in 1..=2 {
+            let (image, promises) = &images[seeded.below(images.len())];
+            let directory = scratch();
+            materialise(image, directory.path());
+            let mut kill = |end: usize| 1 + seeded.below(end) as u64;
+            let lives = [
+                Life { entries: 20, stop_at: kill(30) },
+                Life { entries: 20, stop_at: kill(60) },
+                Life { entries: 300, stop_at: 0 },
+            ];
+            let again = record(directory, &story.key, promises.clone(), generation, seed, &lives);
+            let Some(again) = again else { return };
+            heads_agree(&again.promises);
+            crash_everywhere(&again, &mut figures, &mut all(seed + 1000 * generation));
+            println!("story {seed}, generation {generation}: {figures:?}");
+        }
+    }
+}
