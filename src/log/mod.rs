@@ -97,7 +97,8 @@ impl<C: Candidate> Log<C> {
         let status = Arc::new(Status::new());
         let no_thread = |error| StartError::StoreUnusable(ports::StoreError::NotWritten(format!("{error}")));
         let (sealer, sealing) =
-            sealer::start(view.clone(), stores.tiles.clone(), status.clone()).map_err(no_thread)?;
+            sealer::start(view.clone(), stores.tiles.clone(), status.clone(), clock.clone())
+                .map_err(no_thread)?;
         let (queue, commands) = sync_channel(QUEUE);
         let sequencer = Sequencer {
             commands,
@@ -138,12 +139,18 @@ impl<C: Candidate> Log<C> {
     /// [`Reason::Overloaded`] at once when too much waits; [`Reason::LogUnavailable`] when it could not be made durable;
     /// [`Reason::ShuttingDown`].
     pub async fn enter(&self, candidate: C) -> Result<Place, Refusal> {
-        if self.status.is_stopped() {
+        // Nobody is let wait for a disk that does not answer.
+        if self.status.is_hopeless(self.clock.now()) {
             return Err(unavailable());
         }
         let (answer, wait) = oneshot::channel();
         match self.queue.try_send(Command::Enter(Pending { candidate, answer })) {
-            Ok(()) => wait.await.unwrap_or_else(|_| Err(self.gone())),
+            Ok(()) => tokio::select! {
+                biased;
+                answer = wait => answer.unwrap_or_else(|_| Err(self.gone())),
+                // The thread that would answer may wait for the disk for ever.
+                _ = self.status.wait_for_stop() => Err(unavailable()),
+            },
             Err(TrySendError::Full(_)) => {
                 Err(Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1)))
             }

@@ -4,8 +4,9 @@
 //! between the two seals the same tiles again, byte for byte.
 
 use super::ports::{StoreError, TileStore};
-use super::status::{Status, Trouble};
+use super::status::{Status, Trouble, Writer};
 use super::view::View;
+use crate::environment::Clock;
 use crate::transparency::tile::{TILE_WIDTH, tiles_completed_by};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -76,6 +77,7 @@ pub(super) fn start(
     view: Arc<RwLock<View>>,
     tiles: Arc<dyn TileStore>,
     status: Arc<Status>,
+    clock: Arc<dyn Clock>,
 ) -> io::Result<(SealerHandle, JoinHandle<()>)> {
     let sealed = view.read().unwrap_or_else(PoisonError::into_inner).unsealed_start;
     let shared = Arc::new(Shared {
@@ -84,7 +86,7 @@ pub(super) fn start(
         failures: Mutex::new(0),
         changed: Condvar::new(),
     });
-    let sealer = Sealer { view, tiles, status, shared: shared.clone() };
+    let sealer = Sealer { view, tiles, status, clock, shared: shared.clone() };
     let thread = thread::Builder::new().name("log-sealer".to_owned()).spawn(move || sealer.run())?;
     Ok((SealerHandle { shared, thread: thread.thread().clone() }, thread))
 }
@@ -93,6 +95,7 @@ struct Sealer {
     view: Arc<RwLock<View>>,
     tiles: Arc<dyn TileStore>,
     status: Arc<Status>,
+    clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
 }
 
@@ -108,7 +111,7 @@ impl Sealer {
         loop {
             // Asked before sealing, so that what was complete when the close came is sealed.
             let last = self.shared.closing.load(Ordering::Acquire);
-            match self.seal().and_then(|()| self.tiles.check()) {
+            match self.seal().and_then(|()| self.timed(|tiles| tiles.check())) {
                 Ok(()) => self.status.clear(Trouble::Sealing),
                 Err(StoreError::NotWritten(reason)) => {
                     self.status.set(Trouble::Sealing, &reason);
@@ -131,7 +134,7 @@ impl Sealer {
                 let content = self.view.read().unwrap_or_else(PoisonError::into_inner).tile(&path);
                 let content = content
                     .ok_or_else(|| StoreError::Corrupt(format!("{path} is complete, but not at hand")))?;
-                self.tiles.put(&path.to_string(), &content)?;
+                self.timed(|tiles| tiles.put(&path.to_string(), &content))?;
             }
             let sealed = (tile + 1) * TILE_WIDTH;
             self.view.write().unwrap_or_else(PoisonError::into_inner).forget_below(sealed);
@@ -141,6 +144,14 @@ impl Sealer {
             self.shared.changed.notify_all();
         }
         Ok(())
+    }
+
+    /// Calls the store so that health sees how long it takes.
+    fn timed<T>(&self, call: impl FnOnce(&dyn TileStore) -> T) -> T {
+        self.status.writing(Writer::Sealer, Some(self.clock.now()));
+        let result = call(&*self.tiles);
+        self.status.writing(Writer::Sealer, None);
+        result
     }
 
     /// The number of the first data tile that is complete and not sealed.

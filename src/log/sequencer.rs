@@ -6,7 +6,7 @@
 use super::Candidate;
 use super::ports::{Group, Head, HeadRecord, HeadStore, Recorded, StoreError};
 use super::sealer::SealerHandle;
-use super::status::{Status, Trouble, unavailable};
+use super::status::{Status, Trouble, Writer, unavailable};
 use super::view::View;
 use crate::environment::Clock;
 use crate::refusal::Refusal;
@@ -171,14 +171,19 @@ impl<C: Candidate> Sequencer<C> {
             }
             group.sealed = self.sealer.sealed();
         }
-        self.status.appending(Some(self.clock.now()));
-        let appended = self.store.append(&self.head, group);
-        self.status.appending(None);
-        appended
+        self.timed(|this| this.store.append(&this.head, group))
+    }
+
+    /// Calls a store so that health sees how long it takes: a disk may neither answer nor fail.
+    fn timed<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
+        self.status.writing(Writer::Sequencer, Some(self.clock.now()));
+        let result = call(self);
+        self.status.writing(Writer::Sequencer, None);
+        result
     }
 
     fn publish(&mut self, head: &Head, entries: Vec<Entry>) {
-        match self.record.write(&Recorded::from(head)) {
+        match self.timed(|this| this.record.write(&Recorded::from(head))) {
             Ok(()) => self.status.clear(Trouble::Recording),
             // The record may lag.
             Err(error) => self.status.set(Trouble::Recording, &error.to_string()),
@@ -196,7 +201,7 @@ impl<C: Candidate> Sequencer<C> {
         if self.status.is_in(Trouble::Appending) {
             return self.probe();
         }
-        if let Err(error) = self.store.check() {
+        if let Err(error) = self.timed(|this| this.store.check()) {
             self.status.set(Trouble::Appending, &error.to_string());
         }
         self.sealer.wake();

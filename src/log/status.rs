@@ -10,9 +10,9 @@ use tokio::sync::watch;
 /// When another try has a chance, if nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// An append that takes longer is a trouble of the disk.
+/// A write that takes longer is a trouble of the disk.
 const SLOW: Duration = Duration::from_secs(10);
-/// An append that takes longer never ends: the store lost a thread, or the disk is gone.
+/// A write that takes longer never ends: the store lost a thread, or the disk is gone.
 const STUCK: Duration = Duration::from_secs(60);
 
 /// What may keep the log from working, each until it succeeds again.
@@ -26,12 +26,21 @@ pub(super) enum Trouble {
     Sealing,
 }
 
+/// Which thread may wait for a disk that does not answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Writer {
+    /// The sequencer: the head and its second record.
+    Sequencer,
+    /// The sealer: tiles.
+    Sealer,
+}
+
 /// The log's state as its threads and its callers share it.
 #[derive(Debug)]
 pub(super) struct Status {
     troubles: Mutex<[Option<String>; 3]>,
-    /// When the append that is under way began, in milliseconds since 1970; 0 when there is none.
-    appending_since: AtomicU64,
+    /// For each writer, when the write that is under way began, in milliseconds since 1970; 0 when there is none.
+    writing_since: [AtomicU64; 2],
     /// A check of the store is asked for, and not done yet.
     checking: AtomicBool,
     stopped: watch::Sender<Option<String>>,
@@ -41,7 +50,7 @@ impl Status {
     pub(super) fn new() -> Self {
         Self {
             troubles: Mutex::default(),
-            appending_since: AtomicU64::new(0),
+            writing_since: Default::default(),
             checking: AtomicBool::new(false),
             stopped: watch::Sender::new(None),
         }
@@ -79,14 +88,25 @@ impl Status {
         self.checking.store(false, Ordering::Release);
     }
 
-    /// An append begins, or none is under way.
-    pub(super) fn appending(&self, since: Option<UnixMillis>) {
-        self.appending_since.store(since.map_or(0, |since| since.0), Ordering::Release);
+    /// A write begins, or none is under way.
+    pub(super) fn writing(&self, writer: Writer, since: Option<UnixMillis>) {
+        self.writing_since[writer as usize].store(since.map_or(0, |since| since.0), Ordering::Release);
     }
 
-    /// Whether the sequencer waits for a store that has stopped answering.
+    /// Whether a thread waits for a store that has stopped answering.
     pub(super) fn is_stuck(&self) -> bool {
-        self.is_stopped() && self.appending_since.load(Ordering::Acquire) != 0
+        self.is_stopped() && self.writing_since.iter().any(|since| since.load(Ordering::Acquire) != 0)
+    }
+
+    /// How long the longest write under way has taken by now.
+    fn waited(&self, now: UnixMillis) -> Duration {
+        let since = self.writing_since.iter().map(|since| since.load(Ordering::Acquire));
+        since.filter(|&since| since != 0).map(|since| now.since(UnixMillis(since))).max().unwrap_or_default()
+    }
+
+    /// Whether an entry has no chance now: the log has stopped, or the disk does not answer.
+    pub(super) fn is_hopeless(&self, now: UnixMillis) -> bool {
+        self.is_stopped() || self.waited(now) > SLOW
     }
 
     /// The log takes nothing any more. The first reason stays.
@@ -121,12 +141,11 @@ impl Status {
         reason.ok().flatten().unwrap_or_default()
     }
 
-    /// All is well, or what is wrong, for operators. Notices as well that an append does not end.
+    /// All is well, or what is wrong, for operators. Notices as well that a write does not end.
     pub(super) fn health(&self, now: UnixMillis) -> Result<(), String> {
-        let since = self.appending_since.load(Ordering::Acquire);
-        let waited = if since == 0 { Duration::ZERO } else { now.since(UnixMillis(since)) };
+        let waited = self.waited(now);
         if waited > STUCK {
-            self.stop("the head store has not answered for a minute");
+            self.stop("the disk has not answered for a minute");
         }
         if let Some(reason) = self.stopped() {
             return Err(format!("the log has stopped: {reason}"));

@@ -119,7 +119,7 @@ class Ca:
         with open(self.log, "a") as output:
             self.process = subprocess.Popen(
                 [str(self.countersign), "serve", "--config", str(self.config), "--log-format", "json",
-                 "--log-filter", "warn"],
+                 "--log-filter", "warn,countersign::api::edge=off"],
                 stdout=output, stderr=output, env=os.environ | self.environment)
         self.begun = time.monotonic()
 

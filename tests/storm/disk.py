@@ -1,13 +1,12 @@
 """Disks that are full, read-only, gone, frozen or broken, under a countersign that works on them.
 
-Usage: disk.py --countersign BINARY [--only WORD] [--shim SHARED-OBJECT] [--long]
+Usage: disk.py --countersign BINARY [--only WORD] [--long]
 Each case ends with an audit: what callers got is in the log, at its index. Needs Python with `cryptography`, and root for
 the mounts (they are made in a mount namespace of their own); what this machine does not allow is skipped by name, loudly.
 """
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -25,7 +24,7 @@ from audit import Audit
 from ca import Ca, Lost, Skipped, ask, check, run, until
 from load import Load
 
-CASES = []
+CASES, LONG = [], []
 MIB = 1 << 20
 # What is promised: health says it within so many seconds, and certificates are issued so soon after space is back.
 NOTICED_WITHIN, SERVING_WITHIN, READY_WITHIN = 20, 10, 5
@@ -34,6 +33,11 @@ NOTICED_WITHIN, SERVING_WITHIN, READY_WITHIN = 20, 10, 5
 def case(function):
     CASES.append(function)
     return function
+
+
+def long_case(function):
+    LONG.append(function)
+    return case(function)
 
 
 class Supervisor:
@@ -82,7 +86,7 @@ class World:
 
     def mount(self, *options: object, at: pathlib.Path | None = None) -> None:
         at = at or self.disk
-        done = subprocess.run([str(word) for word in ["mount", *options, at]], capture_output=True, text=True)
+        done = subprocess.run(["mount", *map(str, options), str(at)], capture_output=True, text=True)
         if done.returncode:
             raise Skipped(f"mount is not allowed: {done.stderr.strip()}")
         self.stack.callback(subprocess.run, ["umount", "-l", str(at)], capture_output=True)
@@ -181,12 +185,16 @@ class Balloon:
 
     def leave(self, free: int) -> None:
         """Grows until `free` bytes are left, as near as pages allow."""
-        system = os.statvfs(self.path.parent)
-        size = system.f_bavail * system.f_frsize - free
         with open(self.path, "ab") as file:
-            if size > 0:
+            for piece in [MIB, 4096]:
+                # An allocation that finds too little space gives all of it back: so piece by piece.
                 with contextlib.suppress(OSError):
-                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
+                    while self.free() >= free + piece:
+                        os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), piece)
+
+    def free(self) -> int:
+        system = os.statvfs(self.path.parent)
+        return system.f_bavail * system.f_frsize
 
     def pop(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -217,7 +225,7 @@ def a_full_disk_without_any_caller(world: World) -> None:
     balloon = Balloon(world.disk)
     balloon.leave(0)
     # Nobody asks for anything meanwhile: the log looks by itself.
-    time.sleep(NOTICED_WITHIN - 5)
+    time.sleep(8)
     check(not world.ca.healthy(), "the first to ask for health is told that all is well")
     check(not world.ca.ready(), "the first to ask for readiness is told that all is well")
     balloon.pop()
@@ -370,7 +378,7 @@ def a_disk_that_answers_nothing_but_eio(world: World) -> None:
     world.load = None
 
 
-@case
+@long_case
 def a_disk_that_hangs(world: World) -> None:
     """A frozen file system: writes and syncs neither end nor fail."""
     world.ext4(64 * MIB)
@@ -384,6 +392,105 @@ def a_disk_that_hangs(world: World) -> None:
         check(ask(f"http://127.0.0.1:{world.ca.admin}/livez")[0] == 200, "the process does not answer")
     finally:
         run("fsfreeze", "-u", world.disk)
+    world.note("issues again", world.until_issued(SERVING_WITHIN))
+    until(world.ca.healthy, SERVING_WITHIN, "health still says no")
+
+
+def shim(directory: pathlib.Path) -> pathlib.Path:
+    """What makes single calls fail below the real binary."""
+    if not shutil.which("cc"):
+        raise Skipped("there is no C compiler `cc`")
+    source = pathlib.Path(__file__).resolve().parent.parent / "suite/durability/disk.c"
+    run("cc", "-shared", "-fPIC", "-O2", "-o", directory / "disk.so", source, "-lpthread")
+    return directory / "disk.so"
+
+
+class Faults:
+    """A world whose calls fail as a file says."""
+
+    def __init__(self, world: World) -> None:
+        self.file, self.data = world.directory / "faults", world.disk / "data"
+        self.file.write_text("")
+        world.serve(LD_PRELOAD=str(shim(world.directory)), DISK_FAULTS=str(self.file))
+
+    def set(self, line: str) -> None:
+        """`CALL ERROR COUNT PART …`, PART below the data directory."""
+        words = line.split()
+        if words:
+            words[3] = str(self.data / words[3])
+        following = self.file.with_name("next")
+        following.write_text(" ".join(words) + "\n" if words else "")
+        following.rename(self.file)
+
+
+def stops_for_good(world: World, line: str) -> None:
+    """What reached the disk is not known, and must not be tried again: no answer, no health, exit code 1; the next start goes
+    on from what is stored, with every entry that was answered."""
+    faults = Faults(world)
+    faults.set(line)
+    begun = time.monotonic()
+    code = world.ca.process.wait(timeout=30)
+    world.note(f"`{line}`: exit code {code}", time.monotonic() - begun)
+    check(code == 1, f"it ended with {code}")
+    check("stops for good" in world.ca.tail(), f"it does not say why:\n{world.ca.tail()}")
+    check(any(other.status == 503 for other in world.load.kept.others) or "log" in line, "nobody was told")
+    faults.set("")
+    world.ca.start()
+    world.note("issues again", world.until_issued(SERVING_WITHIN))
+    world.settle(ending=True)
+    world.load = None
+
+
+def goes_on(world: World, line: str, says: str, refuses: bool) -> None:
+    """Nothing was written and trying again is safe: health says no until a try succeeds."""
+    faults = Faults(world)
+    faults.set(line)
+    took = until(lambda: not world.ca.healthy(), NOTICED_WITHIN, "health says yes")
+    world.note(f"`{line}`: health says no", took)
+    check(says in world.ca.why(), f"operators are not told why: {world.ca.why()}")
+    if not refuses:
+        world.until_issued(5)
+    check(world.ca.alive(), "the server ended")
+    faults.set("")
+    world.note("health says yes", until(world.ca.healthy, SERVING_WITHIN, "health still says no"))
+    world.until_issued(SERVING_WITHIN)
+
+
+FATAL = {
+    "a_sync_of_the_head_that_fails": "fdatasync EIO 1 head/db",
+    "a_sync_of_the_head_that_is_reported_as_failed": "fdatasync EIO 1 head/db kept",
+    "a_write_of_the_head_that_fails": "pwrite EIO 1 head/db",
+    "a_write_of_the_head_that_finds_no_space": "pwrite ENOSPC 1 head/db",
+    "a_sync_of_a_tile_that_fails": "fsync EIO 1 log",
+}
+PASSING = {
+    "a_record_that_cannot_be_written": ("pwrite EIO -1 head.record", "second record", False),
+    "a_tile_that_finds_no_space": ("write ENOSPC -1 log", "tiles", False),
+    "a_tile_that_cannot_be_renamed": ("rename EIO -1 log", "tiles", False),
+    "a_tile_directory_that_cannot_be_made": ("mkdir EACCES -1 log", "tiles", False),
+}
+
+
+def add(name: str, function, *given: object) -> None:
+    def faulty(world: World) -> None:
+        function(world, *given)
+
+    faulty.__name__ = name
+    case(faulty)
+
+
+for name, line in FATAL.items():
+    add(name, stops_for_good, line)
+for name, given in PASSING.items():
+    add(name, goes_on, *given)
+
+
+@long_case
+def a_sync_that_takes_twelve_seconds(world: World) -> None:
+    faults = Faults(world)
+    faults.set("fdatasync SLOW=12000 1 head/db")
+    world.note("health says no", world.until_unhealthy())
+    check("waits for the disk" in world.ca.why(), f"operators are not told why: {world.ca.why()}")
     world.note("issues again", world.until_issued(SERVING_WITHIN))
     until(world.ca.healthy, SERVING_WITHIN, "health still says no")
 
@@ -435,7 +542,7 @@ def the_disk_unmounted(world: World) -> None:
     world.serve()
     device = world.directory / "elsewhere"
     device.mkdir()
-    run("mount", "--bind", world.disk, device)
+    world.mount("--bind", world.disk, at=device)
     run("umount", "-l", world.disk)
     world.note("refused", world.until_refused(NOTICED_WITHIN))
     world.note("health says no", world.until_unhealthy())
@@ -492,17 +599,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--countersign", type=pathlib.Path, required=True)
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
-    parser.add_argument("--shim", type=pathlib.Path, help="the shared object of tests/suite/durability that makes calls fail")
-    parser.add_argument("--levels", type=int, default=8, help="how often the disk is filled in the middle of writes")
+    parser.add_argument("--long", action="store_true", help="the slow cases too, and more of what is random")
     args = parser.parse_args()
+    args.levels = 40 if args.long else 5
     if os.geteuid() == 0 and "COUNTERSIGN_STORM_NAMESPACE" not in os.environ and shutil.which("unshare") \
             and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0:
         os.environ["COUNTERSIGN_STORM_NAMESPACE"] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
     passed, failed, skipped = 0, [], []
-    for function in [function for function in CASES if args.only in function.__name__]:
+    chosen = [function for function in CASES if args.only in function.__name__]
+    for function in [function for function in chosen if args.long or args.only or function not in LONG]:
         name, begun = function.__name__.replace("_", " "), time.monotonic()
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             world = World(args, pathlib.Path(directory))
             try:
                 function(world)
