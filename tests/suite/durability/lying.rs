@@ -44,7 +44,8 @@ fn outcome(image: &Image, story: &Story, promises: &Promises) -> Outcome {
     let clock = TestClock::at(NOW + 1_000_000_000);
     match start(&directory.path().join("data"), &story.key, &clock) {
         Err(error) => {
-            let ways = ["put the", "put it", "check that", "must be readable and writable"];
+            let ways =
+                ["put the", "put it", "check that", "must be readable and writable", "delete it and start"];
             assert!(ways.iter().any(|way| error.contains(way)), "no way out: {error}");
             Outcome::Refused
         }
