@@ -206,6 +206,29 @@ impl Disk {
         image
     }
 
+    /// Tells what was not synced, for a failure.
+    pub fn explain(&self) {
+        for (number, node) in self.nodes.iter().enumerate() {
+            match node {
+                Node::File(file) if !file.pending.is_empty() => {
+                    let edits = file.pending.iter().map(|edit| match edit {
+                        Edit::Write { offset, bytes } => format!("{offset}+{}", bytes.len()),
+                        Edit::Truncate(length) => format!("cut to {length}"),
+                    });
+                    println!(
+                        "file {number} of {} octets: {:?}",
+                        file.durable.len(),
+                        edits.collect::<Vec<_>>()
+                    );
+                }
+                Node::Directory(directory) if !directory.pending.is_empty() => {
+                    println!("directory {number}: {:?}, then {:?}", directory.durable, directory.pending);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn collect(&self, at: usize, path: &str, leaves: Leaves, seeded: &mut Seeded, image: &mut Image) {
         match &self.nodes[at] {
             Node::File(file) => {
