@@ -1,7 +1,10 @@
 //! Issuers as they are and as they are not: what the CA asks of them, how often, and what it does when they are down,
-//! slow or rotating. `faults` has wrong answers, `trust` TLS and proxies.
+//! slow or flapping. `faults` has wrong answers, `rotation` keys that come and go, `callers` what callers see of it all, `trust`
+//! TLS and proxies.
 
+mod callers;
 mod faults;
+mod rotation;
 mod trust;
 mod web;
 
