@@ -2,11 +2,11 @@
 //! slow or flapping. `faults` has wrong answers, `rotation` keys that come and go, `callers` what callers see of it all, `trust`
 //! TLS and proxies.
 
-mod callers;
+pub mod callers;
 mod faults;
 mod rotation;
 mod trust;
-mod web;
+pub mod web;
 
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
