@@ -88,7 +88,7 @@ async fn a_range_is_cut_to_what_there_is_and_one_that_is_none_is_refused() {
         ca.issue().await;
     }
     let get = async |query: &str| ca.get(&format!("/ct/ct/v1/{query}")).await;
-    for end in ["2", "1000000", "9223372036854775807", "18446744073709551615"] {
+    for end in ["2", "1000000", "9223372036854775807"] {
         let answer = get(&format!("get-entries?start=0&end={end}")).await;
         assert_eq!(answer.json()["entries"].as_array().map(Vec::len), Some(3), "{end}: {}", answer.text());
     }
@@ -100,6 +100,7 @@ async fn a_range_is_cut_to_what_there_is_and_one_that_is_none_is_refused() {
         "get-entries?start=-1&end=0".to_owned(),
         "get-entries?start=0&end=-1".to_owned(),
         "get-entries?start=0".to_owned(),
+        format!("get-entries?start=0&end={max}"),
         "get-entries?start=0&end=18446744073709551616".to_owned(),
         "get-entries?start=0x0&end=1".to_owned(),
         "get-entries?start=1e0&end=2".to_owned(),
@@ -155,6 +156,7 @@ async fn a_chain_that_lies_is_refused_and_ends_nothing() {
     let mut bad: Vec<Vec<Vec<u8>>> = vec![
         vec![root.clone(); 2],
         vec![root.clone(); 9],
+        vec![leaf.clone(), root.clone(), root.clone()],
         vec![leaf.clone(); 9],
         vec![leaf.clone(), root.clone(), leaf.clone(), root.clone()],
         vec![leaf.clone(); 200],
@@ -170,11 +172,11 @@ async fn a_chain_that_lies_is_refused_and_ends_nothing() {
         spoilt[at] ^= 0xff;
         vec![spoilt, root.clone()]
     }));
-    for chain in &bad {
+    for (number, chain) in bad.iter().enumerate() {
         for path in ["add-chain", "add-pre-chain"] {
             let answer = submit(&ca, path, chain).await;
             let reason = answer.reason();
-            assert!(answer.status.is_client_error(), "{path}: {} {}", answer.status, answer.text());
+            assert!(answer.status.is_client_error(), "{number} {path}: {} {}", answer.status, answer.text());
             assert!(
                 matches!(&*reason, "CHAIN_NOT_ACCEPTED" | "REQUEST_TOO_LARGE" | "REQUEST_MALFORMED"),
                 "{reason}"
