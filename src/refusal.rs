@@ -130,6 +130,8 @@ reasons! {
     // --- the issuer
     /// The issuer's keys could not be fetched. Try again later.
     IssuerUnavailable = "ISSUER_UNAVAILABLE", Issuer;
+    /// The CA does not know the token's key, and asked for keys too often lately to ask again at once. Try again later.
+    KeyFetchLimited = "KEY_FETCH_LIMITED", Issuer;
     // --- the server
     /// The transparency log cannot take the entry now, so no certificate was issued. Try again later.
     LogUnavailable = "LOG_UNAVAILABLE", Server;

@@ -83,6 +83,7 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::ChainNotAccepted => (400, 3, "The chain is not accepted"),
 
         R::IssuerUnavailable => (503, 14, "The identity token's issuer cannot be reached"),
+        R::KeyFetchLimited => (429, 8, "The identity token's issuer was asked for its keys too often"),
         R::LogUnavailable => (503, 14, "Error entering certificate in CTL"),
         R::CaUnavailable => (503, 14, "error communicating with CA backend"),
         R::Overloaded => (429, 8, "The server has more work than it can take"),

@@ -9,6 +9,7 @@ use super::{oids, pem, signature};
 use crate::transparency::precertificate::{LogEntry, PrecertificateEntry, X509Entry};
 use crate::transparency::{Hash, sha256};
 use der::asn1::ObjectIdentifier;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
@@ -103,6 +104,11 @@ impl AcceptedCas {
             if !is_issued_by(below, above) {
                 return Err(format!("Certificate {} is not issued by certificate {}.", index + 1, index + 2));
             }
+        }
+        // A root is its own issuer, so a chain could go on for ever.
+        let distinct: HashSet<_> = chain.iter().collect();
+        if distinct.len() < chain.len() {
+            return Err("A certificate is in the chain twice.".to_owned());
         }
         let [leaf, issuer, ..] = parsed.as_slice() else {
             return Err("A root itself is not logged.".to_owned());

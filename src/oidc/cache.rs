@@ -1,5 +1,6 @@
 //! The cache of issuers' keys: one slot an issuer, at most one fetch an issuer at a time, nobody waits for another's.
 
+use super::bucket::Newcomers;
 use super::fetch::{self, FetchError, Fetched};
 use super::state::{State, Verdict};
 use crate::environment::{Clock, UnixMillis};
@@ -37,7 +38,7 @@ pub struct Counters {
     pub failures: u64,
     /// Fetches begun for a `kid` that the keys at hand did not have.
     pub unknown_key_fetches: u64,
-    /// Tokens with such a `kid` that got no fetch, since the issuer's bucket was empty.
+    /// Tokens with such a `kid`, or of an issuer that was never asked before, that got no fetch: the bucket was empty.
     pub unknown_key_fetches_denied: u64,
     /// Requests that were told to come back later.
     pub unavailable: u64,
@@ -58,6 +59,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     clients: ClientPool,
     slots: RwLock<HashMap<String, Arc<Slot>>>,
+    newcomers: Mutex<Newcomers>,
     counts: Counts,
 }
 
@@ -113,8 +115,8 @@ impl JwksCache {
         let clients = ClientPool::default();
         // Built now, so that the first token does not wait for the system's roots to be read.
         clients.clients(None)?;
-        let (slots, counts) = (RwLock::default(), Counts::default());
-        Ok(Self { inner: Arc::new(Inner { clock, clients, slots, counts }) })
+        let (slots, newcomers, counts) = (RwLock::default(), Mutex::default(), Counts::default());
+        Ok(Self { inner: Arc::new(Inner { clock, clients, slots, newcomers, counts }) })
     }
 
     /// Fetches an issuer's keys now, whatever is at hand, and waits for the outcome.
@@ -217,20 +219,32 @@ impl Inner {
                 self.fly(slot, discovered);
                 Next::Answer(Ok(keys))
             }
-            Verdict::Fetch => Next::Wait(self.fly(slot, discovered)),
-            Verdict::FetchForUnknownKey(keys) => {
+            Verdict::Fetch => match self.admit(slot, discovered, now) {
+                Ok(()) => Next::Wait(self.fly(slot, discovered)),
+                Err(wait) => Next::Answer(Err(self.limited(wait))),
+            },
+            Verdict::FetchForUnknownKey => {
                 if let Some(flight) = discovered.flight_under_way() {
-                    Next::Wait(flight)
-                } else if discovered.state.take_refetch(now) {
-                    count(&self.counts.unknown_key_fetches);
-                    Next::Wait(self.fly(slot, discovered))
-                } else {
-                    count(&self.counts.unknown_key_fetches_denied);
-                    Next::Answer(Ok(keys))
+                    return Next::Wait(flight);
+                }
+                match discovered.state.take_refetch(now) {
+                    Ok(()) => {
+                        count(&self.counts.unknown_key_fetches);
+                        Next::Wait(self.fly(slot, discovered))
+                    }
+                    Err(wait) => Next::Answer(Err(self.limited(wait))),
                 }
             }
             Verdict::Unavailable(wait, why) => Next::Answer(Err(self.unavailable(wait, why))),
         }
+    }
+
+    /// Whether a fetch may begin, or how long to wait: issuers without keys share the bucket of their key source.
+    fn admit(&self, slot: &Slot, discovered: &Discovered, now: UnixMillis) -> Result<(), Duration> {
+        if discovered.state.has_keys() || discovered.flight_under_way().is_some() {
+            return Ok(());
+        }
+        lock(&self.newcomers).take(&slot.source, now)
     }
 
     /// The fetch under way, or a new one.
@@ -307,6 +321,13 @@ impl Inner {
     fn unavailable(&self, wait: Duration, why: &'static str) -> Refusal {
         count(&self.counts.unavailable);
         Refusal::new(Reason::IssuerUnavailable).retry_after(wait).because(why)
+    }
+
+    /// Neither the caller's fault, who may have a token by a key that is seconds old, nor an outage, which forgeries must
+    /// not look like.
+    fn limited(&self, wait: Duration) -> Refusal {
+        count(&self.counts.unknown_key_fetches_denied);
+        Refusal::new(Reason::KeyFetchLimited).retry_after(wait)
     }
 }
 
@@ -389,8 +410,8 @@ fn evict(slots: &mut HashMap<String, Arc<Slot>>) {
     }
 }
 
-fn lock(discovered: &Mutex<Discovered>) -> MutexGuard<'_, Discovered> {
-    discovered.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn count(counter: &AtomicU64) {

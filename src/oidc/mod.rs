@@ -4,6 +4,7 @@
 //! once and tells what failed. Nobody is asked who is not on the allow-list: callers hand over an
 //! [`Issuer`](crate::identity::Issuer) that they found there.
 
+mod bucket;
 mod cache;
 mod fetch;
 mod state;

@@ -3,12 +3,13 @@
 //! | keys | the token's `kid` | then |
 //! |---|---|---|
 //! | fresh | among them, or none | they serve |
-//! | fresh | unknown | fetched anew, for one token of the bucket; with an empty bucket they serve as they are |
+//! | fresh | unknown | fetched anew, for one token of the bucket; with an empty bucket: not now, after so many seconds |
 //! | stale | among them, or none | they serve and are fetched anew beside; after a minute the request waits for that |
 //! | stale, the issuer is out | among them, or none | they serve until their grace is over |
 //! | any, the issuer is out | unknown | unavailable: nobody can tell whether the key is the issuer's |
 //! | none | any | fetched; while the issuer is backed off: unavailable |
 
+use super::bucket::Bucket;
 use super::fetch::{FetchError, Fetched};
 use crate::environment::UnixMillis;
 use crate::token::KeySet;
@@ -31,8 +32,8 @@ const STALE_WHILE_REFRESH: Duration = Duration::from_secs(60);
 /// How many refetches for unknown `kid`s an issuer's bucket holds.
 pub const REFETCH_TOKENS: u32 = 4;
 
-/// How often the bucket gets one more.
-pub const REFETCH_INTERVAL: Duration = Duration::from_secs(20);
+/// How often the bucket gets one more: the longest that a rotation goes unseen while a flood of forgeries empties it.
+pub const REFETCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a failed issuer is left alone, by the number of failures in a row.
 const BACKOFF_SECONDS: [u64; 5] = [1, 2, 4, 8, 10];
@@ -54,8 +55,9 @@ pub enum Verdict {
     ServeAndRefresh(Arc<KeySet>),
     /// Wait for a fetch.
     Fetch,
-    /// Wait for a fetch, which takes a token of the bucket; where there is none these keys serve.
-    FetchForUnknownKey(Arc<KeySet>),
+    /// Wait for a fetch, which takes a token of the bucket. Where there is none, nobody can tell whether the key is the
+    /// issuer's: it may have rotated since the last fetch.
+    FetchForUnknownKey,
     /// No: try again after that time, for this reason.
     Unavailable(Duration, &'static str),
 }
@@ -75,7 +77,12 @@ struct Outage {
 impl State {
     /// Nothing is known yet.
     pub fn new(outage_grace: Duration, now: UnixMillis) -> Self {
-        Self { outage_grace, good: None, outage: None, bucket: Bucket::full(now) }
+        Self {
+            outage_grace,
+            good: None,
+            outage: None,
+            bucket: Bucket::full(REFETCH_TOKENS, REFETCH_INTERVAL, now),
+        }
     }
 
     /// What to do about a token with this `kid`. `waited`: a fetch that began after the token came has ended.
@@ -101,14 +108,17 @@ impl State {
             match (self.out(waited, now), &self.outage) {
                 (Some((wait, why)), _) => Verdict::Unavailable(wait, why),
                 (None, _) if waited => Verdict::Serve(keys),
-                (None, None) if fresh => Verdict::FetchForUnknownKey(keys),
+                (None, None) if fresh => Verdict::FetchForUnknownKey,
                 (None, _) => Verdict::Fetch,
             }
         }
     }
 
-    /// Takes a token of the bucket for an unknown `kid`, if there is one.
-    pub fn take_refetch(&mut self, now: UnixMillis) -> bool {
+    /// Takes a token of the bucket for an unknown `kid`.
+    ///
+    /// # Errors
+    /// There is none; the next one comes after that time.
+    pub fn take_refetch(&mut self, now: UnixMillis) -> Result<(), Duration> {
         self.bucket.take(now)
     }
 
@@ -202,35 +212,6 @@ fn backoff(failures: usize) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A token bucket. A thousand forged `kid`s cost what it holds.
-struct Bucket {
-    tokens: u32,
-    filled_at: UnixMillis,
-}
-
-impl Bucket {
-    fn full(now: UnixMillis) -> Self {
-        Self { tokens: REFETCH_TOKENS, filled_at: now }
-    }
-
-    fn take(&mut self, now: UnixMillis) -> bool {
-        self.refill(now);
-        let taken = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        taken
-    }
-
-    fn refill(&mut self, now: UnixMillis) {
-        // After a step back of the clock the interval starts anew.
-        self.filled_at = self.filled_at.min(now);
-        let intervals = now.since(self.filled_at).as_millis() / REFETCH_INTERVAL.as_millis();
-        let more = u32::try_from(intervals).unwrap_or(u32::MAX).min(REFETCH_TOKENS);
-        self.tokens = (self.tokens + more).min(REFETCH_TOKENS);
-        self.filled_at =
-            if self.tokens == REFETCH_TOKENS { now } else { self.filled_at.plus(REFETCH_INTERVAL * more) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +245,7 @@ mod tests {
             Verdict::Serve(_) => "serve".to_owned(),
             Verdict::ServeAndRefresh(_) => "serve and refresh".to_owned(),
             Verdict::Fetch => "fetch".to_owned(),
-            Verdict::FetchForUnknownKey(_) => "fetch for unknown key".to_owned(),
+            Verdict::FetchForUnknownKey => "fetch for unknown key".to_owned(),
             Verdict::Unavailable(wait, _) => format!("unavailable {}", wait.as_secs()),
         }
     }
@@ -361,21 +342,6 @@ mod tests {
         state.record(fetched("k1", 60), now);
         state.record(failed(), now);
         assert_eq!(word(&mut state, "k2", false, now), "unavailable 1", "a success ends the count");
-    }
-
-    #[test]
-    fn the_bucket_holds_four_and_gets_one_in_twenty_seconds() {
-        let mut bucket = Bucket::full(T0);
-        let taken = |bucket: &mut Bucket, now| (0..10).filter(|_| bucket.take(at(now))).count();
-        assert_eq!(taken(&mut bucket, 0), 4);
-        assert_eq!(taken(&mut bucket, 19), 0);
-        assert_eq!(taken(&mut bucket, 20), 1);
-        assert_eq!(taken(&mut bucket, 39), 0);
-        assert_eq!(taken(&mut bucket, 59), 1);
-        assert_eq!(taken(&mut bucket, 60), 1);
-        assert_eq!(taken(&mut bucket, 10_000_000), 4);
-        assert_eq!(taken(&mut bucket, 0), 0);
-        assert_eq!(taken(&mut bucket, 20), 1, "a clock set back does not stop it");
     }
 
     #[test]

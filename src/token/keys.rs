@@ -33,8 +33,8 @@ pub struct VerificationKey {
 }
 
 impl KeySet {
-    /// From a JWK set document (RFC 7517 §5). Keys of other types, uses or algorithms, RSA keys below 2048 bits and
-    /// keys that cannot be parsed are skipped, as the RFC wishes. Two keys may have one `kid`; both are tried.
+    /// From a JWK set document (RFC 7517 §5). Keys of other types, uses or algorithms, RSA keys below 2048 bits,
+    /// keys that cannot be parsed and private keys are skipped, as the RFC wishes. Two keys may have one `kid`; both are tried.
     ///
     /// # Errors
     /// In words: it is not a JWK set, has more than 64 keys, or none that could verify a token.
@@ -92,6 +92,10 @@ impl VerificationKey {
     }
 
     fn from_json(jwk: Value) -> Option<Self> {
+        // RFC 7518 §6.2.2, §6.3.2: `d` is the private key. Whoever read it can sign; nothing may be believed of it.
+        if jwk.get("d").is_some() {
+            return None;
+        }
         let jwk: Jwk = serde_json::from_value(jwk).ok()?;
         if !is_for_verification(&jwk) {
             return None;
@@ -252,6 +256,7 @@ mod tests {
             (rsa(json!({ "n": format!("{}=", *MODULUS) })), vec![]),
             (rsa(json!({ "n": null })), vec![]),
             (rsa(json!({ "kty": "rsa" })), vec![]),
+            (rsa(json!({ "d": "AQAB" })), vec![]),
             (json!({ "kty": "oct", "k": "AQAB", "kid": "k1", "alg": "HS256" }), vec![]),
             (json!({ "kty": "EC", "crv": "P-256", "x": "AQAB", "y": "AQAB" }), vec![]),
             (json!("a key"), vec![]),

@@ -1,9 +1,12 @@
 //! Issuers as they are and as they are not: what the CA asks of them, how often, and what it does when they are down,
-//! slow or rotating. `faults` has wrong answers, `trust` TLS and proxies.
+//! slow or flapping. `faults` has wrong answers, `rotation` keys that come and go, `callers` what callers see of it all, `trust`
+//! TLS and proxies.
 
+pub mod callers;
 mod faults;
+mod rotation;
 mod trust;
-mod web;
+pub mod web;
 
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
@@ -175,33 +178,39 @@ async fn a_rotation_is_seen_by_the_first_token_that_carries_it() {
 }
 
 #[tokio::test]
-async fn a_thousand_forged_key_ids_cost_four_fetches_and_then_one_in_twenty_seconds() {
+async fn a_thousand_forged_key_ids_cost_four_fetches_and_then_one_in_five_seconds() {
     let case = Case::new().await;
     assert_eq!(case.has("k1").await, Ok(true));
-    for n in 0..1000 {
+    for n in 0..4 {
         assert_eq!(case.has(&format!("forged-{n}")).await, Ok(false));
+    }
+    for n in 4..1000 {
+        let refusal = case.ask(&format!("forged-{n}")).await.expect_err("the bucket is empty");
+        assert_eq!((refusal.reason(), refusal.retry_after_seconds()), (Reason::KeyFetchLimited, Some(5)));
     }
     assert_eq!(case.discoveries(), 1 + 4);
     assert_eq!(case.has("k1").await, Ok(true));
-    case.advance(19);
-    assert_eq!(case.has("forged").await, Ok(false));
+    case.advance(4);
+    case.web.reply("/keys", keys(&["k2"]));
+    let refusal = case.ask("k2").await.expect_err("a true rotation is no unknown key");
+    assert_eq!((refusal.reason(), refusal.retry_after_seconds()), (Reason::KeyFetchLimited, Some(1)));
     assert_eq!(case.discoveries(), 5);
     case.advance(1);
-    case.web.reply("/keys", keys(&["k2"]));
-    assert_eq!(case.has("k2").await, Ok(true));
-    assert_eq!(case.has("forged").await, Ok(false));
+    assert_eq!(case.has("another-forged").await, Ok(false));
+    assert_eq!(case.has("k2").await, Ok(true), "whoever got the fetch, everybody has its keys");
+    assert_eq!(case.has("forged").await, Err(Reason::KeyFetchLimited));
     assert_eq!(case.discoveries(), 6);
     let counters = case.cache.counters();
     assert_eq!((counters.fetches, counters.unknown_key_fetches, counters.failures), (6, 5, 0));
-    assert_eq!(counters.unknown_key_fetches_denied, 996 + 1 + 1);
+    assert_eq!((counters.unknown_key_fetches_denied, counters.unavailable), (996 + 1 + 1, 0));
 }
 
 #[tokio::test]
-async fn a_thousand_forged_key_ids_at_once_share_their_fetches() {
+async fn five_thousand_forged_key_ids_at_once_share_their_fetches() {
     let case = Case::new().await;
     assert_eq!(case.has("k1").await, Ok(true));
     let mut requests = JoinSet::new();
-    for n in 0..1000 {
+    for n in 0..5000 {
         let (cache, issuer) = (case.cache.clone(), case.issuer.clone());
         requests.spawn(async move { cache.keys(&issuer, Some(&format!("forged-{n}"))).await.is_ok() });
     }

@@ -115,7 +115,7 @@ impl Gauges {
             )?,
             unknown_key_fetches_denied: families.read_counter(
                 "countersign_jwks_unknown_key_fetches_denied_total",
-                "Tokens with an unknown key that got no fetch: too many came.",
+                "Tokens with an unknown key or a new issuer that got no fetch: too many came.",
             )?,
             connections: families.gauges(
                 "countersign_open_connections",

@@ -4,8 +4,9 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +24,8 @@ pub enum Reply {
     Chunked(String, Vec<u8>),
     /// A head and the beginning of a body, never its end.
     Unfinished,
+    /// Status 200 and a body, one octet after each pause.
+    Trickle(Duration, Vec<u8>),
     /// Nothing, ever.
     Silence,
     /// The connection closed without a word.
@@ -82,6 +85,10 @@ impl Web {
 
     async fn start(tls: Option<TlsAcceptor>, tunnel: bool) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        Self::on(listener, tls, tunnel)
+    }
+
+    fn on(listener: TcpListener, tls: Option<TlsAcceptor>, tunnel: bool) -> Self {
         let port = listener.local_addr().expect("an address").port();
         let replies = Arc::new(Replies::default());
         let served = replies.clone();
@@ -112,6 +119,26 @@ impl Web {
     /// The targets of all requests so far, in order.
     pub fn seen(&self) -> Vec<String> {
         self.replies.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A port of loopback that nobody listens on, and that nobody else gets.
+pub struct Closed(TcpSocket);
+
+impl Closed {
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        Self(socket)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.0.local_addr().expect("an address").port()
+    }
+
+    /// From now on somebody listens there.
+    pub fn open(self) -> Web {
+        Web::on(self.0.listen(64).expect("a listener"), None, false)
     }
 }
 
@@ -152,6 +179,15 @@ impl Replies {
             Reply::Unfinished => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{").await.ok()?;
                 std::future::pending().await
+            }
+            Reply::Trickle(pause, body) => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(head.as_bytes()).await.ok()?;
+                for octet in body {
+                    tokio::time::sleep(pause).await;
+                    stream.write_u8(octet).await.ok()?;
+                }
+                stream.shutdown().await.ok()
             }
             Reply::Silence => std::future::pending().await,
             Reply::Gated(..) | Reply::HangUp => None,
