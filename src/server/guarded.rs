@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What every connection may send before it has made a request of it.
 const USUAL: usize = 16 * 1024;
-/// What the largest head, and HTTP/2's window for bodies that nobody reads yet, take above that.
-const LARGE: usize = 240 * 1024;
+/// What hyper may hold above that: over HTTP/1 a head and one more read, each as long as a head may be; over HTTP/2 less, the
+/// window for bodies that nobody reads yet.
+const LARGE: usize = 368 * 1024;
 
 /// A stream that is read on only when there is memory for it.
 pub struct Guarded<S> {

@@ -95,11 +95,14 @@ async fn cve_2023_44487_streams_that_are_opened_and_reset_at_once_end_the_connec
 #[tokio::test(flavor = "multi_thread")]
 async fn cve_2025_8671_streams_that_the_server_is_made_to_reset_end_the_connection() {
     let server = Server::start(limits()).await;
-    let nothing = 0_u32.to_be_bytes();
-    let pair = |stream| {
-        [frame(HEADERS, END_HEADERS, stream, POST), frame(WINDOW_UPDATE, 0, stream, &nothing)].concat()
-    };
-    ends_with(&server, Some(ENHANCE_YOUR_CALM), streams(20_000).map(pair)).await;
+    // Windows that grow by nothing, and beyond what a window can be.
+    for (by, code) in [(0_u32, None), (0x7fff_ffff, Some(ENHANCE_YOUR_CALM))] {
+        let pair = |stream| {
+            let update = frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
+            [frame(HEADERS, END_HEADERS, stream, POST), update].concat()
+        };
+        ends_with(&server, code, streams(20_000).map(pair)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

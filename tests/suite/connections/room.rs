@@ -83,7 +83,10 @@ async fn bodies_that_do_not_come_to_their_end_make_way_when_memory_is_short() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_takes_make_way_when_memory_is_short() {
-    let server = Server::start(patient(64, 64 << 20)).await;
+    let mut limits = patient(64, 64 << 20);
+    // Longer than the reader at the end needs, who must not make way himself.
+    limits.timeouts.patience = Duration::from_secs(1);
+    let server = Server::start(limits).await;
     let mut unread = Vec::new();
     for _ in 0..6 {
         unread.push(server.sent("GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await);
@@ -97,7 +100,7 @@ async fn answers_that_nobody_takes_make_way_when_memory_is_short() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_heads_that_are_not_whole_take_no_more_than_their_share() {
-    const MEMORY: usize = 1 << 20;
+    const MEMORY: usize = 2 << 20;
     let server = Server::start(patient(64, MEMORY)).await;
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(100 * 1024));
     let mut partial = Vec::new();
