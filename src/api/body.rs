@@ -1,4 +1,4 @@
-//! Request bodies: read whole, within a size, a time and a share of memory.
+//! Request bodies: read whole, within a size and a time. Memory for them is `server`'s: a body comes no faster than there is room.
 
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
@@ -6,7 +6,6 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 /// The largest body, in bytes; the reference's cap.
@@ -15,33 +14,23 @@ pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a body may still take once the server is shutting down.
 const LAST_READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// A body above this size needs one of the few permits for large ones.
-const SMALL_BODY_BYTES: usize = 128 * 1024;
-/// How many large bodies are held at once: 256 MiB of them.
-const LARGE_BODIES: usize = 64;
 /// How much of a refused body is read and thrown away, so that a caller that is still writing gets to read the answer.
 const DRAINED_BYTES: usize = 64 * 1024 * 1024;
 /// How long that may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads bodies for one server.
+#[derive(Default)]
 pub struct Bodies {
-    large: Semaphore,
-}
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self { large: Semaphore::new(LARGE_BODIES) }
-    }
+    _private: (),
 }
 
 impl Bodies {
     /// The whole body.
     ///
     /// # Errors
-    /// [`Reason::RequestTooLarge`], [`Reason::RequestTimeout`], [`Reason::Overloaded`] when too many large bodies are under
-    /// way, [`Reason::RequestMalformed`] when the caller broke off, [`Reason::ShuttingDown`] when it is still sending a while
-    /// after `draining` has ended.
+    /// [`Reason::RequestTooLarge`], [`Reason::RequestTimeout`], [`Reason::RequestMalformed`] when the caller broke off,
+    /// [`Reason::ShuttingDown`] when it is still sending a while after `draining` has ended.
     pub async fn read(
         &self,
         headers: &HeaderMap,
@@ -57,7 +46,7 @@ impl Bodies {
         let read = match too_large {
             true => Err(Reason::RequestTooLarge.into()),
             false => tokio::select! {
-                read = self.collect(&mut body) => read,
+                read = collect(&mut body) => read,
                 () = sleep(READ_TIMEOUT) => Err(Reason::RequestTimeout.into()),
                 () = async { draining.await; sleep(LAST_READ_TIMEOUT).await } => Err(Reason::ShuttingDown.into()),
             },
@@ -67,29 +56,24 @@ impl Bodies {
         }
         read
     }
+}
 
-    async fn collect(&self, body: &mut Body) -> Result<Bytes, Refusal> {
-        let mut whole = Vec::new();
-        let mut permit: Option<SemaphorePermit<'_>> = None;
-        let mut first: Option<Bytes> = None;
-        while let Some(data) = next(body).await? {
-            let length = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
-            if length > MAX_BODY_BYTES {
-                return Err(Reason::RequestTooLarge.into());
-            }
-            if length > SMALL_BODY_BYTES && permit.is_none() {
-                let overloaded = || Refusal::new(Reason::Overloaded).retry_after(Duration::from_secs(1));
-                permit = Some(self.large.try_acquire().map_err(|_| overloaded())?);
-            }
-            match (first.take(), whole.is_empty()) {
-                // Most bodies arrive in one piece, which is then used as it is.
-                (None, true) => first = Some(data),
-                (Some(piece), _) => whole = [piece, data].concat(),
-                (None, false) => whole.extend_from_slice(&data),
-            }
+async fn collect(body: &mut Body) -> Result<Bytes, Refusal> {
+    let mut whole = Vec::new();
+    let mut first: Option<Bytes> = None;
+    while let Some(data) = next(body).await? {
+        let length = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
+        if length > MAX_BODY_BYTES {
+            return Err(Reason::RequestTooLarge.into());
         }
-        Ok(first.unwrap_or_else(|| whole.into()))
+        match (first.take(), whole.is_empty()) {
+            // Most bodies arrive in one piece, which is then used as it is.
+            (None, true) => first = Some(data),
+            (Some(piece), _) => whole = [piece, data].concat(),
+            (None, false) => whole.extend_from_slice(&data),
+        }
     }
+    Ok(first.unwrap_or_else(|| whole.into()))
 }
 
 /// The next piece with any data in it.
@@ -152,15 +136,26 @@ mod tests {
         assert_eq!(read(Body::new(Broken)).await, Err(Reason::RequestMalformed));
     }
 
-    #[tokio::test]
-    async fn few_large_bodies_are_held_at_once() {
-        let bodies = Bodies { large: Semaphore::new(0) };
-        let large =
-            bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES + 1]), pending()).await;
-        assert_eq!(large.map_err(|refusal| refusal.reason()), Err(Reason::Overloaded));
-        assert!(
-            bodies.read(&HeaderMap::new(), Body::from(vec![0; SMALL_BODY_BYTES]), pending()).await.is_ok()
+    #[tokio::test(start_paused = true)]
+    async fn the_time_is_for_the_whole_body_however_steadily_it_trickles() {
+        assert_eq!(
+            read(Body::new(Trickle(tokio::time::interval(Duration::from_secs(1))))).await,
+            Err(Reason::RequestTimeout)
         );
+    }
+
+    /// A body of one octet a second, without end.
+    struct Trickle(tokio::time::Interval);
+
+    impl hyper::body::Body for Trickle {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_tick(context).map(|_| Some(Ok(Frame::data(Bytes::from_static(b" ")))))
+        }
     }
 
     /// A body of which nothing ever comes.

@@ -13,10 +13,11 @@ use crate::transparency::Hash;
 use crate::transparency::precertificate::DataTileEntry;
 use crate::transparency::tile::TilePath;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Entries in one answer of get-entries: a data tile's.
 const MAX_ENTRIES: usize = 256;
@@ -52,6 +54,24 @@ pub fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         .route("/ct/ct/v1/get-entries", read(get(get_entries)))
         .route("/ct/ct/v1/get-roots", read(get(get_roots)))
         .route("/ct/ct/v1/get-entry-and-proof", read(get(get_entry_and_proof)))
+        .route_layer(from_fn_with_state(state.reads.clone(), in_turn))
+}
+
+/// A few reads at a time, so that readers cannot starve issuing. The turn goes with the answer, until the server has found
+/// memory for it: answers that nobody takes are no more than there is room for.
+async fn in_turn(State(reads): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(turn) = reads.acquire_owned().await else {
+        return Rejection(Reason::ShuttingDown.into()).into_response();
+    };
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Turn { _permit: Arc::new(turn) });
+    response
+}
+
+/// A turn to read, until this is dropped.
+#[derive(Clone)]
+struct Turn {
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 fn read(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
@@ -203,17 +223,13 @@ impl<'l> Issuers<'l> {
     }
 }
 
-/// Runs a read where blocking is allowed, when its turn has come.
+/// Runs a read where blocking is allowed.
 pub(super) async fn blocking<T: Send + 'static>(
     state: &ApiState,
     read: impl FnOnce(&CtLog) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let turn = state.reads.clone().acquire_owned().await.map_err(|_| Reason::ShuttingDown)?;
     let log = state.authority.log.own().ok_or(Reason::NotFound)?.clone();
-    let task = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        read(&log)
-    });
+    let task = tokio::task::spawn_blocking(move || read(&log));
     task.await.unwrap_or_else(|_| Err(Reason::Internal.into()))
 }
 

@@ -43,7 +43,10 @@ async fn add(state: &ApiState, headers: &HeaderMap, body: Body, kind: Submission
     let _place = state.admit()?;
     let body = state.bodies.read(headers, body, state.draining()).await?;
     let chain = parse(&body)?;
-    let submission = blocking(state, move |log| log.check_submission(chain, kind)).await?;
+    let submission = {
+        let _turn = state.reads.acquire().await.map_err(|_| Reason::ShuttingDown)?;
+        blocking(state, move |log| log.check_submission(chain, kind)).await?
+    };
     let log = state.authority.log.own().ok_or(Reason::NotFound)?;
     let sct = ReceivedSct::from(log.submit(submission).await?);
     Ok(json_answer(&sct.to_json(), "no-store"))

@@ -3,9 +3,14 @@
 //! Start: data directory, chain, keys, log, listeners, in this order, so that what is wrong is told before anything
 //! listens. End: listeners first, then the log, so that every request that was taken is answered.
 
+mod activity;
+mod connection;
+mod crowd;
 pub mod environment;
-mod limits;
-mod listener;
+mod exchange;
+mod guarded;
+pub mod limits;
+pub mod listener;
 mod operations;
 mod signals;
 mod start;
@@ -18,8 +23,14 @@ use environment::Environment;
 use listener::Listener;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tls::ServerTls;
 use tokio::task::JoinHandle;
+
+/// How long callers get to take their last answers after the order to stop, and operators after them: with what is around
+/// it, all ends within 15 seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server that is up.
 pub struct Running {
@@ -73,7 +84,7 @@ impl Running {
         self.admin.as_ref().map(Listener::address)
     }
 
-    /// Serves until SIGTERM or SIGINT, then shuts down.
+    /// Serves until SIGTERM or SIGINT, then shuts down; a second one ends it at once.
     ///
     /// # Errors
     /// In words for the operator, after the shutdown: when the log stopped for good, and when signals cannot be received.
@@ -87,8 +98,11 @@ impl Running {
         if let Ok(signal) = &ended {
             tracing::info!(signal, "shutting down");
         }
-        self.shut_down().await;
-        ended.map(|_| ())
+        // Whoever asks twice does not want to wait. Nothing that was answered is lost by it.
+        tokio::select! {
+            () = self.shut_down() => ended.map(|_| ()),
+            Ok(again) = signals::end() => Err(format!("{again} came again: ended before every request was answered")),
+        }
     }
 
     /// Looks now for what is otherwise looked for every few seconds: a new TLS certificate.
@@ -120,9 +134,9 @@ impl Running {
     pub async fn shut_down(self) {
         let Self { public, admin, state, log, tls: _ending } = self;
         state.drain();
-        public.stop().await;
+        public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
-            admin.stop().await;
+            admin.stop(ADMIN_STOP_TIMEOUT).await;
         }
         close(log).await;
         tracing::info!("stopped");

@@ -1,10 +1,11 @@
 //! The order of starting.
 
 use super::environment::{CA_KEY_PASSWORD, Environment};
+use super::limits::Limits;
 use super::listener::Listener;
 use super::operations::{Counting, Operations};
 use super::tls::ServerTls;
-use super::{Reloading, Running, StartError, limits};
+use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
 use crate::config::{CaMaterial, Config, LogConfig};
@@ -181,11 +182,11 @@ fn listen(
     let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
     let secured = tls.is_some();
     let public =
-        Listener::start(public, tls, api::router(state.clone()), limits::connections()).map_err(failed)?;
+        Listener::start(public, tls, api::router(state.clone()), Limits::public()).map_err(failed)?;
     let admin = admin
         .map(|socket| {
             let router = api::admin_router(state.clone(), operations.clone());
-            Listener::start(socket, None, router, limits::ADMIN_CONNECTIONS)
+            Listener::start(socket, None, router, Limits::operators())
         })
         .transpose()
         .map_err(failed)?;

@@ -13,6 +13,7 @@ mod ca_keys;
 mod cli_operator;
 mod cli_user;
 mod config;
+mod connections;
 mod ct_api;
 mod demo;
 mod durability;
