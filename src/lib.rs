@@ -27,8 +27,8 @@
 //! cli, demo -> server -> config, api, ct_client, oidc, signer, store, telemetry -> outbound -> issuance -> log -> core
 //! ```
 //!
-//! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`token`],
-//!   [`identity`], [`possession`], [`certificate`], [`transparency`];
+//! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
+//!   [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
 //! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
@@ -40,6 +40,7 @@
 pub mod certificate;
 pub mod environment;
 pub mod identity;
+pub mod panics;
 pub mod possession;
 pub mod refusal;
 pub mod token;

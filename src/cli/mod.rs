@@ -101,6 +101,7 @@ impl Command {
 
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
+    crate::telemetry::panics::install();
     run(std::env::args_os())
 }
 

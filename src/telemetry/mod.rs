@@ -4,6 +4,7 @@
 //! dropped and counted. A panic is logged by its place, never by its text, which may hold anything.
 
 pub mod metrics;
+pub mod panics;
 mod stopwatch;
 mod writer;
 
@@ -11,7 +12,6 @@ pub use stopwatch::MonotonicClock;
 pub use writer::lines_dropped;
 
 use std::io::IsTerminal;
-use std::panic;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -46,7 +46,7 @@ const DEFAULT_FILTER: &str = "warn,countersign=info";
 pub fn init(format: Format, filter: Option<&str>) -> Result<Guard, String> {
     let (writer, flush) = LineWriter::start(std::io::stderr());
     subscribe(format, filter, shows_colours(&std::io::stderr()), writer)?;
-    panic::set_hook(Box::new(log_panic));
+    panics::install();
     Ok(Guard { _writer: flush })
 }
 
@@ -81,9 +81,4 @@ where
 /// Libraries show headers, and with them tokens, when they are asked for details: whatever the filter says, they are not asked.
 fn is_fit(event: &Metadata<'_>) -> bool {
     *event.level() <= Level::INFO || event.target().starts_with("countersign")
-}
-
-fn log_panic(panic: &panic::PanicHookInfo<'_>) {
-    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    tracing::error!(%place, "panicked");
 }
