@@ -7,6 +7,7 @@ pub mod environment;
 mod limits;
 mod listener;
 mod operations;
+mod reload;
 mod signals;
 mod start;
 mod tls;
@@ -16,9 +17,9 @@ use crate::config::Config;
 use crate::log::CtLog;
 use environment::Environment;
 use listener::Listener;
+use reload::{Asked, Reloader};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tls::ServerTls;
 use tokio::task::JoinHandle;
 
 /// A server that is up.
@@ -28,12 +29,12 @@ pub struct Running {
     state: Arc<ApiState>,
     /// Our own log, where there is one.
     log: Option<Arc<CtLog>>,
-    tls: Option<Reloading>,
+    reloading: Reloading,
 }
 
-/// The public listener's certificate, looked after by a task that ends with it.
+/// The files, looked at by a task that ends with it.
 struct Reloading {
-    tls: Arc<ServerTls>,
+    reloader: Arc<Reloader>,
     watching: JoinHandle<()>,
 }
 
@@ -91,13 +92,15 @@ impl Running {
         ended.map(|_| ())
     }
 
-    /// Looks now for what is otherwise looked for every few seconds: a new TLS certificate.
+    /// Looks now, as SIGHUP does, for what is otherwise looked for every few seconds: a changed configuration, a new TLS
+    /// certificate.
     pub async fn reload(&self) {
-        if let Some(reloading) = &self.tls {
-            let tls = reloading.tls.clone();
-            // An error: the look panicked, and has said so.
-            let _ = tokio::task::spawn_blocking(move || tls.look()).await;
-        }
+        self.reloading.reloader.clone().look(Asked::Operator).await;
+    }
+
+    /// Looks as the clock does: what has been refused before is not told again.
+    pub async fn look(&self) {
+        self.reloading.reloader.clone().look(Asked::Routine).await;
     }
 
     /// Reloads on SIGHUP. Ends only when signals cannot be received.
@@ -107,10 +110,7 @@ impl Running {
             Err(error) => return error,
         };
         while hangups.recv().await.is_some() {
-            tracing::warn!(
-                signal = "SIGHUP",
-                "TLS certificates are looked at; the configuration is not read again: restart for that"
-            );
+            tracing::info!(signal = "SIGHUP", "reload: the configuration and its files are read again");
             self.reload().await;
         }
         std::future::pending().await
@@ -118,7 +118,7 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, tls: _ending } = self;
+        let Self { public, admin, state, log, reloading: _ending } = self;
         state.drain();
         public.stop().await;
         if let Some(admin) = admin {
