@@ -50,13 +50,18 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
         .collect();
     let reasons: Vec<&str> =
         checks.iter().filter_map(|(_, check)| check.as_ref().err().map(String::as_str)).collect();
-    match &*reasons {
-        [] => plain(StatusCode::OK, JSON, json!({ "status": "READY", "checks": shown }).to_string()),
+    let (status, mut body) = match &*reasons {
+        [] => (StatusCode::OK, json!({ "status": "READY", "checks": shown })),
         reasons => {
             let body = json!({ "status": "NOT_READY", "reason": reasons.join("; "), "checks": shown });
-            plain(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
+            (StatusCode::SERVICE_UNAVAILABLE, body)
         }
+    };
+    let warnings = admin.operations.warnings();
+    if !warnings.is_empty() {
+        body["warnings"] = warnings.into();
     }
+    plain(status, JSON, body.to_string())
 }
 
 /// Prometheus' text format 0.0.4.

@@ -49,6 +49,9 @@ pub trait Operations: Send + Sync {
     /// In words for the log.
     fn metrics(&self, state: &ApiState) -> Result<(&'static str, String), String>;
 
+    /// What an operator should know though the server is ready, such as a reload that was refused.
+    fn warnings(&self) -> Vec<String>;
+
     /// Fetches the keys of an issuer anew, or of all. Empty: the issuer named is none of ours.
     fn refresh<'a>(&'a self, issuer: Option<&'a str>) -> Answer<'a, Vec<Refreshed>>;
 }

@@ -6,7 +6,7 @@ use super::message::{KeyMessage, SigningRequest};
 use super::{ApiState, plain};
 use crate::certificate::CaChain;
 use crate::identity::{Entry, Issuers};
-use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, SctDelivery};
+use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, Rules, SctDelivery};
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 const JSON: &str = "application/json";
 
@@ -26,7 +26,8 @@ pub struct Prepared {
     /// `","<PEM>",…]}`: what follows the leaf, JSON-escaped, to the end of the chain.
     after_leaf: String,
     trust_bundle: Bytes,
-    configuration: Bytes,
+    /// The answer of `/api/v2/configuration`, and the rules that it shows.
+    configuration: RwLock<(Arc<Rules>, Bytes)>,
 }
 
 impl Prepared {
@@ -35,8 +36,23 @@ impl Prepared {
         Self {
             after_leaf: after_leaf(&authority.chain),
             trust_bundle: trust_bundle_json(&authority.chain).to_string().into(),
-            configuration: configuration_json(&authority.issuers).to_string().into(),
+            configuration: RwLock::new(shown(authority.rules.get())),
         }
+    }
+
+    /// For the rules that hold now.
+    fn configuration(&self, authority: &CertificateAuthority) -> Bytes {
+        let rules = authority.rules.get();
+        {
+            let prepared = self.configuration.read().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&prepared.0, &rules) {
+                return prepared.1.clone();
+            }
+        }
+        let fresh = shown(rules);
+        let answer = fresh.1.clone();
+        *self.configuration.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        answer
     }
 }
 
@@ -85,7 +101,7 @@ pub async fn trust_bundle(State(state): State<Arc<ApiState>>) -> Response {
 
 /// `GET /api/v2/configuration`: `Configuration`.
 pub async fn configuration(State(state): State<Arc<ApiState>>) -> Response {
-    plain(StatusCode::OK, JSON, state.prepared.configuration.clone())
+    plain(StatusCode::OK, JSON, state.prepared.configuration(&state.authority))
 }
 
 /// `GET /healthz`: whether a certificate could be issued now. The reason is for operators, at `/readyz`.
@@ -189,6 +205,11 @@ fn escaped(pem: &str) -> String {
 /// One chain, intermediate first, root last; these PEMs do end in a newline.
 fn trust_bundle_json(chain: &CaChain) -> Value {
     json!({ "chains": [{ "certificates": chain.pem() }] })
+}
+
+fn shown(rules: Arc<Rules>) -> (Arc<Rules>, Bytes) {
+    let json = configuration_json(&rules.issuers).to_string().into();
+    (rules, json)
 }
 
 fn configuration_json(issuers: &Issuers) -> Value {

@@ -21,7 +21,7 @@ pub const MAX_SUBMITTED: usize = 64 * 1024;
 const PRECERTIFICATE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.4");
 
 /// Whose certificates the log takes.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AcceptedCas {
     roots: Vec<Vec<u8>>,
     intermediates: Vec<Vec<u8>>,

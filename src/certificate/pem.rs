@@ -29,7 +29,8 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
 
 /// The block with that label, `CERTIFICATE` for instance, ending in a newline.
 pub fn encode(label: &str, der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
+    // Wiped, and never moved while it grows: it may be a private key.
+    let base64 = Zeroizing::new(STANDARD.encode(der));
     let mut pem = String::with_capacity(base64.len() + base64.len() / 64 + 2 * label.len() + 40);
     pem.push_str("-----BEGIN ");
     pem.push_str(label);
@@ -47,8 +48,13 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     pem
 }
 
-fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Result<Block, String> {
-    let mut base64 = Zeroizing::new(String::new());
+fn block<'t>(
+    label: &str,
+    lines: &mut (impl Iterator<Item = &'t str> + Clone),
+) -> Result<Block, String> {
+    // Its size from the start: a string that grows leaves copies of a key behind.
+    let body = lines.clone().take_while(|line| !line.starts_with("-----"));
+    let mut base64 = Zeroizing::new(String::with_capacity(body.map(str::len).sum()));
     let mut has_headers = false;
     for line in lines {
         if let Some(end) = boundary(line, "-----END ") {

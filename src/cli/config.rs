@@ -24,8 +24,10 @@ enum ConfigCommand {
     long_about = "Check a configuration and show everything that is wrong with it.\n\n\
         Every error comes with its line and key, all of them at once; unknown keys are errors. The files that it \
         names are checked too: the chain, key sets, certificates and the Fulcio identity configuration are read, private \
-        keys only have to be there. Nothing is fetched and nothing is written. A Fulcio identity configuration can be \
-        checked by itself.",
+        keys have to be there, for their owner alone (0600 or 0400). Nothing is fetched and nothing is written. A Fulcio identity configuration can be \
+        checked by itself.\n\n\
+        A running server takes over issuers, identity_config, extensions, tls and the files that they name (SIGHUP); all other \
+        keys need a restart.",
     after_long_help = "Examples:\n  \
         countersign config check ca/countersign.yaml\n  \
         countersign config check --ignore-missing-files countersign.yaml   in the CI of a repository without the keys\n  \

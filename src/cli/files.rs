@@ -8,6 +8,9 @@ use std::path::Path;
 /// The largest file of certificates, keys, tokens or proofs that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
+/// More than any key or token has, in bytes.
+const ROOM: usize = 128 * 1024;
+
 /// The file's bytes; `-` is standard input. `what` names it in the error.
 pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
     let shown = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
@@ -17,7 +20,8 @@ pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
     } else {
         Box::new(File::open(path).map_err(refuse)?)
     };
-    let mut bytes = Vec::new();
+    // Room from the start: it may be a key or a token, and a buffer that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(ROOM);
     source.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(refuse)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(CliError::refused(format!(

@@ -16,6 +16,7 @@ pub mod leaf;
 pub mod log;
 pub mod log_reader;
 pub mod material;
+pub mod memory;
 pub mod output;
 pub mod proof;
 pub mod report;
@@ -102,6 +103,9 @@ impl Command {
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
     crate::telemetry::panics::install();
+    if let Err(problem) = memory::keep_private() {
+        Output::system(false).note(format_args!("warning: {problem}"));
+    }
     run(std::env::args_os())
 }
 

@@ -43,9 +43,9 @@ impl SigningKey {
         let wanted = "an ECDSA P-256 private key is expected; for a key of another kind make a certificate \
                       signing request with it and use --csr";
         let secret = if text.contains("-----BEGIN EC PRIVATE KEY-----") {
-            let documents = super::encoding::pem_documents(pem, "EC PRIVATE KEY")?;
-            let der = documents.first().map(Vec::as_slice).unwrap_or_default();
-            SecretKey::from_sec1_der(der).map_err(|_| wanted)?
+            let blocks = crate::certificate::pem::blocks(pem)?;
+            let key = blocks.iter().find(|block| block.label == "EC PRIVATE KEY");
+            SecretKey::from_sec1_der(key.map_or(&[][..], |block| &block.der)).map_err(|_| wanted)?
         } else {
             SecretKey::from_pkcs8_pem(text.trim_start()).map_err(|_| wanted)?
         };

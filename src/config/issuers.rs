@@ -310,9 +310,19 @@ fn read_key_source(section: &Section<'_>, directory: &Path) -> Option<KeySource>
     Some(KeySource::Discovery { ca_certificate, outage_grace })
 }
 
-/// The content of a file that a key names.
+/// The content of a file that a key names, as part of the configuration.
 pub fn read_named_file(field: &Field<'_>, directory: &Path) -> Option<Vec<u8>> {
-    match values::read_file(&directory.join(field.text()?), MOST_BYTES) {
+    let path = directory.join(field.text()?);
+    usable(field, field.read_file(&path, MOST_BYTES))
+}
+
+/// The same of a file that is only checked: whoever uses it reads it again.
+pub fn read_unwatched_file(field: &Field<'_>, directory: &Path) -> Option<Vec<u8>> {
+    usable(field, values::read_file(&directory.join(field.text()?), MOST_BYTES))
+}
+
+fn usable(field: &Field<'_>, content: Result<Vec<u8>, values::FileError>) -> Option<Vec<u8>> {
+    match content {
         Ok(bytes) => Some(bytes),
         Err(values::FileError::Missing(message)) => {
             field.missing_file(message);

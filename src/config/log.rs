@@ -13,7 +13,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// `log:`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogConfig {
     /// `mode: embedded`
     Embedded(EmbeddedLogConfig),
@@ -24,7 +24,7 @@ pub enum LogConfig {
 }
 
 /// The log that is part of this process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddedLogConfig {
     /// PEM private key, ECDSA P-256.
     pub key: PathBuf,
@@ -35,7 +35,7 @@ pub struct EmbeddedLogConfig {
 }
 
 /// A log elsewhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalLogConfig {
     /// Its base URL, without a slash at its end.
     pub url: String,

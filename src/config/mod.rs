@@ -8,12 +8,14 @@ mod issuers;
 mod log;
 mod providers;
 mod reader;
+mod reading;
 mod report;
 mod tls;
 mod tree;
 mod values;
 
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
+pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};
 pub use tls::TlsConfig;
 
@@ -57,10 +59,12 @@ pub struct Config {
     pub issuers: Issuers,
     /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
     pub claims_arc: Option<ClaimsArc>,
+    /// Where it was read from; `None`: it was made in memory, so there is nothing to read again.
+    pub origin: Option<Origin>,
 }
 
 /// `ca:`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaConfig {
     /// Its certificates and its key.
     pub material: CaMaterial,
@@ -69,7 +73,7 @@ pub struct CaConfig {
 }
 
 /// Where the CA's certificates and key come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CaMaterial {
     /// From files.
     Files {
@@ -103,16 +107,12 @@ impl CaConfig {
 }
 
 impl Config {
-    /// Reads a configuration and everything it names but private keys, of which only their presence is checked.
+    /// Reads a configuration and everything it names but private keys, of which presence and mode are checked.
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the lines.
     pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        let report = Report::default();
-        let config = read(path, &report);
-        let warnings = report.conclude(false)?;
-        let config = config.ok_or_else(|| ConfigErrors::unforeseen(path))?;
-        Ok((config, warnings))
+        Reading::of(path).outcome
     }
 
     /// What clients call the CA, without a slash at its end: `public_url`, or `listen` with its scheme.
@@ -175,7 +175,7 @@ fn read(path: &Path, report: &Report) -> Option<Config> {
 /// The file's text and its tree. `advice` is for whoever names a file that is not there.
 fn open(path: &Path, advice: &str, report: &Report) -> Option<(String, tree::Node)> {
     let whole = Place { file: path, line: 1, key: "" };
-    let bytes = match values::read_file(path, MOST_BYTES) {
+    let bytes = match report.read_file(path, MOST_BYTES) {
         Ok(bytes) => bytes,
         Err(values::FileError::Missing(_)) => {
             report.error(whole, format!("there is no such file{advice}"));
@@ -241,6 +241,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         log: log?,
         issuers,
         claims_arc,
+        origin: None,
     })
 }
 
@@ -358,7 +359,7 @@ fn read_ca_files(section: &Section<'_>, directory: &Path) -> Option<CaMaterial> 
 
 fn read_chain(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
     let path = read_path(field, directory)?;
-    let pem = issuers::read_named_file(field, directory);
+    let pem = issuers::read_unwatched_file(field, directory);
     match pem.as_deref().map(CaChain::from_pem) {
         Some(Err(error)) => {
             field.error(format!("{}: {error}", path.display()));
@@ -456,11 +457,16 @@ fn read_key(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
     read_secret(field, directory, "; `countersign init` makes keys")
 }
 
-/// The path of a secret: the file has to be there, and is not opened.
+/// The path of a secret: the file has to be there, for its owner alone, and is not opened.
 fn read_secret(field: &Field<'_>, directory: &Path, advice: &str) -> Option<PathBuf> {
     let path = read_path(field, directory)?;
     match values::check_file(&path) {
-        Ok(()) => {}
+        Ok(()) => {
+            if let Err(message) = values::check_private(&path) {
+                field.error(message);
+                return None;
+            }
+        }
         Err(values::FileError::Missing(message)) => {
             field.missing_file(format!("{message}{advice}"));
         }

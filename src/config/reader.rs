@@ -2,6 +2,7 @@
 
 use super::report::{Place, Report};
 use super::tree::{self, Node, Plain, Value};
+use super::values::FileError;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -276,6 +277,11 @@ impl<'s> Field<'s> {
     /// Whether this is a list of nothing.
     pub fn is_empty_list(&self) -> bool {
         matches!(&self.node.value, Value::List(items) if items.is_empty())
+    }
+
+    /// A file that this key names, whose content becomes part of the configuration.
+    pub fn read_file(&self, path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+        self.source.report.read_file(path, most)
     }
 
     /// Something is wrong with this value.

@@ -1,5 +1,7 @@
 //! What was found in a file: errors and warnings, each with its line and key.
 
+use super::reading::Fingerprint;
+use super::values::{self, FileError};
 use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -85,9 +87,22 @@ enum Weight {
 #[derive(Debug, Default)]
 pub struct Report {
     findings: RefCell<Vec<(Weight, Finding)>>,
+    files: RefCell<Fingerprint>,
 }
 
 impl Report {
+    /// A regular file of at most `most` bytes, whose content becomes part of the configuration.
+    pub fn read_file(&self, path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+        let content = values::read_file(path, most);
+        self.files.borrow_mut().add(path, content.as_deref());
+        content
+    }
+
+    /// What the files held that were read so far.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.files.borrow().clone()
+    }
+
     /// The configuration is wrong.
     pub fn error(&self, place: Place<'_>, message: impl Into<String>) {
         self.add(Weight::Error, place, message.into());

@@ -5,7 +5,7 @@ use super::values;
 use std::path::{Path, PathBuf};
 
 /// `tls:`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// PEM, the server's certificate first, then its chain.
     pub certificate: PathBuf,
@@ -27,7 +27,7 @@ pub fn read(section: &Section<'_>, directory: &Path) -> Option<TlsConfig> {
 
 fn read_certificate(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
     let path = super::read_path(field, directory)?;
-    let pem = super::issuers::read_named_file(field, directory);
+    let pem = super::issuers::read_unwatched_file(field, directory);
     if let Some(Err(message)) = pem.as_deref().map(values::pem_certificates) {
         field.error(format!("{}: {message}", path.display()));
         return None;
@@ -49,18 +49,8 @@ fn read_key(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
 }
 
 /// Whoever reads the key can pose as the server. Not an error: platforms that hand out certificates choose the mode.
-#[cfg(unix)]
 fn warn_of_mode(field: &Field<'_>, path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Ok(metadata) = path.metadata() else { return };
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        field.warning(format!(
-            "{} has mode {mode:04o}, so others than its owner may use it; make it 0600 or 0400 (chmod 600)",
-            path.display()
-        ));
+    if let Err(message) = values::check_private(path) {
+        field.warning(message);
     }
 }
-
-#[cfg(not(unix))]
-fn warn_of_mode(_: &Field<'_>, _: &Path) {}

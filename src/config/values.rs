@@ -158,6 +158,27 @@ pub fn check_file(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Whether a file is for its owner alone, as far as its mode says (0600, 0400).
+#[cfg(unix)]
+pub fn check_private(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "{} has mode {mode:04o}, so others than its owner may use it; make it 0600 or 0400 (chmod 600)",
+        path.display()
+    ))
+}
+
+/// Elsewhere a mode says nothing.
+#[cfg(not(unix))]
+pub fn check_private(_: &Path) -> Result<(), String> {
+    Ok(())
+}
+
 /// PEM certificates, at least one; text between them is let pass, private keys are not.
 pub fn pem_certificates(pem: &[u8]) -> Result<(), String> {
     use x509_cert::{Certificate, der::DecodePem};

@@ -3,14 +3,15 @@
 mod course;
 mod log_mode;
 mod ports;
+mod rules;
 
 pub use course::{Course, Observer, Step};
 pub use log_mode::{LogMode, SctDelivery};
 pub use ports::{Answer, CaSigner, CertificateLog, IssuerKeys, SignerError};
+pub use rules::{CurrentRules, Rules};
 
 use crate::certificate::{CaChain, Certificate, Template};
 use crate::environment::{Clock, Random, Stopwatch};
-use crate::identity::Issuers;
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, UnverifiedToken};
@@ -45,8 +46,8 @@ pub struct CertificateAuthority {
     pub chain: Arc<CaChain>,
     /// The key of the chain's issuing certificate.
     pub signer: Box<dyn CaSigner>,
-    /// The allow-list.
-    pub issuers: Arc<Issuers>,
+    /// Who gets certificates, and which; the operator may change it at any time.
+    pub rules: CurrentRules,
     /// Where their keys come from.
     pub keys: Arc<dyn IssuerKeys>,
     /// Where certificates are recorded.
@@ -84,11 +85,13 @@ impl CertificateAuthority {
     /// The steps of `docs/ISSUANCE.md`.
     async fn steps(&self, request: CertificateRequest<'_>, course: &mut Course) -> Result<Issued, Refusal> {
         let token = UnverifiedToken::parse(request.token)?;
-        let issuer = self
+        // Once: what is reloaded meanwhile is for requests that come after it.
+        let rules = self.rules.get();
+        let issuer = rules
             .issuers
             .find(token.issuer())
             .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
-        course.of(self.issuers.label(&issuer.url));
+        course.of(rules.issuers.label(&issuer.url));
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
         expected.admit(&token)?;

@@ -12,6 +12,7 @@ mod guarded;
 pub mod limits;
 pub mod listener;
 mod operations;
+mod reload;
 mod signals;
 mod start;
 mod tls;
@@ -21,10 +22,10 @@ use crate::config::Config;
 use crate::log::CtLog;
 use environment::Environment;
 use listener::Listener;
+use reload::{Asked, Reloader};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tls::ServerTls;
 use tokio::task::JoinHandle;
 
 /// How long callers get to take their last answers after the order to stop, and operators after them: with what is around
@@ -39,12 +40,12 @@ pub struct Running {
     state: Arc<ApiState>,
     /// Our own log, where there is one.
     log: Option<Arc<CtLog>>,
-    tls: Option<Reloading>,
+    reloading: Reloading,
 }
 
-/// The public listener's certificate, looked after by a task that ends with it.
+/// The files, looked at by a task that ends with it.
 struct Reloading {
-    tls: Arc<ServerTls>,
+    reloader: Arc<Reloader>,
     watching: JoinHandle<()>,
 }
 
@@ -105,13 +106,15 @@ impl Running {
         }
     }
 
-    /// Looks now for what is otherwise looked for every few seconds: a new TLS certificate.
+    /// Looks now, as SIGHUP does, for what is otherwise looked for every few seconds: a changed configuration, a new TLS
+    /// certificate.
     pub async fn reload(&self) {
-        if let Some(reloading) = &self.tls {
-            let tls = reloading.tls.clone();
-            // An error: the look panicked, and has said so.
-            let _ = tokio::task::spawn_blocking(move || tls.look()).await;
-        }
+        self.reloading.reloader.clone().look(Asked::Operator).await;
+    }
+
+    /// Looks as the clock does: what has been refused before is not told again.
+    pub async fn look(&self) {
+        self.reloading.reloader.clone().look(Asked::Routine).await;
     }
 
     /// Reloads on SIGHUP. Ends only when signals cannot be received.
@@ -121,10 +124,7 @@ impl Running {
             Err(error) => return error,
         };
         while hangups.recv().await.is_some() {
-            tracing::warn!(
-                signal = "SIGHUP",
-                "TLS certificates are looked at; the configuration is not read again: restart for that"
-            );
+            tracing::info!(signal = "SIGHUP", "reload: the configuration and its files are read again");
             self.reload().await;
         }
         std::future::pending().await
@@ -132,7 +132,7 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, tls: _ending } = self;
+        let Self { public, admin, state, log, reloading: _ending } = self;
         state.drain();
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {

@@ -1,8 +1,9 @@
 //! Where the API meets telemetry and the cache of keys: adapters do not know each other, so it happens here.
 
 use super::listener::OpenConnections;
+use super::reload::Reloader;
 use crate::api::{self, Answered, ApiState, Refreshed};
-use crate::issuance::{Answer, CertificateAuthority};
+use crate::issuance::{Answer, CertificateAuthority, Rules};
 use crate::oidc::JwksCache;
 use crate::telemetry::metrics::{Call, KeysReading, KeysTotals, Metrics, Readings, TEXT_FORMAT};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ pub struct Operations {
     metrics: Arc<Metrics>,
     authority: Arc<CertificateAuthority>,
     keys: Arc<JwksCache>,
+    reloader: Arc<Reloader>,
     connections: OnceLock<Vec<(&'static str, OpenConnections)>>,
 }
 
@@ -34,8 +36,9 @@ impl Operations {
         metrics: Arc<Metrics>,
         authority: Arc<CertificateAuthority>,
         keys: Arc<JwksCache>,
+        reloader: Arc<Reloader>,
     ) -> Self {
-        Self { metrics, authority, keys, connections: OnceLock::new() }
+        Self { metrics, authority, keys, reloader, connections: OnceLock::new() }
     }
 
     /// The listeners' connections, once there are listeners.
@@ -44,8 +47,9 @@ impl Operations {
         self.connections.set(connections).ok();
     }
 
-    fn readings(&self, state: &ApiState) -> Readings<'_> {
-        let CertificateAuthority { chain, issuers, clock, log, .. } = &*self.authority;
+    fn readings<'r>(&'r self, state: &ApiState, rules: &'r Rules) -> Readings<'r> {
+        let CertificateAuthority { chain, clock, log, .. } = &*self.authority;
+        let issuers = &rules.issuers;
         let now = clock.now();
         let known = self.keys.known();
         let keys = known.iter().filter_map(|known| {
@@ -72,8 +76,8 @@ impl Operations {
     }
 
     /// The issuers that are listed by name, and those that came through a pattern and are remembered.
-    fn all_issuers(&self) -> Vec<String> {
-        let listed = self.authority.issuers.iter().map(|issuer| issuer.url.clone());
+    fn all_issuers(&self, rules: &Rules) -> Vec<String> {
+        let listed = rules.issuers.iter().map(|issuer| issuer.url.clone());
         let mut all: Vec<String> = listed.collect();
         let mut others: Vec<String> = self.keys.known().into_iter().map(|known| known.url).collect();
         others.sort();
@@ -85,13 +89,19 @@ impl Operations {
 
 impl api::Operations for Operations {
     fn metrics(&self, state: &ApiState) -> Result<(&'static str, String), String> {
-        Ok((TEXT_FORMAT, self.metrics.render(&self.readings(state))?))
+        let rules = self.authority.rules.get();
+        Ok((TEXT_FORMAT, self.metrics.render(&self.readings(state, &rules))?))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.reloader.warnings()
     }
 
     fn refresh<'a>(&'a self, issuer: Option<&'a str>) -> Answer<'a, Vec<Refreshed>> {
         Box::pin(async move {
-            let urls = issuer.map_or_else(|| self.all_issuers(), |issuer| vec![issuer.to_owned()]);
-            let issuers = urls.iter().filter_map(|url| self.authority.issuers.find(url));
+            let rules = self.authority.rules.get();
+            let urls = issuer.map_or_else(|| self.all_issuers(&rules), |issuer| vec![issuer.to_owned()]);
+            let issuers = urls.iter().filter_map(|url| rules.issuers.find(url));
             // All at once: one that does not answer keeps nobody waiting but who asked.
             let fetches = issuers.map(|issuer| {
                 let keys = self.keys.clone();

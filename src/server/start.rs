@@ -4,13 +4,14 @@ use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::limits::Limits;
 use super::listener::Listener;
 use super::operations::{Counting, Operations};
+use super::reload::{self, Reloader};
 use super::tls::ServerTls;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
 use crate::config::{CaMaterial, Config, LogConfig};
 use crate::ct_client::{self, ExternalLog};
-use crate::issuance::{CertificateAuthority, LogMode};
+use crate::issuance::{CertificateAuthority, CurrentRules, LogMode};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
@@ -29,6 +30,9 @@ const BACKLOG: u32 = 4096;
 /// The largest chain file, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
 
+/// More than any key file has, in bytes.
+const ROOM: usize = 64 * 1024;
+
 /// Starts everything.
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
     // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
@@ -38,18 +42,18 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     };
     let (chain, signer) = authority(&config.ca.material, &environment)?;
     let chain = Arc::new(chain);
-    let tls = config.tls.map(ServerTls::load).transpose()?;
+    let tls = config.tls.clone().map(ServerTls::load).transpose()?;
     let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
     let keys = Arc::new(JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?);
     let metrics = Arc::new(Metrics::new(config.issuers.labels()).map_err(StartError::Failed)?);
     let stores = data.map(|data| metrics.measured(data.into(), environment.stopwatch.clone()));
-    let log = log_mode(config.log, stores, &chain, &environment).await?;
+    let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;
     let own_log = log.own().cloned();
 
     let authority = Arc::new(CertificateAuthority {
         chain,
         signer: Box::new(signer),
-        issuers: Arc::new(config.issuers),
+        rules: CurrentRules::new(reload::rules(&config)),
         keys: keys.clone(),
         log,
         lifetime: config.ca.validity,
@@ -58,13 +62,15 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         stopwatch: environment.stopwatch,
         observer: metrics.clone(),
     });
-    let operations = Arc::new(Operations::new(metrics.clone(), authority.clone(), keys));
+    let (listen, admin) = (config.listen, config.admin);
+    let reloader =
+        Arc::new(Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config));
+    let operations = Arc::new(Operations::new(metrics.clone(), authority.clone(), keys, reloader.clone()));
     let state = Arc::new(ApiState::new(authority, Arc::new(Counting(metrics))));
-    match listen(config.listen, tls_config, config.admin, &state, operations) {
+    match open_listeners(listen, tls_config, admin, &state, operations) {
         Ok((public, admin)) => {
-            let tls =
-                tls.map(Arc::new).map(|tls| Reloading { watching: tokio::spawn(tls.clone().watch()), tls });
-            Ok(Running { public, admin, state, log: own_log, tls })
+            let reloading = Reloading { watching: tokio::spawn(reloader.clone().watch()), reloader };
+            Ok(Running { public, admin, state, log: own_log, reloading })
         }
         Err(error) => {
             super::close(own_log).await;
@@ -167,7 +173,7 @@ async fn open_log(
 }
 
 /// Both listeners, or none.
-fn listen(
+fn open_listeners(
     public: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     admin: Option<SocketAddr>,
@@ -237,7 +243,8 @@ fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> 
 /// A file of at most `most` bytes.
 pub fn read_capped(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
-    let mut bytes = Vec::new();
+    // Room from the start: it may be a key, and a buffer that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(ROOM);
     std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(std::io::Error::other(format!("it is larger than {} KiB", most / 1024)));

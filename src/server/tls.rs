@@ -13,22 +13,30 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
-/// How often the files are looked at. A certificate is replaced days before its end, so this is soon enough.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// The largest certificate or key file, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
 
 /// The listener's certificate, and the files that it comes from.
 pub struct ServerTls {
-    files: TlsConfig,
+    files: Mutex<TlsConfig>,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
     /// What the files held when they were last looked at, usable or not.
     seen: Mutex<Fingerprint>,
+}
+
+/// What a look at the files found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// What they held at the last look, or nothing that can be read once more.
+    Unchanged,
+    /// Another certificate, which serves from now on.
+    Loaded,
+    /// Something that cannot be used.
+    Refused(String),
 }
 
 /// SHA-256 over both files.
@@ -58,7 +66,7 @@ impl ServerTls {
             .map_err(|error| StartError::Configuration(format!("tls: {error}")))?;
         tracing::info!(expires = expiry(&key), "TLS with the certificate of {}", files.certificate.display());
         let current = Arc::new(Current(RwLock::new(Arc::new(key))));
-        Ok(Self { files, provider, current, seen: Mutex::new(material.fingerprint()) })
+        Ok(Self { files: Mutex::new(files), provider, current, seen: Mutex::new(material.fingerprint()) })
     }
 
     /// What connections are accepted with.
@@ -75,40 +83,55 @@ impl ServerTls {
         Ok(Arc::new(config))
     }
 
-    /// Looks at the files every ten seconds, for as long as it is polled.
-    pub async fn watch(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            let tls = self.clone();
-            // An error: the look panicked, and has said so.
-            let _ = tokio::task::spawn_blocking(move || tls.look()).await;
-        }
-    }
-
     /// Loads the certificate anew if a file has changed. What cannot be used is reported once, and the last good one stays:
     /// the second of the two files may still be on its way. Reads files.
-    pub fn look(&self) {
-        let material = match Material::read(&self.files) {
+    pub fn look(&self) -> Look {
+        let files = self.files();
+        let material = match Material::read(&files) {
             Ok(material) => material,
             Err(error) => {
-                if self.is_news([0; 32]) {
-                    tracing::warn!(error, "the TLS certificate cannot be read; the last good one stays");
+                if !self.is_news([0; 32]) {
+                    return Look::Unchanged;
                 }
-                return;
+                tracing::warn!(error, "the TLS certificate cannot be read; the last good one stays");
+                return Look::Refused(error);
             }
         };
         if !self.is_news(material.fingerprint()) {
-            return;
+            return Look::Unchanged;
         }
-        match material.certified(&self.files, &self.provider) {
+        match material.certified(&files, &self.provider) {
             Ok(key) => {
-                tracing::info!(expires = expiry(&key), "the TLS certificate was loaded anew");
-                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                self.serve(key);
+                Look::Loaded
             }
             Err(error) => {
                 tracing::warn!(error, "the TLS certificate cannot be used; the last good one stays");
+                Look::Refused(error)
             }
         }
+    }
+
+    /// Serves what is in other files from now on. Reads files.
+    ///
+    /// # Errors
+    /// What is wrong with them; then everything is as it was.
+    pub fn replace(&self, files: TlsConfig) -> Result<(), String> {
+        let material = Material::read(&files).map_err(|error| format!("tls: {error}"))?;
+        let key = material.certified(&files, &self.provider).map_err(|error| format!("tls: {error}"))?;
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        self.is_news(material.fingerprint());
+        self.serve(key);
+        Ok(())
+    }
+
+    fn files(&self) -> TlsConfig {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn serve(&self, key: CertifiedKey) {
+        tracing::info!(expires = expiry(&key), "the TLS certificate was loaded anew");
+        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 
     /// Whether the files were different the last time; now they are not.
@@ -128,9 +151,10 @@ impl Material {
     fn read(files: &TlsConfig) -> Result<Self, String> {
         let read = |path: &Path| {
             super::start::read_capped(path, MOST_BYTES)
+                .map(Zeroizing::new)
                 .map_err(|error| format!("{} cannot be read: {error}", path.display()))
         };
-        Ok(Self { certificate: read(&files.certificate)?, key: Zeroizing::new(read(&files.key)?) })
+        Ok(Self { certificate: read(&files.certificate)?.to_vec(), key: read(&files.key)? })
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -235,20 +259,6 @@ mod tests {
         std::fs::write(files.config().certificate, "nothing").expect("written");
         tls.look();
         assert_eq!(served(&tls), third);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_files_are_looked_at_without_being_asked() {
-        let files = Files::new();
-        let tls = Arc::new(ServerTls::load(files.config()).expect("loaded"));
-        let first = served(&tls);
-        files.replace();
-        let watching = tokio::spawn(tls.clone().watch());
-        while served(&tls) == first {
-            tokio::time::advance(LOOK_INTERVAL).await;
-            tokio::task::yield_now().await;
-        }
-        watching.abort();
     }
 
     #[test]

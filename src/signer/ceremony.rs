@@ -95,14 +95,14 @@ impl NewCa {
         let issuing_key = new_key(issuing_algorithm)?;
         let root = root_params(organization, now)?;
         let issuing = issuing_params(organization, now)?;
-        let root_certificate = root.self_signed(&root_key)?;
-        let issuing_certificate = issuing.signed_by(&issuing_key, &Issuer::from_params(&root, &root_key))?;
+        let root_certificate = root.self_signed(&*root_key)?;
+        let issuing_certificate = issuing.signed_by(&*issuing_key, &Issuer::from_params(&root, &*root_key))?;
         Ok(Self {
             root: pem::encode("CERTIFICATE", root_certificate.der()),
             issuing: pem::encode("CERTIFICATE", issuing_certificate.der()),
-            root_key: Zeroizing::new(root_key.serialize_pem()),
-            issuing_key: Zeroizing::new(issuing_key.serialize_pem()),
-            log_key: Zeroizing::new(new_key(&PKCS_ECDSA_P256_SHA256)?.serialize_pem()),
+            root_key: key_pem(&root_key),
+            issuing_key: key_pem(&issuing_key),
+            log_key: key_pem(&*new_key(&PKCS_ECDSA_P256_SHA256)?),
         })
     }
 
@@ -112,8 +112,14 @@ impl NewCa {
     }
 }
 
-fn new_key(algorithm: &'static SignatureAlgorithm) -> Result<KeyPair, rcgen::Error> {
-    KeyPair::generate_for(algorithm)
+/// A key whose DER is wiped when it is dropped; aws-lc wipes its own form of it.
+fn new_key(algorithm: &'static SignatureAlgorithm) -> Result<Zeroizing<KeyPair>, rcgen::Error> {
+    KeyPair::generate_for(algorithm).map(Zeroizing::new)
+}
+
+/// PKCS#8 in PEM. rcgen's own would leave a copy behind.
+fn key_pem(key: &KeyPair) -> Zeroizing<String> {
+    Zeroizing::new(pem::encode("PRIVATE KEY", key.serialized_der()))
 }
 
 fn root_params(organization: &str, now: UnixMillis) -> Result<CertificateParams, CeremonyError> {

@@ -10,6 +10,7 @@ use countersign::identity::KeySource;
 use countersign::identity::gitlab::{GitlabRules, SubjectMode};
 use countersign::signer::ceremony::{NewCa, Options};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -50,8 +51,10 @@ impl Place {
         }
         let authority = authority();
         place.write("ca/chain.pem", authority.chain());
-        place.write("ca/key.pem", "only its presence is checked");
-        place.write("log/key.pem", "only its presence is checked");
+        for key in ["ca/key.pem", "log/key.pem"] {
+            let path = place.write(key, "only its presence and its mode are checked");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode");
+        }
         place.write("gitlab-ca.pem", &authority.root);
         place.write("jwks.json", JWKS);
         place
@@ -480,7 +483,11 @@ fn modes_and_material_that_promise_less_are_told_as_warnings() {
 #[test]
 fn a_password_has_a_file_of_its_own() {
     let place = Place::new();
-    place.write("ca/password", "only its presence is checked");
+    let path = place.write("ca/password", "only its presence and its mode are checked");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");
+    let errors = place.errors(with("password_file: ca/password"));
+    assert!(errors[0].contains("ca/password has mode 0644") && errors[0].contains("chmod 600"), "{errors:?}");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o400)).expect("its mode");
     let with = |extra: &str| WHOLE.replace("key: ca/key.pem", &format!("key: ca/key.pem, {extra}"));
     let (config, _) = place.load(with("password_file: ca/password")).unwrap();
     let CaMaterial::Files { password_file, .. } = config.ca.material else { panic!("files") };
@@ -495,8 +502,22 @@ fn a_password_has_a_file_of_its_own() {
 }
 
 #[test]
+fn a_key_that_others_may_read_is_refused_by_the_check_as_by_the_start() {
+    let place = Place::new();
+    for (key, line) in [("ca/key.pem", "countersign.yaml:5: ca.signer.file.key"), ("log/key.pem", "countersign.yaml:6: log.key")] {
+        for mode in [0o640, 0o604, 0o644, 0o610] {
+            fs::set_permissions(place.path(key), fs::Permissions::from_mode(mode)).expect("its mode");
+            let errors = place.errors(WHOLE);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(line) && errors[0].contains(&format!("has mode {mode:04o}")), "{errors:?}");
+        }
+        fs::set_permissions(place.path(key), fs::Permissions::from_mode(0o400)).expect("its mode");
+        place.load(WHOLE).expect("accepted");
+    }
+}
+
+#[test]
 fn tls_makes_the_default_url_https_and_an_open_key_is_noticed() {
-    use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     let key = place.write("server.key", "only its presence is checked");
     let text = format!("{WHOLE}tls: {{ certificate: gitlab-ca.pem, key: server.key }}\n");

@@ -25,6 +25,7 @@ mod layers;
 mod log;
 mod metrics;
 mod oidc;
+mod reload;
 mod server;
 mod support;
 mod tls;

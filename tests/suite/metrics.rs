@@ -7,7 +7,7 @@ use axum::body::Body;
 use countersign::api::{self, ApiState, Refreshed};
 use countersign::certificate::{CaChain, ToBeSigned};
 use countersign::identity::{IssuerPattern, Issuers};
-use countersign::issuance::{self, CaSigner, CertificateAuthority, Course, SignerError};
+use countersign::issuance::{self, CaSigner, CertificateAuthority, Course, CurrentRules, Rules, SignerError};
 use countersign::log::ct::CtLogSettings;
 use countersign::log::{CtLog, Stores};
 use countersign::oidc::JwksCache;
@@ -370,6 +370,9 @@ impl api::Operations for Nobody {
     fn metrics(&self, _: &ApiState) -> Result<(&'static str, String), String> {
         Err("SECRETREASON".into())
     }
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
     fn refresh<'a>(&'a self, _: Option<&'a str>) -> issuance::Answer<'a, Vec<Refreshed>> {
         Box::pin(async { Vec::new() })
     }
@@ -420,7 +423,7 @@ impl Fragile {
         let authority = CertificateAuthority {
             chain,
             signer: Box::new(Faulty { key, fails: signer_fails.clone() }),
-            issuers: Arc::new(ca.config.issuers.clone()),
+            rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),
             log: countersign::issuance::LogMode::Embedded(Arc::new(log)),
             lifetime: ca.config.ca.validity,

@@ -61,7 +61,7 @@ pub async fn configuration(
     body: Body,
 ) -> Result<Response, Rejection> {
     let _: Empty = unary::message(&state, &headers, body).await?;
-    let issuers = v2::configured(&state.authority.issuers).iter().map(issuer).collect();
+    let issuers = v2::configured(&state.authority.rules.get().issuers).iter().map(issuer).collect();
     Ok(unary::answer(Configuration { issuers }))
 }
 

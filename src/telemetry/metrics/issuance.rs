@@ -5,6 +5,7 @@ use super::{Metrics, UNKNOWN};
 use crate::issuance::{Course, Observer, Step};
 use crate::refusal::{Fault, Reason};
 use prometheus::{Histogram, IntCounter, IntCounterVec, Result};
+use std::sync::{Mutex, PoisonError};
 
 /// How an issuance may end.
 const RESULTS: [&str; 3] = ["issued", "refused", "failed"];
@@ -13,6 +14,8 @@ pub struct Issuances {
     new_certificates: IntCounter,
     certificates: IntCounterVec,
     steps: [Histogram; Step::ALL.len()],
+    /// The issuers that have counters.
+    issuers: Mutex<Vec<String>>,
 }
 
 impl Issuances {
@@ -23,10 +26,9 @@ impl Issuances {
             "Requests for a certificate, by issuer (as configured) and result.",
             &["issuer", "result"],
         )?;
-        for issuer in issuers.chain([UNKNOWN]) {
-            for result in RESULTS {
-                certificates.get_metric_with_label_values(&[issuer, result])?;
-            }
+        let issuers: Vec<String> = issuers.map(str::to_owned).collect();
+        for issuer in issuers.iter().map(String::as_str).chain([UNKNOWN]) {
+            begin(&certificates, issuer)?;
         }
         let steps = families.histograms(
             "countersign_issuance_step_seconds",
@@ -40,7 +42,33 @@ impl Issuances {
                 .counter("fulcio_new_certs", "The total number of certificates generated")?,
             certificates,
             steps: [token?, keys?, identity?, possession?, precertificate?, log?, certificate?],
+            issuers: Mutex::new(issuers),
         })
+    }
+}
+
+/// Every result of an issuer at zero, where it has none yet.
+fn begin(certificates: &IntCounterVec, issuer: &str) -> Result<()> {
+    RESULTS.iter().try_for_each(|result| certificates.get_metric_with_label_values(&[issuer, result]).map(drop))
+}
+
+impl Metrics {
+    /// From now on these are the issuers: new ones begin at zero, and those that are gone are shown no more.
+    pub fn follow<'l>(&self, issuers: impl Iterator<Item = &'l str>) {
+        let Issuances { certificates, issuers: known, .. } = &self.issuances;
+        let new: Vec<String> = issuers.map(str::to_owned).collect();
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.iter().filter(|issuer| !new.contains(issuer)) {
+            for result in RESULTS {
+                // An error: there is no such counter any more, which is what is wanted.
+                let _ = certificates.remove_label_values(&[gone, result]);
+            }
+        }
+        for issuer in &new {
+            // An error: the number of labels is wrong, which every test would show.
+            let _ = begin(certificates, issuer);
+        }
+        *known = new;
     }
 }
 

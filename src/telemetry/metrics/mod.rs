@@ -8,10 +8,12 @@ mod families;
 mod issuance;
 mod process;
 mod readings;
+mod reloads;
 mod requests;
 mod stores;
 
 pub use readings::{KeysReading, KeysTotals, Readings};
+pub use reloads::Part;
 pub use requests::Call;
 
 use families::Families;
@@ -19,6 +21,7 @@ use issuance::Issuances;
 use process::Process;
 use prometheus::{Registry, Result, TextEncoder};
 use readings::Gauges;
+use reloads::Reloads;
 use requests::Requests;
 use std::sync::{Mutex, PoisonError};
 use stores::LogStores;
@@ -36,6 +39,7 @@ pub struct Metrics {
     issuances: Issuances,
     stores: LogStores,
     gauges: Gauges,
+    reloads: Reloads,
     process: Process,
     /// One text at a time: gauges are set for each.
     rendering: Mutex<()>,
@@ -58,6 +62,7 @@ impl Metrics {
             issuances: Issuances::new(&families, issuers)?,
             stores: LogStores::new(&families)?,
             gauges: Gauges::new(&families)?,
+            reloads: Reloads::new(&families)?,
             process: Process::new(&families)?,
             rendering: Mutex::new(()),
             registry,

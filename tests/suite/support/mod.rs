@@ -162,6 +162,11 @@ impl TestCa {
         self.running.reload().await;
     }
 
+    /// As the clock does every ten seconds.
+    pub async fn look(&self) {
+        self.running.look().await;
+    }
+
     /// Starts another server with the same configuration while this one runs.
     pub async fn start_second(&self) -> Result<Running, StartError> {
         Running::start(self.config.clone(), environment(&self.clock)).await
@@ -259,6 +264,7 @@ impl TestCaBuilder {
             }),
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
+            origin: None,
         };
         (self.edit)(&mut config);
         StoppedCa { gitlab, clock, http: client(), config, directory }
