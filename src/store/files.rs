@@ -136,7 +136,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
 
 /// Until the rename nothing is visible, so all but a failed sync may be tried again. After a failed sync the system may
 /// believe that lost pages are clean, so that must not be tried again.
-fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let written = File::create(temporary).and_then(|mut open| open.write_all(bytes).map(|()| open));
     let open = written.map_err(|error| {
         // Gives the space back; the error that counts is the first one.
@@ -161,7 +161,7 @@ fn not_written(path: &Path, error: &io::Error) -> StoreError {
 }
 
 /// `tile/<L|data>/[xNNN/…]NNN`: a full tile (tlog-tiles, "Merkle Tree").
-fn is_tile(path: &str) -> bool {
+pub(super) fn is_tile(path: &str) -> bool {
     let Some((level, number)) = path.strip_prefix("tile/").and_then(|rest| rest.split_once('/')) else {
         return false;
     };
@@ -175,7 +175,7 @@ fn is_tile(path: &str) -> bool {
 }
 
 /// `issuer/<SHA-256 in lower-case hexadecimal>` (static-ct-api, "Issuers").
-fn is_issuer(path: &str) -> bool {
+pub(super) fn is_issuer(path: &str) -> bool {
     path.strip_prefix("issuer/").is_some_and(|name| {
         name.len() == 64 && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })
