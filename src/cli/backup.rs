@@ -83,9 +83,10 @@ fn back_up(args: &BackupArgs, entries: &mut u64, output: &mut Output) -> Result<
     let corresponds =
         |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);
     let before = held.as_ref().map_or(0, |(_, head)| head.size);
+    let target = &backup.tiles(before);
     let replica = match &held {
         Some((snapshot, head)) if !args.verify => {
-            Replica::resume(head, snapshot.right_edge.clone(), &snapshot.unsealed, backup.tiles()).map_err(
+            Replica::resume(head, snapshot.right_edge.clone(), &snapshot.unsealed, target).map_err(
                 |error| {
                     CliError::refused(format!("the backup {} is damaged: {error}", args.backup.display()))
                         .with_advice("--verify compares all of it with the log, and writes what is missing.")
@@ -103,8 +104,7 @@ fn back_up(args: &BackupArgs, entries: &mut u64, output: &mut Output) -> Result<
     let mut source = tiles.open(&runtime, replica.tiles(&checkpoint.head));
     let bar = output.progress(checkpoint.head.size, "entries");
     bar.set_position(replica.head().size);
-    let extended =
-        replica.extend(&checkpoint.head, &mut *source, backup.tiles(), &mut |done| bar.set_position(done));
+    let extended = replica.extend(&checkpoint.head, &mut *source, target, &mut |done| bar.set_position(done));
     bar.finish_and_clear();
     extended.map_err(failed)?;
     let snapshot = Snapshot {

@@ -63,7 +63,7 @@ pub fn observed(
 impl Family {
     fn text(&self, run: &Run) -> String {
         let Self { prefix, noun } = self;
-        let seconds = |time: UnixMillis| format!("{:.3}", Duration::from_millis(time.0).as_secs_f64());
+        let seconds = |time: UnixMillis| format!("{}.{:03}", time.as_secs(), time.0 % 1000);
         let [success, timestamp, last, entries, duration] = GAUGES;
         let rows = [
             (
@@ -99,7 +99,8 @@ fn last_success(family: &Family, file: &Path) -> Option<UnixMillis> {
     std::fs::File::open(file).ok()?.take(64 * 1024).read_to_string(&mut text).ok()?;
     let name = format!("{}_{} ", family.prefix, GAUGES[2]);
     let value: f64 = text.lines().find_map(|line| line.strip_prefix(&name))?.trim().parse().ok()?;
-    let time = Duration::try_from_secs_f64(value).ok()?;
+    // Rounded, so that it is the millisecond that was written.
+    let time = Duration::try_from_secs_f64(value + 0.0005).ok()?;
     Some(UnixMillis(u64::try_from(time.as_millis()).ok()?))
 }
 

@@ -213,10 +213,10 @@ impl<'c> Plan<'c> {
         let mut replica = Replica::empty().beginning_with(self.known);
         let bar = output.progress(goal.size, "entries");
         let mut progress = |done| bar.set_position(done);
-        replica.extend(&self.head, &mut reader, target.tiles(), &mut progress).map_err(from_backup)?;
+        replica.extend(&self.head, &mut reader, &target.tiles(), &mut progress).map_err(from_backup)?;
         if let Some((mirror, head)) = self.mirror {
             let mut tiles = AuditSource::new(Arc::new(mirror), runtime.handle(), replica.tiles(&head));
-            replica.extend(&head, &mut tiles, target.tiles(), &mut progress).map_err(failed)?;
+            replica.extend(&head, &mut tiles, &target.tiles(), &mut progress).map_err(failed)?;
         }
         bar.finish_and_clear();
         let (sealed, rest) = split(replica.view());

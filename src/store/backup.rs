@@ -12,11 +12,13 @@ use super::files::{is_issuer, is_tile, make_directory, sync_directory, write_who
 use super::{DirectoryLock, FileTileStore, LockError};
 use crate::log::ports::{StoreError, TileStore};
 use crate::log::snapshot;
+use crate::transparency::tile::TilePath;
 use rustix::fs::{Mode, OFlags, openat};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const HEAD: &str = "backup.json";
 /// The largest data tile that is read: 256 entries of the largest size that a log takes are below it.
@@ -61,7 +63,7 @@ pub enum BackupError {
 #[derive(Debug)]
 pub struct BackupDirectory {
     root: PathBuf,
-    tiles: FileTileStore,
+    tiles: Arc<FileTileStore>,
     _lock: DirectoryLock,
 }
 
@@ -86,12 +88,13 @@ impl BackupDirectory {
             LockError::Failed { problem, .. } => unusable(format!("cannot lock it: {problem}")),
         })?;
         let tiles = FileTileStore::open(&root.join("log")).map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { root: root.to_owned(), tiles, _lock: lock })
+        Ok(Self { root: root.to_owned(), tiles: Arc::new(tiles), _lock: lock })
     }
 
-    /// Full tiles and CA certificates.
-    pub const fn tiles(&self) -> &FileTileStore {
-        &self.tiles
+    /// Full tiles and CA certificates, of which those of the first `held` entries are the backup's: they stay as they are.
+    /// What lies beyond them was left by a run that did not come to its end, and nothing vouches for it.
+    pub fn tiles(&self, held: u64) -> Unfinished {
+        Unfinished { tiles: self.tiles.clone(), held }
     }
 
     /// The head's file; `None` when no backup was ever finished here.
@@ -109,6 +112,29 @@ impl BackupDirectory {
     pub fn commit(&self, head: &[u8]) -> Result<(), StoreError> {
         write_whole(&self.root.join(temporary_name()), &self.root.join(HEAD), head)?;
         sync_directory(&self.root)
+    }
+}
+
+/// Tiles that are being written, and may be replaced where nobody relies on them yet.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub(super) tiles: Arc<FileTileStore>,
+    /// Tiles of the first so many entries are never replaced.
+    pub(super) held: u64,
+}
+
+impl TileStore for Unfinished {
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let is_held = TilePath::parse(path).is_some_and(|tile| tile.is_within(self.held));
+        self.tiles.write(path, bytes, !is_held)
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tiles.get(path)
+    }
+
+    fn any(&self) -> Result<Option<String>, StoreError> {
+        self.tiles.any()
     }
 }
 
@@ -240,6 +266,21 @@ mod tests {
             backup.commit(head.as_bytes()).unwrap();
             assert_eq!(backup.head().unwrap().unwrap(), head.as_bytes());
         }
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_is_replaced_and_what_the_head_stands_on_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let backup = BackupDirectory::open(directory.path()).unwrap();
+        for tile in ["tile/data/000", "tile/data/001", "tile/1/000"] {
+            backup.tiles(0).put(tile, b"first").unwrap();
+        }
+        let tiles = backup.tiles(300);
+        assert!(matches!(tiles.put("tile/data/000", b"other"), Err(StoreError::Corrupt(_))));
+        tiles.put("tile/data/001", b"other").unwrap();
+        tiles.put("tile/1/000", b"other").unwrap();
+        assert_eq!(tiles.get("tile/data/000").unwrap().unwrap(), b"first");
+        assert_eq!(tiles.get("tile/data/001").unwrap().unwrap(), b"other");
     }
 
     #[test]

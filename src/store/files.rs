@@ -62,10 +62,9 @@ impl FileTileStore {
         known.insert(directory.to_owned());
         Ok(())
     }
-}
 
-impl TileStore for FileTileStore {
-    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    /// As [`put`](TileStore::put); with `replace`, other bytes that stand there are replaced: for what nobody relies on yet.
+    pub(super) fn write(&self, path: &str, bytes: &[u8], replace: bool) -> Result<(), StoreError> {
         let file = self.locate(path)?;
         let Some((directory, name)) = file.parent().zip(file.file_name()) else {
             return Err(StoreError::NotWritten(format!("{path:?} has no directory")));
@@ -73,13 +72,13 @@ impl TileStore for FileTileStore {
         let mut known = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         self.make_durable(directory, &mut known)?;
         match read(&file)? {
-            Some(present) if present != bytes => Err(StoreError::Corrupt(format!(
+            Some(present) if present != bytes && !replace => Err(StoreError::Corrupt(format!(
                 "{} exists with other bytes than the log would write",
                 file.display()
             ))),
             // A process may have ended between the rename and the sync of the directory.
-            Some(_) => sync_directory(directory),
-            None => {
+            Some(present) if present == bytes => sync_directory(directory),
+            _ => {
                 let mut temporary = std::ffi::OsString::from(".");
                 temporary.push(name);
                 temporary.push(".tmp");
@@ -87,6 +86,12 @@ impl TileStore for FileTileStore {
                 sync_directory(directory)
             }
         }
+    }
+}
+
+impl TileStore for FileTileStore {
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write(path, bytes, false)
     }
 
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -21,7 +21,7 @@ mod restore;
 mod sled;
 
 pub use self::sled::SledHeadStore;
-pub use backup::{BackupDirectory, BackupError, BackupFiles};
+pub use backup::{BackupDirectory, BackupError, BackupFiles, Unfinished};
 pub use files::FileTileStore;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;

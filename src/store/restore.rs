@@ -4,7 +4,9 @@
 //! In between come the tiles, the head store, and the head's second record. Whatever stood there before is not touched.
 
 use super::files::{make_directory, sync_directory, write_whole};
-use super::{DataDirectory, DataDirectoryError, DirectoryLock, FileHeadRecord, FileTileStore, LockError};
+use super::{
+    DataDirectory, DataDirectoryError, DirectoryLock, FileHeadRecord, FileTileStore, LockError, Unfinished,
+};
 use crate::log::Stores;
 use crate::log::ports::{Group, Head, HeadRecord, HeadStore, Identity, Recorded, StoreError};
 use std::fs;
@@ -129,8 +131,8 @@ impl RestoreTarget {
     }
 
     /// Where tiles and CA certificates go.
-    pub fn tiles(&self) -> &FileTileStore {
-        &self.tiles
+    pub fn tiles(&self) -> Unfinished {
+        Unfinished { tiles: self.tiles.clone(), held: 0 }
     }
 
     /// Whether this goes on with what was interrupted.

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod backup;
 mod ca_keys;
 mod cli_operator;
 mod cli_user;

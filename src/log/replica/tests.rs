@@ -204,7 +204,8 @@ fn a_damaged_copy_is_not_carried_on() {
     let log = grown(700);
     let target = MemoryTiles::default();
     let kept = copy(&mut Replica::empty(), &log, &target).unwrap();
-    let resumed = |head: &TreeHead, edge, unsealed: &[u8]| Replica::resume(head, edge, unsealed, &target).map(drop);
+    let resumed =
+        |head: &TreeHead, edge, unsealed: &[u8]| Replica::resume(head, edge, unsealed, &target).map(drop);
     resumed(&kept.head, kept.edge.clone(), &kept.unsealed).unwrap();
     let other = TreeHead { root: [1; 32], ..kept.head };
     assert!(resumed(&other, kept.edge.clone(), &kept.unsealed).is_err());
