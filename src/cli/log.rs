@@ -7,7 +7,7 @@ use super::leaf::Leaf;
 use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, origin_of};
 use super::material::TrustedLog;
 use super::report::{Checks, Paint, duration, table};
-use super::{CliError, Output, encoding, files};
+use super::{CliError, Output, encoding, files, metrics_file};
 use crate::config::Config;
 use crate::log::audit::{Audit, Report};
 use crate::server::environment::Environment;
@@ -61,9 +61,23 @@ pub enum LogCommand {
         after_long_help = "Checked of each entry: index, order of times, leaf hash, that the logged TBSCertificate is \
         the precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, \
         root, signature of the checkpoint.\n\n\
-        Exit codes: 0 all is well, 1 something is wrong or could not be read."
+        From cron: --metrics-file FILE writes countersign_log_audit_success, _last_success_timestamp_seconds, _entries and \
+        others in one step, for an alarm that also sees an audit that never ran.\n\n\
+        Exit codes: 0 all is well, 1 something is wrong or could not be read, 2 usage, 78 the configuration was refused."
     )]
-    Audit(Source),
+    Audit(AuditArgs),
+}
+
+/// What to audit, and who is told.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct AuditArgs {
+    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
+    #[command(flatten)]
+    pub source: Source,
+    /// Write the outcome as metrics for node_exporter's textfile collector, whatever it is
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// Which log.
@@ -116,28 +130,57 @@ fn configured(
     runtime: &Runtime,
 ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
     let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
-    let Some(log) = config.log.embedded() else {
-        let words = "the configuration's log is not its own: give --url URL and --key FILE of the log";
-        return Err(CliError::usage(words));
-    };
-    let key = LogKey::open(&log.key).map_err(|error| CliError::configuration(error.to_string()))?;
-    // The operator's own server: its certificate needs nobody else's word.
-    let trusted = ca_certificate.or(config.tls.as_ref().map(|tls| tls.certificate.as_path()));
-    let at = |http: Http, base: &str| {
-        LogReader::over_http(http, base, &log.origin, key.spki_der().to_vec())
-            .with_files(config.data.join("log"))
-    };
-    let public = at(Http::new(trusted)?, &config.log_url());
+    let own = OwnLog::of(&config, ca_certificate)?;
+    let public = own.public()?;
     let checkpoint = runtime.block_on(public.checkpoint());
     if config.public_url.is_some() && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_))) {
-        let (http, base) = local(&config, trusted)?;
-        let local = at(http, &base);
+        let local = own.local()?;
         let there = runtime.block_on(local.checkpoint());
         if !matches!(there, Err(NoCheckpoint::Unreachable(_))) {
             return Ok((local, there));
         }
     }
     Ok((public, checkpoint))
+}
+
+/// The log that a configuration keeps itself, and where it is read.
+pub struct OwnLog<'c> {
+    config: &'c Config,
+    ca_certificate: Option<&'c Path>,
+    /// Its name.
+    pub origin: &'c str,
+    /// Its key.
+    pub key: LogKey,
+}
+
+impl<'c> OwnLog<'c> {
+    /// Opens the key. 78 when it is not usable, 2 when the configuration keeps no log.
+    pub fn of(config: &'c Config, ca_certificate: Option<&'c Path>) -> Result<Self, CliError> {
+        let Some(log) = config.log.embedded() else {
+            let words = "the configuration's log is not its own: give --url URL and --key FILE of the log";
+            return Err(CliError::usage(words));
+        };
+        let key = LogKey::open(&log.key).map_err(|error| CliError::configuration(error.to_string()))?;
+        // The operator's own server: its certificate needs nobody else's word.
+        let ca_certificate = ca_certificate.or(config.tls.as_ref().map(|tls| tls.certificate.as_path()));
+        Ok(Self { config, ca_certificate, origin: &log.origin, key })
+    }
+
+    /// Where the world reads it; tiles from the data directory first.
+    pub fn public(&self) -> Result<LogReader, CliError> {
+        Ok(self.at(Http::new(self.ca_certificate)?, &self.config.log_url()))
+    }
+
+    /// Where the server listens; tiles from the data directory first.
+    pub fn local(&self) -> Result<LogReader, CliError> {
+        let (http, base) = local(self.config, self.ca_certificate)?;
+        Ok(self.at(http, &base))
+    }
+
+    fn at(&self, http: Http, base: &str) -> LogReader {
+        LogReader::over_http(http, base, self.origin, self.key.spki_der().to_vec())
+            .with_files(self.config.data.join("log"))
+    }
 }
 
 /// The log where the server listens. Over TLS the server still goes by its public name, which its certificate is for.
@@ -165,7 +208,11 @@ pub fn run(args: LogArgs, output: &mut Output) -> Result<(), CliError> {
     match args.command {
         LogCommand::Checkpoint(source) => checkpoint(&source, output),
         LogCommand::Prove { certificate, source } => prove(&certificate, &source, output),
-        LogCommand::Audit(source) => audit_log(&source, output),
+        LogCommand::Audit(AuditArgs { source, metrics_file }) => {
+            metrics_file::observed(&metrics_file::AUDIT, metrics_file.as_deref(), |entries| {
+                audit_log(&source, entries, output)
+            })
+        }
     }
 }
 
@@ -206,7 +253,7 @@ fn prove(certificate: &Path, source: &Source, output: &mut Output) -> Result<(),
     output.document(&proof.to_json())
 }
 
-fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
+fn audit_log(source: &Source, entries: &mut u64, output: &mut Output) -> Result<(), CliError> {
     let runtime = super::runtime()?;
     let (reader, checkpoint) = source.open(&runtime)?;
     let mut checks = Checks::default();
@@ -239,6 +286,7 @@ fn audit_log(source: &Source, output: &mut Output) -> Result<(), CliError> {
     bar.finish_and_clear();
     let audited =
         audited.map_err(|error| CliError::refused(format!("the log cannot be read to its end: {error}")))?;
+    *entries = audited.entries;
     describe(&mut checks, &audited, signed);
     report(&checks, &audited, &reader, output)
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 refused or failed verification, 2 usage, 78 refused configuration.
 
 pub mod audit_source;
+pub mod backup;
 pub mod client;
 pub mod completions;
 pub mod config;
@@ -17,10 +18,12 @@ pub mod log;
 pub mod log_reader;
 pub mod material;
 pub mod memory;
+pub mod metrics_file;
 pub mod output;
 pub mod proof;
 pub mod report;
 pub mod request;
+pub mod restore;
 pub mod serve;
 pub mod signing_key;
 pub mod time;
@@ -76,6 +79,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     Token(token::TokenArgs),
     Log(log::LogArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Trust(trust::TrustArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
@@ -93,6 +98,8 @@ impl Command {
             Self::Verify(args) => verify::run(args, output),
             Self::Token(args) => token::run(args, output),
             Self::Log(args) => log::run(args, output),
+            Self::Backup(args) => backup::run(args, output),
+            Self::Restore(args) => restore::run(args, output),
             Self::Trust(args) => trust::run(args, output),
             Self::Config(args) => config::run(args, output),
             Self::Completions(args) => completions::run(args, output),

@@ -7,7 +7,8 @@
 use super::ports::{Identity, LogSigner, StoreError};
 use super::reader::LogReader;
 use super::submissions::Submissions;
-use super::{Candidate, Log, StartError, Stores};
+use super::view::View;
+use super::{Candidate, Log, StartError, Stores, recovery};
 use crate::certificate::accepted::{AcceptedCas, Submission, SubmissionKind};
 use crate::environment::{Clock, UnixMillis};
 use crate::refusal::{Reason, Refusal};
@@ -101,6 +102,19 @@ impl CtLog {
         let reader = LogReader::new(log.tiles().clone(), log.view().clone(), DataTileEntry::length);
         let (signed, submissions) = (Mutex::default(), Submissions::default());
         Ok(Self { log, reader, signer, clock, origin, log_id, issuers, signed, submissions })
+    }
+
+    /// The log at rest: what a server would go on from, checked as at its start, with nothing made and nothing written.
+    /// `None`: there is no log.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn at_rest(
+        identity: &Identity,
+        stores: &Stores,
+        clock: &dyn Clock,
+    ) -> Result<Option<View>, StartError> {
+        recovery::read(identity, stores, <Arc<LogEntry> as Candidate>::leaf_hash, clock)
     }
 
     /// The same log, which also takes what others submit: chains of these CAs.

@@ -16,8 +16,10 @@ pub mod ct;
 pub mod ports;
 pub mod reader;
 mod recovery;
+pub mod replica;
 mod sealer;
 mod sequencer;
+pub mod snapshot;
 mod status;
 mod submissions;
 #[cfg(test)]

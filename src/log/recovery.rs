@@ -161,20 +161,36 @@ pub(super) fn start(
     leaf_hash: LeafHash,
     clock: &dyn Clock,
 ) -> Result<View, StartError> {
+    let view = match read(identity, stores, leaf_hash, clock)? {
+        Some(view) => view,
+        None => create(identity, &mut *stores.head, clock)?,
+    };
+    stores.record.write(&Recorded::from(&view.head)).map_err(StartError::RecordUnusable)?;
+    Ok(view)
+}
+
+/// The same checks, with nothing made and nothing written. `None`: there is no log, and no trace of one.
+///
+/// # Errors
+/// See [`StartError`].
+pub(super) fn read(
+    identity: &Identity,
+    stores: &Stores,
+    leaf_hash: LeafHash,
+    clock: &dyn Clock,
+) -> Result<Option<View>, StartError> {
     let Stores { head, record, tiles, .. } = stores;
     let recorded = record.read().map_err(|error| match error {
         StoreError::Corrupt(reason) => StartError::RecordDamaged(reason),
         other => StartError::RecordUnusable(other),
     })?;
-    let view = match head.load().map_err(store_error)? {
+    match head.load().map_err(store_error)? {
         Some(stored) => {
             check_entries(&stored, leaf_hash)?;
-            resume(stored, identity, recorded, tiles, clock)?
+            resume(stored, identity, recorded, tiles, clock).map(Some)
         }
-        None => create(identity, &mut **head, recorded, tiles, clock)?,
-    };
-    record.write(&Recorded::from(&view.head)).map_err(StartError::RecordUnusable)?;
-    Ok(view)
+        None => check_nothing_is_there(recorded, tiles).map(|()| None),
+    }
 }
 
 /// The tree covers leaf hashes alone: the bytes must be those that they were made of.
@@ -186,13 +202,7 @@ fn check_entries(stored: &Stored, leaf_hash: LeafHash) -> Result<(), StartError>
     }
 }
 
-fn create(
-    identity: &Identity,
-    store: &mut dyn HeadStore,
-    recorded: Option<Recorded>,
-    tiles: &Arc<dyn TileStore>,
-    clock: &dyn Clock,
-) -> Result<View, StartError> {
+fn check_nothing_is_there(recorded: Option<Recorded>, tiles: &Arc<dyn TileStore>) -> Result<(), StartError> {
     if let Some(recorded) = recorded.filter(|recorded| recorded.size > 0) {
         return Err(StartError::RecordWithoutStore { size: recorded.size });
     }
@@ -201,9 +211,13 @@ fn create(
         return Err(StartError::TilesWithoutStore { tile });
     }
     // CA certificates are written once the head store is there: they tell of a log that has no tile yet.
-    if let Some(tile) = tiles.any().map_err(StartError::TilesUnusable)? {
-        return Err(StartError::TilesWithoutStore { tile });
+    match tiles.any().map_err(StartError::TilesUnusable)? {
+        Some(tile) => Err(StartError::TilesWithoutStore { tile }),
+        None => Ok(()),
     }
+}
+
+fn create(identity: &Identity, store: &mut dyn HeadStore, clock: &dyn Clock) -> Result<View, StartError> {
     let mut view = View::empty();
     view.head.timestamp = clock.now();
     store.create(identity, &view.head).map_err(store_error)?;

@@ -69,7 +69,12 @@ impl TestLog {
 
     /// Appends one group that makes the log `size` entries long.
     pub(super) fn grow_to(&mut self, size: u64) {
-        let entries: Vec<Entry> = (self.edge.size()..size).map(entry).collect();
+        let entries = (self.edge.size()..size).map(entry).collect();
+        self.push(entries);
+    }
+
+    /// Appends these entries as one group.
+    pub(super) fn push(&mut self, entries: Vec<Entry>) {
         for entry in &entries {
             self.edge.push(entry.leaf_hash);
             self.roots.push(self.edge.root());

@@ -72,10 +72,9 @@ impl FileTileStore {
         known.insert(directory.to_owned());
         Ok(())
     }
-}
 
-impl TileStore for FileTileStore {
-    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    /// As [`put`](TileStore::put); with `replace`, other bytes that stand there are replaced: for what nobody relies on yet.
+    pub(super) fn write(&self, path: &str, bytes: &[u8], replace: bool) -> Result<(), StoreError> {
         let file = self.locate(path)?;
         let Some((directory, name)) = file.parent().zip(file.file_name()) else {
             return Err(StoreError::NotWritten(format!("{path:?} has no directory")));
@@ -84,13 +83,13 @@ impl TileStore for FileTileStore {
         let mut known = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         self.make_durable(directory, &mut known)?;
         match read(&file)? {
-            Some(present) if present != bytes => Err(StoreError::Corrupt(format!(
+            Some(present) if present != bytes && !replace => Err(StoreError::Corrupt(format!(
                 "{} exists with other bytes than the log would write",
                 file.display()
             ))),
             // A process may have ended between the rename and the sync of the directory.
-            Some(_) => sync_directory(directory),
-            None => {
+            Some(present) if present == bytes => sync_directory(directory),
+            _ => {
                 let mut temporary = std::ffi::OsString::from(".");
                 temporary.push(name);
                 temporary.push(".tmp");
@@ -98,6 +97,12 @@ impl TileStore for FileTileStore {
                 sync_directory(directory)
             }
         }
+    }
+}
+
+impl TileStore for FileTileStore {
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write(path, bytes, false)
     }
 
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -167,7 +172,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
 
 /// Until the rename nothing is visible, so all but a failed sync may be tried again. After a failed sync the system may
 /// believe that lost pages are clean, so that must not be tried again.
-fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let written = File::create(temporary).and_then(|mut open| open.write_all(bytes).map(|()| open));
     let open = written.map_err(|error| {
         // Gives the space back; the error that counts is the first one.
@@ -192,7 +197,7 @@ fn not_written(path: &Path, error: &io::Error) -> StoreError {
 }
 
 /// `tile/<L|data>/[xNNN/…]NNN`: a full tile (tlog-tiles, "Merkle Tree").
-fn is_tile(path: &str) -> bool {
+pub(super) fn is_tile(path: &str) -> bool {
     let Some((level, number)) = path.strip_prefix("tile/").and_then(|rest| rest.split_once('/')) else {
         return false;
     };
@@ -206,7 +211,7 @@ fn is_tile(path: &str) -> bool {
 }
 
 /// `issuer/<SHA-256 in lower-case hexadecimal>` (static-ct-api, "Issuers").
-fn is_issuer(path: &str) -> bool {
+pub(super) fn is_issuer(path: &str) -> bool {
     path.strip_prefix("issuer/").is_some_and(|name| {
         name.len() == 64 && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })

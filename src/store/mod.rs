@@ -6,23 +6,28 @@
 //! data/head.record   the second record of the head
 //! data/log/tile/…    sealed tiles, plain files
 //! data/log/issuer/…  CA certificates by their SHA-256, plain files
+//! data/RESTORING     while a backup is put back: nobody serves what is not whole
 //! ```
 //!
 //! What must be durable is synced here with `fdatasync`/`fsync`, file and directory. Nothing grows with the log but
 //! the plain files.
 
 mod anchor;
+mod backup;
 mod files;
 mod lock;
 pub mod memory;
 mod record;
+mod restore;
 mod room;
 mod sled;
 
 pub use self::sled::SledHeadStore;
+pub use backup::{BackupDirectory, BackupError, BackupFiles, Unfinished};
 pub use files::FileTileStore;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;
+pub use restore::{RestoreError, RestoreTarget, check_owner, recorded_in, sealed_in};
 
 use crate::log::Stores;
 use crate::log::ports::StoreError;
@@ -48,6 +53,16 @@ pub enum DataDirectoryError {
     /// Another process has it.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A backup was not put back to its end.
+    #[error(
+        "{} is there: `countersign restore` was interrupted, and what it has put back is not whole; run it again with the \
+         same backup, which goes on where it was",
+        marker.display()
+    )]
+    Restoring {
+        /// The file that says so.
+        marker: PathBuf,
+    },
     /// A part of it cannot be opened.
     #[error("cannot open {}: {problem}; it must be readable and writable for this user", path.display())]
     Part {
@@ -69,6 +84,17 @@ impl DataDirectory {
         let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
         files::make_directory(path).map_err(failed(path.to_owned()))?;
         let lock = DirectoryLock::acquire(path)?;
+        let marker = part(restore::MARKER);
+        if marker.symlink_metadata().is_ok() {
+            return Err(DataDirectoryError::Restoring { marker });
+        }
+        Self::open_parts(path, lock)
+    }
+
+    /// What there is to open in a directory that is locked.
+    fn open_parts(path: &Path, lock: DirectoryLock) -> Result<Self, DataDirectoryError> {
+        let part = |name: &str| path.join(name);
+        let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
         let opened = Self {
             head: SledHeadStore::open(&part("head")).map_err(failed(part("head")))?,
             record: FileHeadRecord::open(&part("head.record")).map_err(failed(part("head.record")))?,

@@ -53,6 +53,26 @@ impl FileHeadRecord {
         Ok(record)
     }
 
+    /// What the file says, with nothing made or written; `None` when there is no file, or nothing in it.
+    ///
+    /// # Errors
+    /// `NotWritten` when it cannot be read, `Corrupt` when no slot is whole.
+    pub fn peek(path: &Path) -> Result<Option<Recorded>, StoreError> {
+        match File::open(path) {
+            Ok(file) => Self { file, next: 0 }.read(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::NotWritten(format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_all().map_err(|error| StoreError::Unknown(format!("cannot sync the record: {error}")))
+    }
+
     fn slot(&self, number: u64) -> Result<Slot, StoreError> {
         let mut bytes = [0; SLOT];
         let mut filled = 0;

@@ -21,23 +21,23 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// A CA and a make-believe GitLab, both up, and a directory for the user.
-struct World {
-    runtime: Runtime,
-    server: Option<Running>,
+pub(crate) struct World {
+    pub(crate) runtime: Runtime,
+    pub(crate) server: Option<Running>,
     gitlab: Gitlab,
-    config: Config,
+    pub(crate) config: Config,
     directory: TempDir,
 }
 
 /// How a command ended.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 
@@ -53,7 +53,7 @@ impl Ended {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let directory = TempDir::new().expect("a directory");
         let environment = Environment::system();
@@ -82,7 +82,7 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Runs the binary in the user's directory.
-    fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         run_in(self.directory.path(), arguments)
     }
 
@@ -133,11 +133,11 @@ impl World {
         self.run(&arguments)
     }
 
-    fn config_file(&self) -> String {
+    pub(crate) fn config_file(&self) -> String {
         self.path("ca/countersign.yaml").display().to_string()
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let server = self.server.take().expect("it is up");
         self.runtime.block_on(server.shut_down());
     }
@@ -663,7 +663,7 @@ fn make_writable(path: &Path) {
 }
 
 /// Issues certificates without a process for each.
-fn issue(world: &World, count: usize) {
+pub(crate) fn issue(world: &World, count: usize) {
     use countersign::cli::client::{CaClient, Http, Patience, Proof, SigningRequest};
     use countersign::cli::signing_key::SigningKey;
     let key = SigningKey::generate(&*Environment::system().random);

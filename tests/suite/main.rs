@@ -9,6 +9,7 @@
 
 mod advisories;
 mod api;
+mod backup;
 mod ca_keys;
 mod cli_operator;
 mod cli_user;
