@@ -208,6 +208,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     state: &ApiState,
     read: impl FnOnce(&CtLog) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
+    let _place = state.admit_read()?;
     let turn = state.reads.clone().acquire_owned().await.map_err(|_| Reason::ShuttingDown)?;
     let log = state.authority.log.own().ok_or(Reason::NotFound)?.clone();
     let task = tokio::task::spawn_blocking(move || {

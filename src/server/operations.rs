@@ -67,7 +67,7 @@ impl Operations {
                 unknown_key_fetches_denied: totals.unknown_key_fetches_denied,
             },
             connections: connections.map(|(name, connections)| (*name, connections.count())).collect(),
-            issuing: state.issuing(),
+            admission: self.authority.admission.occupancy(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
 use crate::config::{CaMaterial, Config, LogConfig};
 use crate::ct_client::{self, ExternalLog};
-use crate::issuance::{CertificateAuthority, LogMode};
+use crate::issuance::{Admission, CertificateAuthority, LogMode};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
@@ -52,6 +52,7 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         keys: keys.clone(),
         log,
         lifetime: config.ca.validity,
+        admission: Admission::new(environment.stopwatch.clone(), environment.random.clone()),
         clock: environment.clock,
         random: environment.random,
         stopwatch: environment.stopwatch,
