@@ -47,7 +47,8 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
 }
 
-/// A clock for durations: it never goes back, and its zero is arbitrary. For logs and metrics; nothing is decided by it.
+/// A clock for durations: it never goes back, and its zero is arbitrary. For logs and metrics, and for how much work may be
+/// under way at once; nothing about a certificate is decided by it.
 pub trait Stopwatch: Send + Sync {
     /// The time since its zero.
     fn elapsed(&self) -> Duration;

@@ -52,7 +52,7 @@ impl Bodies {
             },
         };
         if matches!(&read, Err(refusal) if refusal.reason() == Reason::RequestTooLarge) {
-            drain(&mut body).await;
+            drain(body).await;
         }
         read
     }
@@ -91,10 +91,11 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     Ok(None)
 }
 
-async fn drain(body: &mut Body) {
+/// Reads what comes of a body that nobody wants, within bounds.
+pub async fn drain(mut body: Body) {
     let mut left = DRAINED_BYTES;
     let _ = timeout(DRAIN_TIMEOUT, async {
-        while let Ok(Some(data)) = next(body).await {
+        while let Ok(Some(data)) = next(&mut body).await {
             left = left.saturating_sub(data.len());
             if left == 0 {
                 break;

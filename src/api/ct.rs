@@ -40,7 +40,7 @@ const NO_STORE: &str = "no-store";
 const JSON: &str = "application/json";
 
 /// The routes below `/ct`; none where the log is not our own.
-pub fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
+pub fn routes(state: &Arc<ApiState>) -> Router<Arc<ApiState>> {
     if state.authority.log.own().is_none() {
         return Router::new();
     }
@@ -54,13 +54,17 @@ pub fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         .route("/ct/ct/v1/get-entries", read(get(get_entries)))
         .route("/ct/ct/v1/get-roots", read(get(get_roots)))
         .route("/ct/ct/v1/get-entry-and-proof", read(get(get_entry_and_proof)))
-        .route_layer(from_fn_with_state(state.reads.clone(), in_turn))
+        .route_layer(from_fn_with_state(state.clone(), in_turn))
 }
 
 /// A few reads at a time, so that readers cannot starve issuing. The turn goes with the answer, until the server has found
 /// memory for it: answers that nobody takes are no more than there is room for.
-async fn in_turn(State(reads): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(turn) = reads.acquire_owned().await else {
+async fn in_turn(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+    let _place = match state.admit_read() {
+        Ok(place) => place,
+        Err(refusal) => return Rejection(refusal).into_response(),
+    };
+    let Ok(turn) = state.reads.clone().acquire_owned().await else {
         return Rejection(Reason::ShuttingDown.into()).into_response();
     };
     let mut response = next.run(request).await;

@@ -112,7 +112,10 @@ pub async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) ->
     if listener == Listener::Public {
         state.observer.answered(&Answered { call: call(&response, &seen, refused), refused, took });
     }
-    record(&response, status, &seen, &id, refused, took);
+    // A flood of refusals must not become one of lines.
+    if let Some(unlogged) = state.sparse.line(refused == Some(Reason::Overloaded), began + took) {
+        record(&response, status, &seen, &id, refused, took, unlogged);
+    }
     response
 }
 
@@ -187,7 +190,7 @@ fn finish(response: &mut Response, seen: &Seen, id: &str, draining: bool) {
     }
 }
 
-/// One event a request. Its fields are ours, or the operator's: no caller's text but a short request id.
+/// One event a request, but for those that [`super::sparse`] leaves out. Its fields are ours, or the operator's: no caller's text but a short request id.
 ///
 /// `issuer` is the configured one that the token names, verified where `outcome` is `issued`. The times of the steps are shown
 /// to those who ask for details.
@@ -198,7 +201,9 @@ fn record(
     id: &str,
     refused: Option<Reason>,
     took: Duration,
+    unlogged: u64,
 ) {
+    let unlogged = (unlogged > 0).then_some(unlogged);
     let path = response.extensions().get::<Template>().map_or("-", |template| template.0.as_str());
     let status = status.as_u16();
     let method = known_method(&seen.method);
@@ -228,6 +233,7 @@ fn record(
                 serial,
                 log_index,
                 duration_us = micros(took),
+                unlogged,
                 token_us = step(Step::Token),
                 keys_us = step(Step::Keys),
                 identity_us = step(Step::Identity),

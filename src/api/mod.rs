@@ -13,6 +13,8 @@ mod message;
 mod openapi;
 mod paths;
 mod ports;
+mod signing;
+mod sparse;
 mod state;
 mod submit;
 mod v1;
@@ -39,10 +41,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 /// Everything that the public listener answers.
 pub fn router(state: Arc<ApiState>) -> Router {
     let routes = Router::new()
-        .route("/api/v2/signingCert", only(post(v2::signing_certificate)))
+        .route("/api/v2/signingCert", only(post(signing::certificate::<v2::Json>)))
         .route("/api/v2/trustBundle", only(get(v2::trust_bundle)))
         .route("/api/v2/configuration", only(get(v2::configuration)))
-        .route("/api/v1/signingCert", only(post(v1::signing_certificate)))
+        .route("/api/v1/signingCert", only(post(signing::certificate::<v1::LegacyJson>)))
         .route("/api/v1/rootCert", only(get(v1::root_certificate)))
         .route("/healthz", only(get(v2::healthz)))
         .route("/openapi.json", only(get(openapi::document)))

@@ -2,6 +2,7 @@
 
 use super::body::Bodies;
 use super::ports::Observer;
+use super::sparse::Sparse;
 use super::v2::Prepared;
 use crate::environment::UnixMillis;
 use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued};
@@ -11,10 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
-/// How many certificates may be in the making at once. More than this cannot be answered within a client's patience.
-const SIGNINGS_AT_ONCE: usize = 4096;
+/// How many submissions of other CAs' certificates may be under way at once: anybody may send them, so they must leave the log's
+/// queue to our own.
+const SUBMISSIONS_AT_ONCE: usize = 256;
 /// How many reads of the log are at work at once; the others wait their turn, so that readers cannot starve issuing.
 const READS_AT_ONCE: usize = 8;
+/// How many reads may be at work or wait their turn.
+const READS_WAITING: usize = 1024;
 /// How many gRPC streams (health watched, reflection) may be open at once.
 const STREAMS_AT_ONCE: usize = 1024;
 /// How long a failed signature keeps the server out of service before it is tried again.
@@ -27,7 +31,9 @@ pub struct ApiState {
     pub(super) prepared: Prepared,
     pub(super) bodies: Bodies,
     pub(super) reads: Arc<Semaphore>,
-    signings: Semaphore,
+    pub(super) sparse: Sparse,
+    readers: Semaphore,
+    submissions: Semaphore,
     streams: Arc<Semaphore>,
     draining: watch::Sender<bool>,
     /// When the CA's key last failed, in milliseconds since 1970; 0: it works.
@@ -43,7 +49,9 @@ impl ApiState {
             observer,
             bodies: Bodies::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
-            signings: Semaphore::new(SIGNINGS_AT_ONCE),
+            sparse: Sparse::new(),
+            readers: Semaphore::new(READS_WAITING),
+            submissions: Semaphore::new(SUBMISSIONS_AT_ONCE),
             streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
             draining: watch::Sender::new(false),
             signer_failed: AtomicU64::new(0),
@@ -66,9 +74,14 @@ impl ApiState {
         async move { drop(draining.wait_for(|draining| *draining).await) }
     }
 
-    /// A place among the certificates in the making.
-    pub(super) fn admit(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        self.signings.try_acquire().map_err(|_| full())
+    /// A place among the submissions to the log.
+    pub(super) fn admit_submission(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.submissions.try_acquire().map_err(|_| full())
+    }
+
+    /// A place among the reads of the log, at work or waiting.
+    pub(super) fn admit_read(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.readers.try_acquire().map_err(|_| full())
     }
 
     /// A place among the open gRPC streams.
@@ -95,11 +108,6 @@ impl ApiState {
             }
             Some(_) => {}
         }
-    }
-
-    /// How many certificates are in the making.
-    pub fn issuing(&self) -> usize {
-        SIGNINGS_AT_ONCE.saturating_sub(self.signings.available_permits())
     }
 
     /// Whether a certificate could be issued now.

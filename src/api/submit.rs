@@ -40,7 +40,7 @@ async fn add_pre_chain(State(state): State<Arc<ApiState>>, headers: HeaderMap, b
 }
 
 async fn add(state: &ApiState, headers: &HeaderMap, body: Body, kind: SubmissionKind) -> Answer {
-    let _place = state.admit()?;
+    let _place = state.admit_submission()?;
     let body = state.bodies.read(headers, body, state.draining()).await?;
     let chain = parse(&body)?;
     let submission = {

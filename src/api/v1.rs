@@ -1,11 +1,11 @@
 //! Fulcio's v1 API in JSON (package `dev.sigstore.fulcio.v1beta`): older clients, sigstore-rs and cosign's old flags.
 
-use super::error::Rejection;
 use super::message::{KeyMessage, LegacySigningRequest};
+use super::signing::Dialect;
 use super::{ApiState, plain, v2};
 use crate::certificate::CaChain;
-use crate::issuance::{CertificateRequest, Course, Issued, SctDelivery};
-use crate::refusal::Reason;
+use crate::issuance::{CertificateRequest, Issued, SctDelivery};
+use crate::refusal::{Reason, Refusal};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -23,36 +23,33 @@ const SCT: HeaderName = HeaderName::from_static("sct");
 /// `POST /api/v1/signingCert`: `CreateSigningCertificateRequest` to a chain in PEM, 201 and nothing else.
 ///
 /// The token is in the header alone. Without any key the token is not looked at, as with the reference.
-pub async fn signing_certificate(
-    State(state): State<Arc<ApiState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let mut course = state.authority.course();
-    let answer = sign(&state, &headers, body, &mut course).await;
-    v2::with_course(answer, course)
-}
+pub struct LegacyJson;
 
-async fn sign(
-    state: &ApiState,
-    headers: &HeaderMap,
-    body: Body,
-    course: &mut Course,
-) -> Result<Response, Rejection> {
-    let _place = state.admit()?;
-    let body = state.bodies.read(headers, body, state.draining()).await?;
-    let message = LegacySigningRequest::parse(&body)?;
-    if message.key == KeyMessage::Missing && !message.key_given {
-        return Err(Reason::KeyMissing.into());
+impl Dialect for LegacyJson {
+    type Message = LegacySigningRequest;
+
+    async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Self::Message, Refusal> {
+        LegacySigningRequest::parse(&state.bodies.read(headers, body, state.draining()).await?)
     }
-    let token = v2::token_of_header(headers)?;
-    let request = CertificateRequest { token, possession: v2::possession(&message.key) };
-    let issued = state.issue(request, course).await?;
-    let mut response = plain(StatusCode::CREATED, MEDIA_TYPE, issued_text(&issued));
-    if let Some(sct) = detached_sct(&issued) {
-        response.headers_mut().insert(SCT, sct);
+
+    fn request<'r>(
+        message: &'r Self::Message,
+        headers: &'r HeaderMap,
+    ) -> Result<CertificateRequest<'r>, Refusal> {
+        if message.key == KeyMessage::Missing && !message.key_given {
+            return Err(Reason::KeyMissing.into());
+        }
+        let token = v2::token_of_header(headers)?;
+        Ok(CertificateRequest { token, possession: v2::possession(&message.key) })
     }
-    Ok(v2::noted(response, &issued))
+
+    fn answer(_: &ApiState, issued: &Issued) -> Response {
+        let mut response = plain(StatusCode::CREATED, MEDIA_TYPE, issued_text(issued));
+        if let Some(sct) = detached_sct(issued) {
+            response.headers_mut().insert(SCT, sct);
+        }
+        response
+    }
 }
 
 /// A detached SCT as the header has it: base64 of the JSON of `add-chain`'s answer. `None` where the certificate carries

@@ -1,19 +1,18 @@
 //! Fulcio's v2 API in JSON (package `dev.sigstore.fulcio.v2`, service `CA`), and `/healthz`.
 
-use super::edge::IssuedNote;
-use super::error::Rejection;
 use super::message::{KeyMessage, SigningRequest};
+use super::signing::Dialect;
 use super::{ApiState, plain};
 use crate::certificate::CaChain;
 use crate::identity::{Entry, Issuers};
-use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, Rules, SctDelivery};
+use crate::issuance::{CertificateAuthority, CertificateRequest, Issued, Rules, SctDelivery};
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -59,39 +58,29 @@ impl Prepared {
 /// `POST /api/v2/signingCert`: `CreateSigningCertificateRequest` to `SigningCertificate`, 200 and nothing else.
 ///
 /// The Content-Type is not looked at, as with the reference.
-pub async fn signing_certificate(
-    State(state): State<Arc<ApiState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let mut course = state.authority.course();
-    let answer = sign(&state, &headers, body, &mut course).await;
-    with_course(answer, course)
-}
+pub struct Json;
 
-/// The answer, whichever it is, with how far the request got, for metrics and the request's event.
-pub fn with_course(answer: Result<Response, Rejection>, course: Course) -> Response {
-    let mut response = answer.unwrap_or_else(Rejection::into_response);
-    response.extensions_mut().insert(course);
-    response
-}
+impl Dialect for Json {
+    type Message = SigningRequest;
 
-async fn sign(
-    state: &ApiState,
-    headers: &HeaderMap,
-    body: Body,
-    course: &mut Course,
-) -> Result<Response, Rejection> {
-    let _place = state.admit()?;
-    let body = state.bodies.read(headers, body, state.draining()).await?;
-    let message = SigningRequest::parse(&body)?;
-    let token = match message.token.as_str() {
-        "" => token_of_header(headers)?,
-        token => trimmed(token),
-    };
-    let request = CertificateRequest { token, possession: possession(&message.key) };
-    let issued = state.issue(request, course).await?;
-    Ok(issued_response(state, &issued))
+    async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Self::Message, Refusal> {
+        SigningRequest::parse(&state.bodies.read(headers, body, state.draining()).await?)
+    }
+
+    fn request<'r>(
+        message: &'r Self::Message,
+        headers: &'r HeaderMap,
+    ) -> Result<CertificateRequest<'r>, Refusal> {
+        let token = match message.token.as_str() {
+            "" => token_of_header(headers)?,
+            token => trimmed(token),
+        };
+        Ok(CertificateRequest { token, possession: possession(&message.key) })
+    }
+
+    fn answer(state: &ApiState, issued: &Issued) -> Response {
+        issued_response(state, issued)
+    }
 }
 
 /// `GET /api/v2/trustBundle`: `TrustBundle`.
@@ -168,22 +157,13 @@ fn issued_response(state: &ApiState, issued: &Issued) -> Response {
         body.push('"');
     }
     body.push_str("}}");
-    noted(plain(StatusCode::OK, JSON, body), issued)
+    plain(StatusCode::OK, JSON, body)
 }
 
 /// Leaf, intermediates, root; none of the PEMs ends in a newline.
 pub fn chain_pems(issued: &Issued) -> Vec<String> {
     let above = issued.chain.pem().iter().map(|pem| pem.trim_end().to_owned());
     std::iter::once(issued.certificate.pem()).chain(above).collect()
-}
-
-/// The answer with what its line in the log says of the certificate.
-pub fn noted(mut response: Response, issued: &Issued) -> Response {
-    response.extensions_mut().insert(IssuedNote {
-        serial: issued.certificate.serial().to_owned(),
-        log_index: issued.place.map(|place| place.index),
-    });
-    response
 }
 
 fn after_leaf(chain: &CaChain) -> String {

@@ -19,6 +19,10 @@ impl IdentityType for GithubRules {
         NAME
     }
 
+    fn project_claim(&self) -> &'static str {
+        "repository"
+    }
+
     fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
         let claims = ClaimReader::new(token.claims(), NAME);
         let sub = claims.sub()?;

@@ -58,6 +58,13 @@ impl Issuer {
         algorithms
     }
 
+    /// Whom a token's use of the server is counted for within this issuer: its project where the type of an entry has one,
+    /// else its subject; empty where it has neither. `claim` reads a claim's text.
+    pub fn project_of<'t>(&self, claim: impl Fn(&str) -> Option<&'t str>) -> &'t str {
+        let mut named = self.entries.iter().filter_map(|entry| claim(entry.kind.project_claim()));
+        named.next().or_else(|| claim("sub")).unwrap_or_default()
+    }
+
     /// The entry that the verified token's audience picks (rule 2), with the token's `alg` accepted by it (rule 1).
     ///
     /// `aud` is a string or an array of strings (RFC 7519 §4.1.3). Refused: `CLAIM_MISSING`, `CLAIM_EMPTY`, `CLAIM_WRONG_TYPE`
@@ -259,6 +266,21 @@ mod tests {
                 _ => panic!("{claims}: {picked:?}"),
             }
         }
+    }
+
+    #[test]
+    fn use_is_counted_for_the_project_else_for_the_subject() {
+        let issuer = issuer("https://gitlab.com", vec![entry("sigstore", false)]);
+        let project = |claims: Value| {
+            let text = |name: &str| claims.get(name)?.as_str();
+            issuer.project_of(text).to_owned()
+        };
+        assert_eq!(
+            project(json!({"sub": "project_path:a/b:ref_type:tag:ref:1", "project_path": "a/b"})),
+            "a/b"
+        );
+        assert_eq!(project(json!({"sub": "ada", "project_path": 7})), "ada");
+        assert_eq!(project(json!({})), "");
     }
 
     #[test]

@@ -37,6 +37,12 @@ pub trait IdentityType: Any + fmt::Debug + Send + Sync {
         "sub"
     }
 
+    /// The claim that names whoever shares the server with others of the same issuer, where it is not the subject: a project's
+    /// many branches and jobs have many subjects, and are one.
+    fn project_claim(&self) -> &'static str {
+        "sub"
+    }
+
     /// The principal that a token names. `issuer` is its `iss` as it was matched, byte for byte.
     ///
     /// # Errors

@@ -85,8 +85,8 @@ impl Course {
         self.took.get(step as usize).copied().flatten()
     }
 
-    pub(super) fn of(&mut self, issuer: Option<&str>) {
-        self.issuer = issuer.map(Arc::from);
+    pub(super) fn of(&mut self, issuer: Arc<str>) {
+        self.issuer = Some(issuer);
     }
 
     /// What happened since the last step ended was `step`. A step in two parts is their sum.

@@ -1,10 +1,12 @@
 //! The one function that issues a certificate. `docs/ISSUANCE.md` follows it step by step.
 
+pub mod admission;
 mod course;
 mod log_mode;
 mod ports;
 mod rules;
 
+pub use admission::{Admission, Occupancy};
 pub use course::{Course, Observer, Step};
 pub use log_mode::{LogMode, SctDelivery};
 pub use ports::{Answer, CaSigner, CertificateLog, IssuerKeys, SignerError};
@@ -12,11 +14,14 @@ pub use rules::{CurrentRules, Rules};
 
 use crate::certificate::{CaChain, Certificate, Template};
 use crate::environment::{Clock, Random, Stopwatch};
+use crate::identity::Issuer;
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Expectations, UnverifiedToken};
+use crate::token::{Expectations, KeySet, UnverifiedToken};
 use crate::transparency::Place;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// A request for a certificate, as an API hands it over.
@@ -54,6 +59,8 @@ pub struct CertificateAuthority {
     pub log: LogMode,
     /// How long a certificate lives; never beyond its chain.
     pub lifetime: Duration,
+    /// How many certificates may be in the making, and for whom.
+    pub admission: Admission,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Serial numbers.
@@ -91,24 +98,30 @@ impl CertificateAuthority {
             .issuers
             .find(token.issuer())
             .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
-        course.of(rules.issuers.label(&issuer.url));
+        let label: Arc<str> = rules.issuers.label(&issuer.url).unwrap_or_default().into();
+        course.of(label.clone());
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
         expected.admit(&token)?;
+        // Whom the token names: a claim, until it is verified below.
+        let project = issuer.project_of(|name| token.claimed(name));
+        let sharer = self.admission.sharer(label.clone(), &issuer.url, project);
+        self.admission.foresee(&sharer)?;
         course.did(Step::Token);
-        let keys = self.keys.keys(&issuer, token.key_id()).await?;
+        let keys = self.keys_of(&issuer, token.key_id(), label).await?;
         course.did(Step::Keys);
 
         let now = self.clock.now();
         let token = token.verify(&keys, &expected, now)?;
         course.did(Step::Token);
         let principal = issuer.entry_for(&token)?.kind.principal(&issuer.url, &token)?;
+        let place = self.admission.admit(sharer)?;
         course.did(Step::Identity);
         let key = request.possession.prove(principal.challenge())?;
         course.did(Step::Possession);
 
         let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
-        match &self.log {
+        let issued = match &self.log {
             LogMode::Embedded(log) => self.log_and_issue(template, &**log, course).await,
             LogMode::External { log, precertificates: true } => {
                 self.log_and_issue(template, &**log, course).await
@@ -117,7 +130,30 @@ impl CertificateAuthority {
                 self.issue_and_log(template, &**log, course).await
             }
             LogMode::None => self.issue_unlogged(template, course).await,
+        }?;
+        place.finish();
+        Ok(issued)
+    }
+
+    /// The issuer's keys. Whoever would have to wait for them needs a place for that.
+    async fn keys_of(
+        &self,
+        issuer: &Issuer,
+        key_id: Option<&str>,
+        label: Arc<str>,
+    ) -> Result<Arc<KeySet>, Refusal> {
+        let mut keys = self.keys.keys(issuer, key_id);
+        let at_hand = poll_fn(|context| {
+            Poll::Ready(match keys.as_mut().poll(context) {
+                Poll::Ready(keys) => Some(keys),
+                Poll::Pending => None,
+            })
+        });
+        if let Some(keys) = at_hand.await {
+            return keys;
         }
+        let _waiting = self.admission.wait_for_keys(label)?;
+        keys.await
     }
 
     /// The precertificate is logged before there is a certificate, which carries the SCT.

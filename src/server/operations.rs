@@ -57,6 +57,8 @@ impl Operations {
             Some(KeysReading { issuer: issuers.label(&known.url)?, age, failures: known.failures })
         });
         let totals = self.keys.counters();
+        let mut admission = self.authority.admission.occupancy();
+        admission.by_issuer.extend(issuers.labels().map(|label| (label.into(), 0)));
         let connections = self.connections.get().into_iter().flatten();
         Readings {
             now,
@@ -71,7 +73,7 @@ impl Operations {
                 unknown_key_fetches_denied: totals.unknown_key_fetches_denied,
             },
             connections: connections.map(|(name, connections)| (*name, connections.count())).collect(),
-            issuing: state.issuing(),
+            admission,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
 use crate::config::{CaMaterial, Config, LogConfig};
 use crate::ct_client::{self, ExternalLog};
-use crate::issuance::{CertificateAuthority, CurrentRules, LogMode};
+use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::{CtLog, Stores};
 use crate::oidc::JwksCache;
@@ -57,6 +57,7 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         keys: keys.clone(),
         log,
         lifetime: config.ca.validity,
+        admission: Admission::new(environment.stopwatch.clone(), environment.random.clone()),
         clock: environment.clock,
         random: environment.random,
         stopwatch: environment.stopwatch,

@@ -10,7 +10,7 @@ impl MonotonicClock {
     /// Zero is now.
     #[expect(
         clippy::disallowed_methods,
-        reason = "durations for logs and metrics: nothing is decided by them"
+        reason = "durations for logs, metrics and the pace of work: nothing about a certificate is decided by them"
     )]
     pub fn start() -> Self {
         Self(Instant::now())

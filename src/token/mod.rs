@@ -31,7 +31,7 @@ const MAX_ISSUER_BYTES: usize = 2048;
 /// Signature algorithms of tokens (RFC 7518 §3.1). The symmetric ones among them are never accepted.
 pub use jsonwebtoken::Algorithm;
 
-/// A token whose text has the shape of one. Only `iss`, `kid` and `alg` can be read, to pick the key.
+/// A token whose text has the shape of one. `iss`, `kid` and `alg` can be read, to pick the key; other claims only to refuse.
 pub struct UnverifiedToken<'t> {
     /// What was signed: header, full stop, payload, as they came (RFC 7515 §5.2).
     signed: &'t str,
@@ -93,6 +93,12 @@ impl<'t> UnverifiedToken<'t> {
     /// `alg`; never a symmetric one.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// A claim's text, if it is one. Nobody has vouched for it: it may lead to an early refusal of this very token, and to
+    /// nothing that concerns any other.
+    pub fn claimed(&self, name: &str) -> Option<&str> {
+        self.claims.member(name).and_then(Value::as_str)
     }
 
     /// Verifies algorithm, issuer, signature and times, in this order. Without a `kid` every key that fits is tried.

@@ -7,6 +7,7 @@
     reason = "a test says by a panic that it failed; the harness is outside of the functions that clippy takes for tests"
 )]
 
+mod admission;
 mod advisories;
 mod api;
 mod backup;

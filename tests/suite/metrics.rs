@@ -7,7 +7,9 @@ use axum::body::Body;
 use countersign::api::{self, ApiState, Refreshed};
 use countersign::certificate::{CaChain, ToBeSigned};
 use countersign::identity::{IssuerPattern, Issuers};
-use countersign::issuance::{self, CaSigner, CertificateAuthority, Course, CurrentRules, Rules, SignerError};
+use countersign::issuance::{
+    self, Admission, CaSigner, CertificateAuthority, Course, CurrentRules, Rules, SignerError,
+};
 use countersign::log::ct::CtLogSettings;
 use countersign::log::{CtLog, Stores};
 use countersign::oidc::JwksCache;
@@ -432,7 +434,9 @@ impl Fragile {
         let log = CtLog::open(settings, Arc::new(log_key), stores, ca.clock.clone()).expect("a log");
         let key = FileSigner::open(ca.config.ca.key().expect("files"), None, &chain).expect("a key");
         let Environment { random, stopwatch, .. } = Environment::system();
+        let admission = Admission::new(stopwatch.clone(), random.clone());
         let authority = CertificateAuthority {
+            admission,
             chain,
             signer: Box::new(Faulty { key, fails: signer_fails.clone() }),
             rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),

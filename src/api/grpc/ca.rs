@@ -8,9 +8,11 @@ use super::messages::{
 use super::{token, unary};
 use crate::api::ApiState;
 use crate::api::error::Rejection;
+use crate::api::signing::Dialect;
 use crate::api::v2;
-use crate::issuance::{CertificateRequest, Course, Issued, SctDelivery};
+use crate::issuance::{CertificateRequest, Issued, SctDelivery};
 use crate::possession::Possession;
+use crate::refusal::Refusal;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -18,29 +20,27 @@ use axum::response::Response;
 use std::sync::Arc;
 
 /// `CreateSigningCertificate`
-pub async fn create_signing_certificate(
-    State(state): State<Arc<ApiState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let mut course = state.authority.course();
-    let answer = sign(&state, &headers, body, &mut course).await;
-    v2::with_course(answer, course)
-}
+pub struct Protobuf;
 
-async fn sign(
-    state: &ApiState,
-    headers: &HeaderMap,
-    body: Body,
-    course: &mut Course,
-) -> Result<Response, Rejection> {
-    let _place = state.admit()?;
-    let message: CreateSigningCertificateRequest = unary::message(state, headers, body).await?;
-    let field = message.credentials.as_ref().map_or("", |credentials| &credentials.oidc_identity_token);
-    let token = token(field, headers)?;
-    let possession = possession(message.key.as_ref());
-    let issued = state.issue(CertificateRequest { token, possession }, course).await?;
-    Ok(v2::noted(unary::answer(signing_certificate(&issued)), &issued))
+impl Dialect for Protobuf {
+    type Message = CreateSigningCertificateRequest;
+
+    async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Self::Message, Refusal> {
+        unary::message(state, headers, body).await
+    }
+
+    fn request<'r>(
+        message: &'r Self::Message,
+        headers: &'r HeaderMap,
+    ) -> Result<CertificateRequest<'r>, Refusal> {
+        let field = message.credentials.as_ref().map_or("", |credentials| &credentials.oidc_identity_token);
+        let token = token(field, headers)?;
+        Ok(CertificateRequest { token, possession: possession(message.key.as_ref()) })
+    }
+
+    fn answer(_: &ApiState, issued: &Issued) -> Response {
+        unary::answer(signing_certificate(issued))
+    }
 }
 
 /// `GetTrustBundle`

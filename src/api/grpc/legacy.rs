@@ -7,10 +7,11 @@ use super::messages::{Empty, HttpBody, LegacyRequest};
 use super::{token, unary};
 use crate::api::ApiState;
 use crate::api::error::Rejection;
-use crate::api::{v1, v2};
-use crate::issuance::{CertificateRequest, Course};
+use crate::api::signing::Dialect;
+use crate::api::v1;
+use crate::issuance::{CertificateRequest, Issued};
 use crate::possession::Possession;
-use crate::refusal::Reason;
+use crate::refusal::{Reason, Refusal};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -21,33 +22,31 @@ const HTTP_CODE: HeaderName = HeaderName::from_static("x-http-code");
 const SCT: HeaderName = HeaderName::from_static("x-sct");
 
 /// `CreateSigningCertificate`
-pub async fn create_signing_certificate(
-    State(state): State<Arc<ApiState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let mut course = state.authority.course();
-    let answer = sign(&state, &headers, body, &mut course).await;
-    v2::with_course(answer, course)
-}
+pub struct LegacyProtobuf;
 
-async fn sign(
-    state: &ApiState,
-    headers: &HeaderMap,
-    body: Body,
-    course: &mut Course,
-) -> Result<Response, Rejection> {
-    let _place = state.admit()?;
-    let message: LegacyRequest = unary::message(state, headers, body).await?;
-    let possession = possession(&message)?;
-    let token = token("", headers)?;
-    let issued = state.issue(CertificateRequest { token, possession }, course).await?;
-    let mut response = unary::answer(http_body(v1::issued_text(&issued)));
-    response.headers_mut().insert(HTTP_CODE, HeaderValue::from_static("201"));
-    if let Some(sct) = v1::detached_sct(&issued) {
-        response.headers_mut().insert(SCT, sct);
+impl Dialect for LegacyProtobuf {
+    type Message = LegacyRequest;
+
+    async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Self::Message, Refusal> {
+        unary::message(state, headers, body).await
     }
-    Ok(v2::noted(response, &issued))
+
+    fn request<'r>(
+        message: &'r Self::Message,
+        headers: &'r HeaderMap,
+    ) -> Result<CertificateRequest<'r>, Refusal> {
+        let possession = possession(message)?;
+        Ok(CertificateRequest { token: token("", headers)?, possession })
+    }
+
+    fn answer(_: &ApiState, issued: &Issued) -> Response {
+        let mut response = unary::answer(http_body(v1::issued_text(issued)));
+        response.headers_mut().insert(HTTP_CODE, HeaderValue::from_static("201"));
+        if let Some(sct) = v1::detached_sct(issued) {
+            response.headers_mut().insert(SCT, sct);
+        }
+        response
+    }
 }
 
 /// `GetRootCertificate`

@@ -16,7 +16,7 @@ mod unary;
 pub use status::{code, render};
 
 use super::error::Rejection;
-use super::{ApiState, edge, method_not_allowed};
+use super::{ApiState, edge, method_not_allowed, signing};
 use crate::refusal::{Reason, Refusal};
 use axum::Router;
 use axum::http::HeaderMap;
@@ -36,13 +36,13 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
     Router::new()
         .route(
             "/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate",
-            rpc(post(ca::create_signing_certificate)),
+            rpc(post(signing::certificate::<ca::Protobuf>)),
         )
         .route("/dev.sigstore.fulcio.v2.CA/GetTrustBundle", rpc(post(ca::trust_bundle)))
         .route("/dev.sigstore.fulcio.v2.CA/GetConfiguration", rpc(post(ca::configuration)))
         .route(
             "/dev.sigstore.fulcio.v1beta.CA/CreateSigningCertificate",
-            rpc(post(legacy::create_signing_certificate)),
+            rpc(post(signing::certificate::<legacy::LegacyProtobuf>)),
         )
         .route("/dev.sigstore.fulcio.v1beta.CA/GetRootCertificate", rpc(post(legacy::root_certificate)))
         .route("/grpc.health.v1.Health/Check", rpc(post(health::check)))

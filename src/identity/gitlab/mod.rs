@@ -78,6 +78,10 @@ impl IdentityType for GitlabRules {
         &[Algorithm::RS256]
     }
 
+    fn project_claim(&self) -> &'static str {
+        "project_path"
+    }
+
     fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
         from_claims(issuer, token.claims(), self)
     }

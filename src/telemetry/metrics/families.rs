@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
-    Registry, Result,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    Opts, Registry, Result,
 };
 
 /// Seconds, from a step's tenth of a millisecond to a time-out. They contain the usual ones (0.005 … 10), which dashboards
@@ -28,6 +28,11 @@ impl Families<'_> {
     /// A counter without labels that is read elsewhere, and set when somebody asks.
     pub fn read_counter(&self, name: &str, help: &str) -> Result<Counter> {
         self.add(Counter::new(name, help)?)
+    }
+
+    /// The same by labels.
+    pub fn read_counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+        self.add(CounterVec::new(Opts::new(name, help), labels)?)
     }
 
     /// Counters by labels.

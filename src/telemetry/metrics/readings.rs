@@ -2,8 +2,9 @@
 
 use super::families::Families;
 use crate::environment::UnixMillis;
+use crate::issuance::Occupancy;
 use crate::log::ct::Extent;
-use prometheus::{Counter, Gauge, GaugeVec, Result};
+use prometheus::{Counter, CounterVec, Gauge, GaugeVec, Result};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub struct Readings<'r> {
     /// Open connections by listener.
     pub connections: Vec<(&'static str, usize)>,
     /// Certificates in the making.
-    pub issuing: usize,
+    pub admission: Occupancy,
 }
 
 /// What is known of an issuer's keys. Several issuers may share a label: the worst of them is shown.
@@ -66,6 +67,9 @@ pub struct Gauges {
     unknown_key_fetches_denied: Counter,
     connections: GaugeVec,
     issuing: Gauge,
+    issuing_limit: Gauge,
+    issuing_by_issuer: GaugeVec,
+    turned_away: CounterVec,
     lines_dropped: Counter,
 }
 
@@ -123,7 +127,21 @@ impl Gauges {
                 &["listener"],
             )?,
             issuing: families
-                .gauge("countersign_issuances_in_flight", "Requests for a certificate under way.")?,
+                .gauge("countersign_issuances_in_flight", "Certificates in the making.")?,
+            issuing_limit: families.gauge(
+                "countersign_issuances_limit",
+                "How many certificates may be in the making before shares are enforced.",
+            )?,
+            issuing_by_issuer: families.gauges(
+                "countersign_issuances_in_flight_by_issuer",
+                "Certificates in the making, by issuer (as configured).",
+                &["issuer"],
+            )?,
+            turned_away: families.read_counters(
+                "countersign_admission_refusals_total",
+                "Requests that got no place, by how far they had come.",
+                &["stage"],
+            )?,
             lines_dropped: families.read_counter(
                 "countersign_log_lines_dropped_total",
                 "Lines of the process's log that were dropped, since stderr was read too slowly.",
@@ -152,7 +170,18 @@ impl Gauges {
         set_counter(&self.unknown_key_fetches, totals.unknown_key_fetches as f64);
         set_counter(&self.unknown_key_fetches_denied, totals.unknown_key_fetches_denied as f64);
         set_all(&self.connections, readings.connections.iter().map(|&(name, open)| (name, open as f64)));
-        self.issuing.set(readings.issuing as f64);
+        let Occupancy { making, limit, by_issuer, refused } = &readings.admission;
+        self.issuing.set(*making as f64);
+        self.issuing_limit.set(*limit as f64);
+        set_all(
+            &self.issuing_by_issuer,
+            by_issuer.iter().map(|(issuer, places)| (&**issuer, *places as f64)),
+        );
+        for (stage, total) in refused {
+            if let Ok(counter) = self.turned_away.get_metric_with_label_values(&[stage]) {
+                set_counter(&counter, *total as f64);
+            }
+        }
         set_counter(&self.lines_dropped, crate::telemetry::lines_dropped() as f64);
     }
 }

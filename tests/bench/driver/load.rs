@@ -1,0 +1,175 @@
+//! Load: many connections that ask for certificates, each in its own manner, and what they saw.
+
+use super::connection::{Connection, Reply};
+use super::histogram::Histogram;
+use super::requests::Wire;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+
+/// Goodput over time is counted in slices of this length.
+pub const SLICE: Duration = Duration::from_millis(100);
+
+/// How a connection goes on after an answer.
+#[derive(Clone, Copy)]
+pub enum Manner {
+    /// With the next request, at once.
+    Greedy,
+    /// The same, but after a refusal it waits as long as `Retry-After` says.
+    Polite,
+    /// By the clock, whatever is answered: all connections together send so many requests a second. While a connection still
+    /// waits for an answer its turns are missed, and counted.
+    Open(f64),
+}
+
+/// A group of connections of one kind.
+#[derive(Clone)]
+pub struct Load {
+    pub address: SocketAddr,
+    pub connections: usize,
+    pub manner: Manner,
+    /// Every connection takes them in turn.
+    pub requests: Arc<[Wire]>,
+}
+
+/// What the connections of a load saw.
+#[derive(Clone, Default)]
+pub struct Seen {
+    /// Answers 200 and 201.
+    pub accepted: Histogram,
+    /// Answers 429 and 503.
+    pub refused: Histogram,
+    /// Every answer by its status; 0: the connection broke.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Turns of an open loop that had no free connection.
+    pub missed: u64,
+    /// Accepted in each [`SLICE`] since the beginning.
+    pub slices: Vec<u32>,
+    pub elapsed: Duration,
+}
+
+impl Seen {
+    /// Certificates a second.
+    pub fn goodput(&self) -> f64 {
+        self.accepted.count() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Requests a second that were answered.
+    pub fn answered(&self) -> f64 {
+        self.statuses.values().sum::<u64>() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.accepted.merge(&other.accepted);
+        self.refused.merge(&other.refused);
+        self.missed += other.missed;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+    }
+
+    fn note(&mut self, reply: Reply, took: Duration) {
+        *self.statuses.entry(reply.status).or_default() += 1;
+        match reply.status {
+            200 | 201 => self.accepted.add(took),
+            429 | 503 => self.refused.add(took),
+            _ => {}
+        }
+    }
+}
+
+impl Load {
+    /// Runs it for so long. All connections are open before the first request.
+    #[expect(clippy::disallowed_methods, reason = "this measures")]
+    pub async fn run(self, duration: Duration) -> Seen {
+        let mut open = Vec::new();
+        for _ in 0..self.connections {
+            open.push(Connection::open(self.address).await.expect("a connection"));
+        }
+        let count = (duration.as_millis() / SLICE.as_millis()) as usize + 1;
+        let slices: Arc<[AtomicU32]> = (0..count).map(|_| AtomicU32::new(0)).collect();
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        for (number, connection) in open.into_iter().enumerate() {
+            let one =
+                One { load: self.clone(), number, slices: slices.clone(), began, until: began + duration };
+            tasks.spawn(one.run(connection));
+        }
+        let mut seen = Seen::default();
+        while let Some(one) = tasks.join_next().await {
+            seen.merge(&one.expect("it does not panic"));
+        }
+        seen.elapsed = began.elapsed().min(duration);
+        seen.slices = slices.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        seen
+    }
+}
+
+/// One connection of a load.
+struct One {
+    load: Load,
+    number: usize,
+    slices: Arc<[AtomicU32]>,
+    began: Instant,
+    until: Instant,
+}
+
+impl One {
+    #[expect(clippy::disallowed_methods, reason = "this measures")]
+    async fn run(self, connection: Connection) -> Seen {
+        let mut seen = Seen::default();
+        let mut connection = Some(connection);
+        let mut turn = 0_u64;
+        for index in self.number.. {
+            if let Manner::Open(rate) = self.load.manner {
+                let period = Duration::from_secs_f64(self.load.connections as f64 / rate);
+                let offset = period.mul_f64(self.number as f64 / self.load.connections as f64);
+                let late = self.began.elapsed().saturating_sub(offset).as_secs_f64() / period.as_secs_f64();
+                seen.missed += (late as u64).saturating_sub(turn);
+                turn = turn.max(late as u64);
+                let next = self.began + offset + period.mul_f64(turn as f64);
+                turn += 1;
+                sleep_until(next.min(self.until).into()).await;
+            }
+            if Instant::now() >= self.until {
+                break;
+            }
+            if connection.is_none() {
+                connection = Connection::open(self.load.address).await.ok();
+            }
+            let request = &self.load.requests[index % self.load.requests.len()];
+            let sent = Instant::now();
+            let reply = match &mut connection {
+                Some(connection) => connection.ask(request).await,
+                None => Err(std::io::ErrorKind::NotConnected.into()),
+            };
+            let took = sent.elapsed();
+            let broken = Reply { status: 0, wait: None, last: true };
+            let reply = reply.unwrap_or(broken);
+            seen.note(reply, took);
+            if reply.last {
+                connection = None;
+            }
+            match reply.status {
+                200 | 201 => {
+                    let slice = (self.began.elapsed().as_millis() / SLICE.as_millis()) as usize;
+                    if let Some(count) = self.slices.get(slice) {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                // Whoever waits as told waits a little longer, never less.
+                429 | 503 if matches!(self.load.manner, Manner::Polite) => {
+                    let wait = reply.wait.unwrap_or_default();
+                    sleep(wait.min(self.until.saturating_duration_since(Instant::now()))).await;
+                }
+                _ => {}
+            }
+        }
+        seen
+    }
+}

@@ -1,0 +1,64 @@
+//! Requests made beforehand: real tokens of the make-believe GitLab, real keys with real proofs.
+
+#[path = "../../suite/support/key.rs"]
+#[allow(dead_code, reason = "of the suite's keys only these are needed here")]
+mod key;
+
+use countersign::demo::gitlab::Gitlab;
+use key::TestKey;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A request as it goes over the wire, head and body.
+pub type Wire = Arc<[u8]>;
+
+/// So many different requests of a project; each is sent many times. The server remembers none of them.
+pub const OF_A_PROJECT: usize = 32;
+
+/// Requests for certificates by jobs of `project`.
+pub fn of_project(gitlab: &Gitlab, project: &str) -> Arc<[Wire]> {
+    let claims = claims(gitlab, project);
+    let made = (0..OF_A_PROJECT).map(|_| signing(&claims, &gitlab.token(&claims)));
+    made.collect()
+}
+
+/// The same with tokens that nobody signed: the signature is another token's.
+pub fn forged(gitlab: &Gitlab, project: &str) -> Arc<[Wire]> {
+    let claims = claims(gitlab, project);
+    let foreign = gitlab.token(&gitlab.claims());
+    let made = (0..OF_A_PROJECT).map(|_| {
+        let token = gitlab.token(&claims);
+        let (signed, _) = token.rsplit_once('.').expect("three segments");
+        let (_, signature) = foreign.rsplit_once('.').expect("three segments");
+        signing(&claims, &format!("{signed}.{signature}"))
+    });
+    made.collect()
+}
+
+/// A GET.
+pub fn get(path: &str) -> Arc<[Wire]> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: countersign\r\n\r\n");
+    [request.into_bytes().into()].into()
+}
+
+fn claims(gitlab: &Gitlab, project: &str) -> Value {
+    let mut claims = gitlab.claims();
+    let instance = gitlab.url().split_once("://").expect("a URL").1;
+    claims["project_path"] = json!(project);
+    claims["job_project_path"] = json!(project);
+    claims["sub"] = json!(format!("project_path:{project}:ref_type:branch:ref:main"));
+    claims["ci_config_ref_uri"] = json!(format!("{instance}/{project}//.gitlab-ci.yml@refs/heads/main"));
+    claims
+}
+
+fn signing(claims: &Value, token: &str) -> Wire {
+    let mut body = TestKey::new().request(claims["sub"].as_str().expect("a string"));
+    body["credentials"] = json!({ "oidcIdentityToken": token });
+    let body = body.to_string();
+    let head = format!(
+        "POST /api/v2/signingCert HTTP/1.1\r\nHost: countersign\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    (head + &body).into_bytes().into()
+}
