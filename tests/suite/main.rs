@@ -15,6 +15,7 @@ mod config;
 mod ct_api;
 mod demo;
 mod external_log;
+mod fuzz_corpus;
 mod golden;
 mod grpc;
 mod identity;
