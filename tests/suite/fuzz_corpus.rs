@@ -51,6 +51,9 @@ fn every_target_has_a_binary_for_the_fuzzer_and_a_corpus_of_its_name() {
     assert_eq!(stems("corpus"), names);
     let manifest = include_str!("../fuzz/Cargo.toml");
     for name in names {
-        assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} is no [[bin]] of the fuzz package");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"\n")),
+            "{name} is no [[bin]] of the fuzz package"
+        );
     }
 }

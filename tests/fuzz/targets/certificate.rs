@@ -15,7 +15,8 @@ pub fn target(data: &[u8]) {
     match CaChain::from_pem(data) {
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok(chain) => {
-            let again = CaChain::from_pem(chain.pem().concat().as_bytes()).expect("what is written can be read");
+            let again =
+                CaChain::from_pem(chain.pem().concat().as_bytes()).expect("what is written can be read");
             assert_eq!(again.certificates(), chain.certificates());
             assert!(chain.not_before() <= chain.not_after());
             for certificate in chain.certificates() {

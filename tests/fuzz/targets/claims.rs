@@ -64,7 +64,11 @@ fn check_type(kind: &EntryKind, principal: &Principal, token: &VerifiedToken) {
             assert!(url.username().is_empty() && url.query().is_none() && url.fragment().is_none(), "{name}");
             let (place, git_ref) = name.rsplit_once("@refs/").expect("a ref");
             let decoded = percent_encoding::percent_decode_str(git_ref).decode_utf8().expect("UTF-8");
-            assert_eq!(Some(format!("refs/{decoded}").as_str()), claim("ref_path"), "{name}");
+            let kind_of_ref = if claim("ref_type") == Some("tag") { "tags" } else { "heads" };
+            let of_ref = || format!("refs/{kind_of_ref}/{}", claim("ref").expect("a ref"));
+            // GitLab before 16.0 has no `ref_path`.
+            let expected = claim("ref_path").map_or_else(of_ref, str::to_owned);
+            assert_eq!(format!("refs/{decoded}"), expected, "{name}");
             let rules = kind.as_type::<GitlabRules>().expect("its rules");
             let project = claim("project_path").expect("a project");
             if !rules.allow_fork_pipelines {
@@ -75,7 +79,9 @@ fn check_type(kind: &EntryKind, principal: &Principal, token: &VerifiedToken) {
             }
         }
         "spiffe" => assert!(name.starts_with("spiffe://example.org/"), "{name}"),
-        "uri" => assert_eq!(Url::parse(name).ok().as_ref().and_then(Url::host_str), Some("gitlab.example.com")),
+        "uri" => {
+            assert_eq!(Url::parse(name).ok().as_ref().and_then(Url::host_str), Some("gitlab.example.com"))
+        }
         "username" => assert!(name.ends_with("!gitlab.example.com"), "{name}"),
         "email" => {
             let (user, host) = name.split_once('@').expect("an address");

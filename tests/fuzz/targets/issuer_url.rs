@@ -20,11 +20,21 @@ pub fn target(data: &[u8]) {
     let written = url.to_string();
     let again = GoUrl::parse(&written).expect("what is written can be read");
     assert_eq!(again.to_string(), written, "{text}");
-    assert_eq!((again.scheme(), again.host_name(), again.port()), (url.scheme(), url.host_name(), url.port()));
+    assert_eq!(
+        (again.scheme(), again.host_name(), again.port()),
+        (url.scheme(), url.host_name(), url.port())
+    );
     assert!(!url.host_name().is_empty() && !written.chars().any(char::is_control), "{text}");
     if let Some(joined) = url.join(&[below]) {
-        assert_eq!((joined.scheme(), joined.host_name(), joined.port()), (url.scheme(), url.host_name(), url.port()));
-        let (_, path) = joined.to_string().split_once("://").map(|(_, rest)| ((), rest.to_owned())).expect("a URL");
-        assert!(!path.split(['?', '#']).next().unwrap_or_default().split('/').any(|it| matches!(it, "." | "..")), "{path}");
+        assert_eq!(
+            (joined.scheme(), joined.host_name(), joined.port()),
+            (url.scheme(), url.host_name(), url.port())
+        );
+        let (_, path) =
+            joined.to_string().split_once("://").map(|(_, rest)| ((), rest.to_owned())).expect("a URL");
+        assert!(
+            !path.split(['?', '#']).next().unwrap_or_default().split('/').any(|it| matches!(it, "." | "..")),
+            "{path}"
+        );
     }
 }

@@ -27,7 +27,10 @@ fn providers() -> &'static [(CompiledProvider, bool)] {
                 extension_templates: vec![
                     extension("source-repository-uri", "{{ .url }}/{{ .path }}"),
                     extension("build-trigger", "path"),
-                    extension("source-repository-digest", "{{ if ne .ref \"\" }}{{ urlquery .ref }}{{ end }}"),
+                    extension(
+                        "source-repository-digest",
+                        "{{ if ne .ref \"\" }}{{ urlquery .ref }}{{ end }}",
+                    ),
                 ],
                 default_template_values: vec![
                     ("url".to_owned(), "https://www.ci.example".to_owned()),

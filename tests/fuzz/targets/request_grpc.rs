@@ -39,6 +39,8 @@ pub fn target(data: &[u8]) {
             server::check_certificate(&text[at..]);
         }
     } else {
-        assert!(CALLERS.contains(&code), "{shown}");
+        // The reference's server says INTERNAL of a message that is no protobuf, and so does ours.
+        let unreadable = code == "13" && shown.contains("grpc: error unmarshalling request");
+        assert!(unreadable || CALLERS.contains(&code), "{shown}");
     }
 }

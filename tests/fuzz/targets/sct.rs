@@ -26,5 +26,8 @@ fn check(sct: &ReceivedSct) {
         assert!(place.index < 1 << 40);
     }
     let certificate = super::world::chain().certificates().first().expect("a certificate");
-    assert!(sct.verify_certificate(super::world::chain().issuing_spki(), certificate).is_err(), "nobody signed it");
+    assert!(
+        sct.verify_certificate(super::world::chain().issuing_spki(), certificate).is_err(),
+        "nobody signed it"
+    );
 }
