@@ -136,9 +136,19 @@ impl Report {
 
     fn add(&self, weight: Weight, place: Place<'_>, message: String) {
         let Place { file, line, key } = place;
-        let finding = Finding { file: file.to_owned(), line: line.max(1), key: key.to_owned(), message };
+        let (key, message) = (printable(key), printable(&message));
+        let finding = Finding { file: file.to_owned(), line: line.max(1), key, message };
         self.findings.borrow_mut().push((weight, finding));
     }
+}
+
+/// The text with its control characters escaped: keys are the file's own, and a terminal must not act on what a file says.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }
 
 /// Where something stands.
@@ -150,4 +160,17 @@ pub struct Place<'p> {
     pub line: usize,
     /// The key's path.
     pub key: &'p str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_a_file_reach_no_terminal() {
+        let report = Report::default();
+        report.error(Place { file: Path::new("f"), line: 2, key: "a\u{1b}[2J\0" }, "is \u{9b}31m, größer");
+        let errors = report.conclude(false).unwrap_err();
+        assert_eq!(errors.to_string(), r"f:2: a\u{1b}[2J\u{0}: is \u{9b}31m, größer");
+    }
 }

@@ -20,6 +20,7 @@ mod ct_api;
 mod demo;
 mod durability;
 mod external_log;
+mod fuzz_corpus;
 mod golden;
 mod grpc;
 mod identity;
