@@ -58,8 +58,8 @@ impl FileHeadRecord {
     /// # Errors
     /// `NotWritten` when it cannot be read, `Corrupt` when no slot is whole.
     pub fn peek(path: &Path) -> Result<Option<Recorded>, StoreError> {
-        match File::open(path) {
-            Ok(file) => Self { file, next: 0 }.read(),
+        match File::open(path).and_then(|file| Ok((file, Anchor::of(path)?))) {
+            Ok((file, anchor)) => Self { file, anchor, next: 0 }.read(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::NotWritten(format!("cannot read {}: {error}", path.display()))),
         }
