@@ -15,6 +15,7 @@ mod cli_user;
 mod config;
 mod ct_api;
 mod demo;
+mod docs;
 mod external_log;
 mod golden;
 mod grpc;
