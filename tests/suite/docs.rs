@@ -19,7 +19,7 @@ fn every_test_that_the_documents_name_exists() {
         let Ok(text) = fs::read_to_string(root.join(document)) else { continue };
         let names = named_tests(&text);
         assert!(!names.is_empty(), "{document} names no test");
-        missing.extend(names.into_iter().filter(|name| !exists(&sources, name)));
+        missing.extend(names.into_iter().filter(|name| !exists(&sources, name)).map(str::to_owned));
     }
     assert!(missing.is_empty(), "no such test: {missing:#?}");
     assert!(!exists(&sources, "docs::every_test_that_nobody_wrote"));
