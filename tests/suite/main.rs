@@ -18,6 +18,7 @@ mod config;
 mod connections;
 mod ct_api;
 mod demo;
+mod docs;
 mod durability;
 mod external_log;
 mod fuzz_corpus;
