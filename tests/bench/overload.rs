@@ -1,6 +1,6 @@
 //! What the server does under more load than it can take, seen by its callers. `docs/SECURITY.md` has the figures.
 //!
-//! `cargo bench --bench overload` takes four minutes, `-- --short` half a minute; `-- --binary FILE` measures another binary. The server
+//! `cargo bench --bench overload` takes three minutes, `-- --short` half a minute; `-- --binary FILE` measures another binary. The server
 //! and this driver share the machine, so what is called its capacity is what both reach together. In the short form only what does
 //! not depend on the machine's speed decides about the exit code.
 

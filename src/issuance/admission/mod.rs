@@ -133,6 +133,8 @@ impl Admission {
             drop(state);
             return Err(self.refuse(Stage::Verified));
         }
+        let others = state.making.total();
+        state.pace.entered(others);
         state.making.take(&verified);
         drop(state);
         let stopwatch = self.stopwatch.clone();

@@ -48,6 +48,11 @@ impl Pace {
         Self { per_second: 0.0, window: Window::new(now) }
     }
 
+    /// A place was taken beside `others`.
+    pub fn entered(&mut self, others: usize) {
+        self.window.fewest = self.window.fewest.min(others);
+    }
+
     /// A place was given back: `left` remain in the making. `certificate`: it was finished, not refused or given up.
     pub fn left(&mut self, now: Duration, left: usize, certificate: bool) {
         self.window.fewest = self.window.fewest.min(left);
@@ -125,6 +130,17 @@ mod tests {
         assert_eq!(pace.limit(), before);
         work(&mut pace, &mut now, 1000, 2000, 200);
         assert!(pace.limit() < before * 6 / 10, "{} after {before}", pace.limit());
+    }
+
+    #[test]
+    fn a_rush_after_an_idle_time_is_not_taken_for_slow_work() {
+        let (mut pace, mut now) = fresh();
+        work(&mut pace, &mut now, 1000, 4000, 200);
+        let before = pace.limit();
+        now += Duration::from_secs(3600);
+        (0..300).for_each(|others| pace.entered(others));
+        work(&mut pace, &mut now, 50, 4000, 200);
+        assert_eq!(pace.limit(), before);
     }
 
     #[test]
