@@ -341,7 +341,7 @@ fn something_else_in_the_place_of_a_part_is_named() {
             "head.record" => fs::create_dir(&in_the_way).unwrap(),
             _ => fs::write(&in_the_way, "a file where a directory should be").unwrap(),
         }
-        let error = DataDirectory::open(directory.path()).err().expect("it cannot be opened").to_string();
+        let error = DataDirectory::open(directory.path()).expect_err("it cannot be opened").to_string();
         assert!(error.contains(&in_the_way.display().to_string()), "{error}");
     }
 }
