@@ -8,6 +8,7 @@ use super::trace::Record;
 use super::world::{NOW, Promises, TestClock, TestKey, audit, enter_many, start};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What was tried.
@@ -72,6 +73,11 @@ fn crash_everywhere(
                 }
                 figures.distinct += 1;
                 if let Err(error) = recovers(&image, &story.key, &story.promises_before(at)) {
+                    let kept =
+                        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-{}", std::process::id()));
+                    std::fs::create_dir_all(&kept).expect("a place for the image");
+                    materialise(&image, &kept);
+                    disk.explain();
                     panic!(
                         "{leaves:?} before record {at}, {:?}: {error}\n{}",
                         story.records.get(at).map(short),

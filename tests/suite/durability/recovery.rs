@@ -158,6 +158,22 @@ fn a_torn_tail_goes_on_with_all_of_the_last_group_or_nothing_of_it() {
 }
 
 #[test]
+fn what_a_start_that_was_cut_short_leaves_behind_is_no_damage() {
+    // A snapshot that sled had begun.
+    let case = Case::of(100);
+    fs::write(case.data().join("head/snap.00000000FFFFFFFF.generating"), b"half of it").unwrap();
+    case.starts();
+    // A head store that was being made.
+    let directory = super::driver::scratch();
+    let data = directory.path().join("data");
+    fs::create_dir_all(data.join("head.new/blobs")).unwrap();
+    fs::write(data.join("head.new/conf"), [0; 58]).unwrap();
+    let log = start(&data, &TestKey::generate(), &TestClock::at(NOW)).unwrap();
+    assert_eq!(log.extent().entries, 0);
+    assert!(!data.join("head.new").exists());
+}
+
+#[test]
 fn a_store_ahead_of_its_record_goes_on() {
     let case = Case::of(100);
     let record = fs::read(case.data().join("head.record")).unwrap();
@@ -325,7 +341,7 @@ fn something_else_in_the_place_of_a_part_is_named() {
             "head.record" => fs::create_dir(&in_the_way).unwrap(),
             _ => fs::write(&in_the_way, "a file where a directory should be").unwrap(),
         }
-        let error = DataDirectory::open(directory.path()).err().expect("it cannot be opened").to_string();
+        let error = DataDirectory::open(directory.path()).expect_err("it cannot be opened").to_string();
         assert!(error.contains(&in_the_way.display().to_string()), "{error}");
     }
 }
