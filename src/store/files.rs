@@ -29,12 +29,15 @@ pub struct FileTileStore {
 }
 
 impl FileTileStore {
-    /// Opens the directory, which is made when it is missing.
+    /// Opens the directory, which is made when it is missing, and looks whether files can be made where tiles and issuers go.
     ///
     /// # Errors
-    /// `NotWritten` when it can be neither opened nor made.
+    /// `NotWritten` when it can be neither opened nor made, and when it or a directory in it is forbidden or read-only.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         make_directory(root)?;
+        for directory in ["", "tile", "tile/data", "tile/0", "issuer"].map(|name| root.join(name)) {
+            try_to_write(&directory)?;
+        }
         let anchor = Anchor::of(root).map_err(|error| not_written(root, &error))?;
         Ok(Self { root: root.to_owned(), anchor, durable: Mutex::new(HashSet::new()) })
     }
@@ -138,6 +141,19 @@ pub(super) fn make_directory(path: &Path) -> Result<(), StoreError> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
         _ => sync_directory(Path::new(".")),
+    }
+}
+
+/// Makes and removes a file, so that a directory that this user may not write is known before the first tile is complete.
+/// What may pass, as a full disk, is no error here; nor is a directory that is not there yet.
+fn try_to_write(directory: &Path) -> Result<(), StoreError> {
+    let probe = directory.join(".probe.tmp");
+    let tried = File::create(&probe).and_then(|_| fs::remove_file(&probe));
+    match tried {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Err(not_written(directory, &error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -45,6 +45,16 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// How many writes are still decided on, of all three ports.
+    pub fn faults_to_come(&self) -> usize {
+        [&self.head.faults, &self.record.faults, &self.tiles.faults]
+            .map(|faults| lock(&faults.0).len())
+            .iter()
+            .sum()
+    }
+}
+
 /// The faults to come, first the next write's.
 #[derive(Clone, Debug, Default)]
 struct Faults(Arc<Mutex<VecDeque<Option<Fault>>>>);

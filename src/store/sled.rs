@@ -17,11 +17,11 @@
 use super::anchor::Anchor;
 use crate::environment::UnixMillis;
 use crate::log::ports::{Group, Head, HeadStore, Identity, StoreError, Stored};
+use crate::panics::contain;
 use crate::transparency::{Entry, Hash};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -218,7 +218,10 @@ fn make_empty(path: &Path) -> Result<(), StoreError> {
     })?;
     sync_all(&unfinished)?;
     fs::rename(&unfinished, path).map_err(not_made)?;
-    super::files::sync_directory(path.parent().unwrap_or(Path::new(".")))
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => super::files::sync_directory(parent),
+        _ => super::files::sync_directory(Path::new(".")),
+    }
 }
 
 /// sled's file lock belongs to the process, and a store that was dropped a moment ago in this process may still
@@ -268,12 +271,12 @@ fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs a call of sled's so that its panics become errors.
+/// Runs a call of sled's so that its panics become errors, and are not printed as panics of ours.
 fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Err(StoreError::Unknown(format!("the head store failed in a way it should not: {text}")))
+    contain(call).unwrap_or_else(|panic| {
+        let place =
+            panic.place.as_deref().and_then(|place| place.rsplit('/').next()).unwrap_or("an unknown place");
+        Err(StoreError::Unknown(format!("sled failed in a way it should not, at {place}")))
     })
 }
 

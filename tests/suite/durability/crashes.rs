@@ -8,6 +8,7 @@ use super::trace::Record;
 use super::world::{NOW, Promises, TestClock, TestKey, audit, enter_many, start};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What was tried.
@@ -72,6 +73,11 @@ fn crash_everywhere(
                 }
                 figures.distinct += 1;
                 if let Err(error) = recovers(&image, &story.key, &story.promises_before(at)) {
+                    let kept =
+                        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-{}", std::process::id()));
+                    std::fs::create_dir_all(&kept).expect("a place for the image");
+                    materialise(&image, &kept);
+                    disk.explain();
                     panic!(
                         "{leaves:?} before record {at}, {:?}: {error}\n{}",
                         story.records.get(at).map(short),
@@ -140,25 +146,31 @@ fn a_crash_at_a_write_loses_nothing_that_was_promised() {
     assert!(figures.distinct > 20, "{figures:?}");
 }
 
-/// The long form: `COUNTERSIGN_CRASHES=seeds,stories cargo test … every_crash -- --nocapture`.
+/// The long form: `COUNTERSIGN_CRASHES=seeds,stories,first cargo test … every_crash -- --nocapture`.
 const LONG_FORM: &str = "COUNTERSIGN_CRASHES";
 
 #[test]
 fn every_crash_at_every_write_loses_nothing_that_was_promised() {
     let Ok(setting) = std::env::var(LONG_FORM) else { return };
-    let numbers: Vec<u64> = setting.split(',').map(|number| number.parse().expect("seeds,stories")).collect();
+    let numbers: Vec<u64> =
+        setting.split(',').map(|number| number.parse().expect("seeds,stories,first")).collect();
     let (seeds, stories) = (numbers[0], numbers.get(1).copied().unwrap_or(1));
+    let first = numbers.get(2).copied().unwrap_or(1);
     let mut figures = Figures::default();
-    for seed in 1..=stories {
+    for seed in first..first + stories {
         let mut seeded = Seeded::new(seed);
         let mut kill = |end: usize| 1 + seeded.below(end) as u64;
-        let lives = [
-            Life { entries: 300, stop_at: kill(60) },
-            Life { entries: 300, stop_at: kill(150) },
-            Life { entries: 300, stop_at: kill(30) },
-            Life { entries: 300, stop_at: kill(250) },
-            Life { entries: 300, stop_at: 0 },
-        ];
+        // One long log, then one of many short lives: a start writes as well.
+        let mut lives: Vec<Life> = match seed % 2 {
+            1 => vec![
+                Life { entries: 300, stop_at: kill(60) },
+                Life { entries: 300, stop_at: kill(150) },
+                Life { entries: 300, stop_at: kill(30) },
+                Life { entries: 300, stop_at: kill(250) },
+            ],
+            _ => (0..9).map(|_| Life { entries: 30, stop_at: kill(70) }).collect(),
+        };
+        lives.push(Life { entries: 1 + kill(300), stop_at: 0 });
         let Some(story) = recorded(seed, &lives) else { return };
         heads_agree(&story.promises);
         let all = |seed: u64| {

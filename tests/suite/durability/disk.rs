@@ -6,10 +6,12 @@
 //!   itself is never torn, as disks promise.
 //! - The length is the one at the sync or after any one of the changes since, whatever became of the sectors; what was
 //!   never written reads as zeros.
-//! - Names made, changed and removed in a directory before an `fsync` of it are durable. Of later changes any may be there
-//!   or not, those of one name in their order; a rename within a directory is there as a whole or not at all. Syncing a
-//!   file does not make its name durable. (ext4 and XFS keep these changes in order, and write a file's name with it:
-//!   they promise more. POSIX does not.)
+//! - Names made, changed and removed in a directory before an `fsync` of it are durable. Of later changes a beginning is
+//!   there, in their order, as the journals of ext4, XFS and btrfs keep it; a rename is there as a whole or not at all.
+//!   Syncing a file does not make its name durable, though these file systems mostly do that.
+//!   With [`Disk::reorder_names`] any of the changes may be there, those of one name in their order: POSIX promises no
+//!   more. sled removes its older snapshot right after it renamed the newer one, and may not open with neither: on such a
+//!   file system a start may be refused, see [`super::lying`].
 //! - `sync_file_range` makes nothing durable.
 //!
 //! A kill without a loss of power is the case in which everything is kept.
@@ -73,6 +75,7 @@ pub struct Disk {
     inodes: HashMap<u64, usize>,
     /// Syncs that are not believed, see [`Disk::ignore_syncs`].
     ignores_syncs: bool,
+    reorders_names: bool,
 }
 
 /// What a crash leaves: files and directories by their path, directories with `None`.
@@ -87,6 +90,7 @@ impl Disk {
             nodes: vec![Node::Directory(Directory::default())],
             inodes: HashMap::new(),
             ignores_syncs: false,
+            reorders_names: false,
         };
         disk.inodes.insert(fs::metadata(directory).expect("the root").ino(), ROOT);
         disk.take_in(directory, ROOT);
@@ -118,6 +122,11 @@ impl Disk {
     /// From now on syncs succeed and do nothing, as on a disk that lies.
     pub fn ignore_syncs(&mut self, ignores: bool) {
         self.ignores_syncs = ignores;
+    }
+
+    /// From now on a crash may leave later changes of a directory without earlier ones of other names.
+    pub fn reorder_names(&mut self) {
+        self.reorders_names = true;
     }
 
     /// Does what the process did.
@@ -206,6 +215,29 @@ impl Disk {
         image
     }
 
+    /// Tells what was not synced, for a failure.
+    pub fn explain(&self) {
+        for (number, node) in self.nodes.iter().enumerate() {
+            match node {
+                Node::File(file) if !file.pending.is_empty() => {
+                    let edits = file.pending.iter().map(|edit| match edit {
+                        Edit::Write { offset, bytes } => format!("{offset}+{}", bytes.len()),
+                        Edit::Truncate(length) => format!("cut to {length}"),
+                    });
+                    println!(
+                        "file {number} of {} octets: {:?}",
+                        file.durable.len(),
+                        edits.collect::<Vec<_>>()
+                    );
+                }
+                Node::Directory(directory) if !directory.pending.is_empty() => {
+                    println!("directory {number}: {:?}, then {:?}", directory.durable, directory.pending);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn collect(&self, at: usize, path: &str, leaves: Leaves, seeded: &mut Seeded, image: &mut Image) {
         match &self.nodes[at] {
             Node::File(file) => {
@@ -215,7 +247,7 @@ impl Disk {
                 if at != ROOT {
                     image.insert(path.to_owned(), None);
                 }
-                for (name, node) in directory.after(leaves, seeded) {
+                for (name, node) in directory.after(leaves, seeded, self.reorders_names) {
                     let below = if at == ROOT { name } else { format!("{path}/{name}") };
                     self.collect(node, &below, leaves, seeded, image);
                 }
@@ -294,15 +326,15 @@ impl File {
 }
 
 impl Directory {
-    fn after(&self, leaves: Leaves, seeded: &mut Seeded) -> BTreeMap<String, usize> {
+    fn after(&self, leaves: Leaves, seeded: &mut Seeded, reorders: bool) -> BTreeMap<String, usize> {
         match leaves {
             Leaves::All => self.live.clone(),
             Leaves::Nothing => self.durable.clone(),
             Leaves::Some(_) => {
                 let mut names = self.durable.clone();
-                // A beginning of the changes, as a journal keeps it; or any of them.
+                // A beginning of the changes; or any of them.
                 let end = seeded.below(self.pending.len() + 1);
-                let (in_order, kept) = (seeded.chance(50), [20, 50, 80][seeded.below(3)]);
+                let (in_order, kept) = (!reorders || seeded.chance(50), [20, 50, 80][seeded.below(3)]);
                 let mut lost = BTreeSet::new();
                 for (number, changes) in self.pending.iter().enumerate() {
                     let touched = changes.iter().any(|(name, _)| lost.contains(name));

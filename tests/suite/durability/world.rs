@@ -85,8 +85,17 @@ pub fn start(data: &Path, key: &Arc<TestKey>, clock: &Arc<TestClock>) -> Result<
 }
 
 pub fn start_on(stores: Stores, key: &Arc<TestKey>, clock: &Arc<TestClock>) -> Result<Arc<CtLog>, OpenError> {
+    start_as(ORIGIN, stores, key, clock)
+}
+
+pub fn start_as(
+    origin: &str,
+    stores: Stores,
+    key: &Arc<TestKey>,
+    clock: &Arc<TestClock>,
+) -> Result<Arc<CtLog>, OpenError> {
     let issuers = vec![b"intermediate".to_vec(), b"root".to_vec()];
-    let settings = CtLogSettings { origin: ORIGIN.to_owned(), issuers };
+    let settings = CtLogSettings { origin: origin.to_owned(), issuers };
     CtLog::open(settings, key.clone(), stores, clock.clone()).map(Arc::new)
 }
 

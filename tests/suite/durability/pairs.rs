@@ -1,0 +1,128 @@
+//! Two faults at any two calls of the ports, each with an error returned and the write kept, or lost, or not begun: what
+//! was answered stays, and what was served is extended.
+
+use super::items::{Item, audit, enter_many, open, survives};
+use countersign::log::Log;
+use countersign::store::memory::{Fault, MemoryStore};
+use countersign::transparency::{Hash, Place};
+
+/// A port of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Head,
+    Record,
+    Tiles,
+}
+
+/// A port's call, counted from 0 for each port.
+type Call = (Port, usize);
+
+const KINDS: [Fault; 3] = [Fault::Kept, Fault::Lost, Fault::Refused];
+
+/// What is tried: a log with so many entries, the groups that every life enters, and the calls that may fail.
+struct Scenario {
+    entries: u64,
+    groups: &'static [u64],
+    calls: Vec<Call>,
+}
+
+fn calls(head: usize, record: usize, tiles: usize) -> Vec<Call> {
+    let of = |port, count: usize| (0..count).map(move |call| (port, call));
+    of(Port::Head, head).chain(of(Port::Record, record)).chain(of(Port::Tiles, tiles)).collect()
+}
+
+/// Every pair of calls with every pair of kinds. How many there were.
+fn every_pair(scenario: &Scenario) -> usize {
+    let template = MemoryStore::default();
+    let answered = if scenario.entries > 0 {
+        let log = open(&template).unwrap();
+        let answered = enter_many(&log, scenario.entries);
+        log.close();
+        answered
+    } else {
+        Vec::new()
+    };
+    let mut tried = 0;
+    for (at, first) in scenario.calls.iter().enumerate() {
+        for second in &scenario.calls[at + 1..] {
+            for kinds in KINDS.iter().flat_map(|first| KINDS.map(|second| [*first, second])) {
+                live(&template, answered.clone(), scenario.groups, [(*first, kinds[0]), (*second, kinds[1])]);
+                tried += 1;
+            }
+        }
+    }
+    tried
+}
+
+/// Lives until both faults have happened, and one life more.
+fn live(template: &MemoryStore, mut answered: Vec<Place>, groups: &[u64], faults: [(Call, Fault); 2]) {
+    let store = template.crash();
+    for port in [Port::Head, Port::Record, Port::Tiles] {
+        let mut plan = [None; 16];
+        faults
+            .iter()
+            .filter(|((of, _), _)| *of == port)
+            .for_each(|((_, call), fault)| plan[*call] = Some(*fault));
+        let last = plan.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let plan = plan.into_iter().take(last);
+        match port {
+            Port::Head => store.head.fail(plan),
+            Port::Record => store.record.fail(plan),
+            Port::Tiles => store.tiles.fail(plan),
+        }
+    }
+    let mut served: Vec<(u64, Hash)> = Vec::new();
+    let mut healthy = false;
+    for _ in 0..12 {
+        healthy = store.faults_to_come() == 0;
+        let log = match open(&store) {
+            Ok(log) => log,
+            Err(error) => {
+                assert!(!healthy, "{faults:?}: {error}");
+                continue;
+            }
+        };
+        audit(&log, &answered);
+        extends(&log, &served);
+        for group in groups {
+            answered.extend(enter_many(&log, *group));
+            let head = log.view().read().unwrap().head.clone();
+            served.push((head.size, head.root));
+        }
+        log.close();
+        survives(&store, &answered);
+        if healthy {
+            break;
+        }
+    }
+    assert!(healthy, "{faults:?}: both faults happen, and the log gets over them");
+}
+
+/// Every head that was served is a beginning of the log.
+fn extends(log: &Log<Item>, served: &[(u64, Hash)]) {
+    let reader = super::items::reader(log);
+    for (size, root) in served {
+        assert_eq!(reader.root(*size).unwrap(), *root, "the head of {size} entries that was served");
+    }
+}
+
+#[test]
+fn every_pair_of_faults_while_a_log_is_made_loses_nothing() {
+    let scenario = Scenario { entries: 0, groups: &[1, 2], calls: calls(4, 4, 0) };
+    // 8 calls, 9 pairs of kinds.
+    assert_eq!(every_pair(&scenario), 8 * 7 / 2 * 9);
+}
+
+#[test]
+fn every_pair_of_faults_around_the_sealing_of_a_tile_loses_nothing() {
+    let long = std::env::var_os("COUNTERSIGN_CRASHES").is_some();
+    let scenario = match long {
+        false => Scenario { entries: 254, groups: &[1, 1, 2], calls: calls(3, 3, 2) },
+        true => Scenario { entries: 254, groups: &[1, 1, 2, 255, 1, 1], calls: calls(7, 7, 6) },
+    };
+    let count = scenario.calls.len();
+    let tried = every_pair(&scenario);
+    println!("pairs of faults: {tried}");
+    assert_eq!(tried, count * (count - 1) / 2 * 9);
+    assert_eq!(tried, if long { 1710 } else { 252 });
+}
