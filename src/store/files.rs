@@ -35,10 +35,10 @@ impl FileTileStore {
     /// `NotWritten` when it can be neither opened nor made, and when it or a directory in it is forbidden or read-only.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         make_directory(root)?;
-        let anchor = Anchor::of(root).map_err(|error| not_written(root, &error))?;
         for directory in ["", "tile", "tile/data", "tile/0", "issuer"].map(|name| root.join(name)) {
             try_to_write(&directory)?;
         }
+        let anchor = Anchor::of(root).map_err(|error| not_written(root, &error))?;
         Ok(Self { root: root.to_owned(), anchor, durable: Mutex::new(HashSet::new()) })
     }
 

@@ -1,9 +1,11 @@
 """A countersign to be ill-treated: made by `init`, started, killed, started again, and asked how it is."""
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -41,12 +43,19 @@ def run(*command: object, code: int | None = 0, timeout: float = 120) -> str:
     return said if code != 0 else done.stdout
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return ports
+PORTS = random.Random()
+GIVEN: set[int] = set()
+
+
+def free_port() -> int:
+    """A port that no caller gets as its own: one below those that the system gives out. A caller that knocks at a dead server's
+    port from the same port connects to itself, and the server finds it taken."""
+    while True:
+        port = PORTS.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
 
 
 def ask(url: str, timeout: float = 3) -> tuple[int, bytes]:
@@ -75,7 +84,7 @@ class Ca:
     def __init__(self, countersign: pathlib.Path, directory: pathlib.Path, data: pathlib.Path | None = None) -> None:
         self.countersign, self.directory = countersign.resolve(), directory
         self.gitlab = gitlab.Gitlab()
-        self.port, self.admin = free_ports(2)
+        self.port, self.admin = free_port(), free_port()
         self.home = directory / "ca"
         self.url, self.ct = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.port}/ct"
         run(self.countersign, "init", self.home, "--gitlab", self.gitlab.url, "--listen", f"127.0.0.1:{self.port}",

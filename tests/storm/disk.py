@@ -6,6 +6,7 @@ the mounts (they are made in a mount namespace of their own); what this machine 
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import fcntl
 import json
@@ -606,31 +607,39 @@ def main() -> int:
             and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0:
         os.environ["COUNTERSIGN_STORM_NAMESPACE"] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
-    passed, failed, skipped = 0, [], []
     chosen = [function for function in CASES if args.only in function.__name__]
-    for function in [function for function in chosen if args.long or args.only or function not in LONG]:
-        name, begun = function.__name__.replace("_", " "), time.monotonic()
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-            world = World(args, pathlib.Path(directory))
-            try:
-                function(world)
-                figures = world.finish() if world.audit else ", ".join(world.notes)
-                passed += 1
-                print(f"ok       {name} ({time.monotonic() - begun:.0f} s): {figures}", flush=True)
-            except Skipped as why:
-                skipped.append(f"{name}: {why}")
-                print(f"SKIPPED  {name}: {why}", flush=True)
-            except Exception:  # noqa: BLE001 - a failed case must not stop the others
-                failed.append(name)
-                print(f"FAILED   {name}\n{traceback.format_exc()}", flush=True)
-                if world.ca and world.ca.log.exists():
-                    print("--- the server's log\n" + world.ca.tail())
-            finally:
-                world.close()
-    for name in skipped:
-        print(f"!!! SKIPPED: {name}")
-    print(f"disk: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
+    chosen = [function for function in chosen if args.long or args.only or function not in LONG]
+    begun = time.monotonic()
+    # They wait more than they work, so a few go at once.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=3) as workers:
+        outcomes = list(workers.map(lambda function: attempt(function, args), chosen))
+    for function, outcome in zip(chosen, outcomes):
+        if isinstance(outcome, Skipped):
+            print(f"!!! SKIPPED: {function.__name__.replace('_', ' ')}: {outcome}")
+    passed, failed = outcomes.count(True), outcomes.count(False)
+    print(f"disk: {passed} passed, {failed} failed, {len(outcomes) - passed - failed} skipped, "
+          f"{time.monotonic() - begun:.0f} s")
     return 1 if failed or not passed else 0
+
+
+def attempt(function, args: argparse.Namespace) -> "bool | Skipped":
+    """Runs one case, and says how it went."""
+    name, begun = function.__name__.replace("_", " "), time.monotonic()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        world = World(args, pathlib.Path(directory))
+        try:
+            function(world)
+            figures = world.finish() if world.audit else ", ".join(world.notes)
+            print(f"ok       {name} ({time.monotonic() - begun:.0f} s): {figures}", flush=True)
+            return True
+        except Skipped as why:
+            return why
+        except Exception:  # noqa: BLE001 - a failed case must not stop the others
+            log = f"--- the server's log\n{world.ca.tail()}" if world.ca and world.ca.log.exists() else ""
+            print(f"FAILED   {name}\n{traceback.format_exc()}{log}", flush=True)
+            return False
+        finally:
+            world.close()
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
                 check(False, f"64 connections must not be refused: {other.head!r} {other.body!r}")
             size = audit.look(kept)
             rounds += 1
-            if rounds % 20 == 0:
+            if rounds % 50 == 0:
                 audit.reread()
-                print(f"storm: {rounds} rounds, {audit.certificates} answers, {size} entries, "
+                print(f"storm: {rounds} rounds, {early} killed while starting, {audit.certificates} answers, {size} entries, "
                       f"{time.monotonic() - begun:.0f} s", flush=True)
         audit.look(load.stop())
         audit.reread()
