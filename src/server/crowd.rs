@@ -55,7 +55,7 @@ impl Crowd {
 
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        self.limits.connections.saturating_sub(self.places.available_permits())
+        self.members().known.len()
     }
 
     /// How many octets are held for peers.

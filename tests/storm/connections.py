@@ -16,6 +16,7 @@ import pathlib
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ class Server:
         subprocess.run([binary, "init", ca, "--gitlab", self.gitlab.url, *ports], check=True, capture_output=True)
         self.log = open(directory / "server.log", "w+")
         self.process = subprocess.Popen(
-            [binary, "--json", "serve", "--config", ca / "countersign.yaml", "--log-filter", "warn"],
+            [binary, "--json", "serve", "--config", ca / "countersign.yaml", "--log-filter", "error"],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         text, decoder = "", json.JSONDecoder()
         while True:
@@ -100,7 +101,12 @@ class Hostile:
     async def hold(self, kind: str, first: bytes, again: bytes = b"", every: float = 1, read: bool = True) -> None:
         """Sends `first`, then `again` now and then, until the server ends the connection."""
         try:
-            reader, writer = await asyncio.open_connection(*self.server.public, limit=4096)
+            # A small window: otherwise the system takes megabytes for a reader that does not read.
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, self.server.public)
+            reader, writer = await asyncio.open_connection(sock=connection, limit=4096)
         except OSError:
             self.refused += 1
             return
@@ -191,9 +197,9 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
         ("large heads", count(100), lambda: hostile.hold("large heads", b"GET / HTTP/1.1\r\nx: " + b"y" * 150_000, b"y")),
         ("slow bodies", count(400), lambda: hostile.hold("slow bodies", server.head, b" ")),
         ("large bodies", count(100), lambda: hostile.hold(
-            "large bodies", server.head.replace(b"content-length: ", b"content-length: 1") + b" " * 2000, b" " * 2000, 0.2)),
+            "large bodies", server.head.replace(b"content-length: ", b"content-length: 400") + b" " * 20_000, b" " * 4000, 0.2)),
         ("slow readers", count(200), lambda: hostile.hold(
-            "slow readers", b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 200, read=False)),
+            "slow readers", b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 200, b"\r\n", read=False)),
         ("resets", count(100), hostile.resets),
     ]
     tasks = [asyncio.create_task(make()) for _, number, make in kinds for _ in range(number)]
