@@ -143,7 +143,10 @@ impl Reloader {
     fn take_over(&self, state: &mut State, config: Config, warnings: &[Warning]) -> Result<(), String> {
         let fixed = state.config.keys_that_need_a_restart(&config);
         if !fixed.is_empty() {
-            return Err(format!("{} changed, which needs a restart; nothing of it is in force", fixed.join(", ")));
+            return Err(format!(
+                "{} changed, which needs a restart; nothing of it is in force",
+                fixed.join(", ")
+            ));
         }
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls)
             && config.tls != state.config.tls

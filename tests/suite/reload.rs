@@ -80,7 +80,8 @@ impl Reloadable {
     }
 
     async fn reloads(&self, part: &str, outcome: &str) -> f64 {
-        self.metric(&format!("countersign_config_reloads_total{{outcome=\"{outcome}\",part=\"{part}\"}}")).await
+        self.metric(&format!("countersign_config_reloads_total{{outcome=\"{outcome}\",part=\"{part}\"}}"))
+            .await
     }
 
     async fn last_was_good(&self) -> f64 {
@@ -91,7 +92,8 @@ impl Reloadable {
     async fn announced(&self) -> Vec<String> {
         let json = self.ca.get("/api/v2/configuration").await.json();
         let grpc = GrpcClient::connect(self.ca.url("")).await;
-        let message = grpc.call("dev.sigstore.fulcio.v2.CA/GetConfiguration", json!({})).await.expect("an answer");
+        let message =
+            grpc.call("dev.sigstore.fulcio.v2.CA/GetConfiguration", json!({})).await.expect("an answer");
         let urls = |list: &Value| -> Vec<String> {
             let items = list["issuers"].as_array().expect("a list");
             items.iter().map(|item| item["issuerUrl"].as_str().expect("a URL").to_owned()).collect()
@@ -379,7 +381,8 @@ fn hang_up_when_caught(pid: rustix::process::Pid) {
     const SIGHUP: u64 = 1;
     loop {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it is there").trim();
+        let caught =
+            status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it is there").trim();
         if u64::from_str_radix(caught, 16).expect("hexadecimal") & SIGHUP != 0 {
             break;
         }
