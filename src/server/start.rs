@@ -67,7 +67,8 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let state = Arc::new(ApiState::new(authority, Arc::new(Counting(metrics))));
     match open_listeners(listen, tls_config, admin, &state, operations) {
         Ok((public, admin)) => {
-            let reloading = Reloading { watching: tokio::spawn(reloader.clone().watch()), reloader };
+            let reloading =
+                Reloading { watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))), reloader };
             Ok(Running { public, admin, state, log: own_log, reloading })
         }
         Err(error) => {

@@ -131,7 +131,7 @@ async fn an_issuer_that_is_added_gets_certificates_and_one_that_is_removed_none(
     let refused = server.sign(&server.ca.gitlab).await;
     assert_eq!((refused.0, refused.1.as_str()), UNKNOWN);
     assert_eq!(server.sign(&server.other).await.0, 200);
-    assert_eq!(server.announced().await, [second.clone()]);
+    assert_eq!(server.announced().await, [second.as_str()]);
     let metrics = server.ca.get_admin("/metrics").await;
     assert!(!metrics.text().contains(&format!("\"{first}\"")), "{}", metrics.text());
 
@@ -258,7 +258,7 @@ async fn files_that_the_configuration_names_are_looked_at_too() {
     std::os::unix::fs::symlink("..data/fulcio.yaml", &fulcio).expect("a link");
     let text = written(&directory, "", "identity_config: fulcio.yaml\n").replace("issuers:\n", "");
     server.reload(&text).await;
-    assert_eq!(server.announced().await, [first.clone()]);
+    assert_eq!(server.announced().await, [first.as_str()]);
     let switched = directory.join("..data_tmp");
     std::os::unix::fs::symlink(&versions[1], &switched).expect("a link");
     fs::rename(switched, link).expect("switched");

@@ -179,7 +179,9 @@ pub fn watch_panics() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if panic.location().is_some_and(|place| place.file().starts_with("src/")) {
-                check("a panic", panic.payload_as_str().unwrap_or_default().as_bytes());
+                let text = panic.payload().downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.payload().downcast_ref::<&str>().copied());
+                check("a panic", text.unwrap_or_default().as_bytes());
             }
             if !countersign::panics::is_contained(panic.location()) {
                 usual(panic);
