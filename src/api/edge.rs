@@ -23,6 +23,9 @@ use std::time::Duration;
 /// The header that carries the request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Headers, and metadata of gRPC, that carry tokens.
+const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "oidcidentitytoken"];
+
 /// What a handler wants to be seen in the request's log line, beside the [`Course`]. Nothing of a token.
 #[derive(Clone, Debug)]
 pub struct IssuedNote {
@@ -73,6 +76,7 @@ pub async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) ->
     let Edge { state, listener } = edge;
     let began = state.authority.stopwatch.elapsed();
     let id = request_id(&state, request.headers());
+    hide_credentials(request.headers_mut());
     if let Some(uri) = collapse_slashes(request.uri()) {
         *request.uri_mut() = uri;
     }
@@ -136,6 +140,15 @@ fn call<'s>(response: &Response, seen: &'s Seen, refused: Option<Reason>) -> Cal
     let in_headers = || response.headers().get("grpc-status")?.to_str().ok()?.parse().ok();
     let code = refused.map(grpc::code).or_else(in_headers).unwrap_or(0);
     Call::Grpc { path, code }
+}
+
+/// Headers that carry tokens are shown by nobody who shows headers, be it a library.
+fn hide_credentials(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        if CREDENTIALS.iter().any(|secret| name == secret) {
+            value.set_sensitive(true);
+        }
+    }
 }
 
 /// The caller's id, when it is fit for a log, else one of ours: 32 hex digits.

@@ -48,10 +48,7 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     pem
 }
 
-fn block<'t>(
-    label: &str,
-    lines: &mut (impl Iterator<Item = &'t str> + Clone),
-) -> Result<Block, String> {
+fn block<'t>(label: &str, lines: &mut (impl Iterator<Item = &'t str> + Clone)) -> Result<Block, String> {
     // Its size from the start: a string that grows leaves copies of a key behind.
     let body = lines.clone().take_while(|line| !line.starts_with("-----"));
     let mut base64 = Zeroizing::new(String::with_capacity(body.map(str::len).sum()));

@@ -23,6 +23,28 @@ const MAX_TBS: usize = MAX_SUBMITTED - 1024;
 /// What the CA's key signs, and the only thing it can be made to sign: the TBSCertificate of a [`Template`], with the
 /// poison, with the SCT list once it is proven to correspond to the logged precertificate, or, where SCTs are not embedded,
 /// with neither.
+///
+/// Nobody outside of this module makes one, of whatever octets:
+///
+/// ```compile_fail,E0451
+/// let forged = countersign::certificate::ToBeSigned { der: b"anything".to_vec() };
+/// ```
+///
+/// And the CA's signer takes nothing else:
+///
+/// ```compile_fail,E0308
+/// use countersign::issuance::CaSigner;
+/// async fn sign(signer: &dyn CaSigner) {
+///     let _ = signer.sign(&b"anything".to_vec()).await;
+/// }
+/// ```
+///
+/// ```
+/// use countersign::{certificate::Template, issuance::CaSigner};
+/// async fn sign(signer: &dyn CaSigner, template: &Template) {
+///     let _ = signer.sign(template.precertificate_tbs()).await;
+/// }
+/// ```
 pub struct ToBeSigned {
     der: Vec<u8>,
 }

@@ -7,9 +7,9 @@
 /// # Errors
 /// In words, when the system refuses, which Linux does not.
 pub fn keep_private() -> Result<(), String> {
-    no_core_dumps().and_then(|()| not_dumpable()).map_err(|error| {
-        format!("core dumps cannot be switched off, and one would have keys in it: {error}")
-    })
+    no_core_dumps()
+        .and_then(|()| not_dumpable())
+        .map_err(|error| format!("core dumps cannot be switched off, and one would have keys in it: {error}"))
 }
 
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use crate::environment::Clock;
 use crate::issuance::{CertificateAuthority, Rules};
 use crate::oidc::JwksCache;
 use crate::telemetry::metrics::{Metrics, Part};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// How often the files are looked at. Soon enough for a list of issuers, and for a certificate that is replaced days before
@@ -77,11 +77,13 @@ impl Reloader {
         Self { authority, keys, metrics, clock, tls: tls.map(Arc::new), state }
     }
 
-    /// Looks every ten seconds, for as long as it is polled.
-    pub async fn watch(self: Arc<Self>) {
+    /// Looks every ten seconds, for as long as it is polled. Between looks it keeps nothing alive: a data directory is free
+    /// as soon as its server has ended.
+    pub async fn watch(reloader: Weak<Self>) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            self.clone().look(Asked::Routine).await;
+            let Some(reloader) = reloader.upgrade() else { return };
+            reloader.look(Asked::Routine).await;
         }
     }
 
@@ -143,7 +145,10 @@ impl Reloader {
     fn take_over(&self, state: &mut State, config: Config, warnings: &[Warning]) -> Result<(), String> {
         let fixed = state.config.keys_that_need_a_restart(&config);
         if !fixed.is_empty() {
-            return Err(format!("{} changed, which needs a restart; nothing of it is in force", fixed.join(", ")));
+            return Err(format!(
+                "{} changed, which needs a restart; nothing of it is in force",
+                fixed.join(", ")
+            ));
         }
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls)
             && config.tls != state.config.tls

@@ -64,13 +64,13 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         observer: metrics.clone(),
     });
     let (listen, admin) = (config.listen, config.admin);
-    let reloader =
-        Arc::new(Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config));
+    let reloader = Arc::new(Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config));
     let operations = Arc::new(Operations::new(metrics.clone(), authority.clone(), keys, reloader.clone()));
     let state = Arc::new(ApiState::new(authority, Arc::new(Counting(metrics))));
     match open_listeners(listen, tls_config, admin, &state, operations) {
         Ok((public, admin)) => {
-            let reloading = Reloading { watching: tokio::spawn(reloader.clone().watch()), reloader };
+            let reloading =
+                Reloading { watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))), reloader };
             Ok(Running { public, admin, state, log: own_log, reloading })
         }
         Err(error) => {

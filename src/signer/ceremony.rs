@@ -96,7 +96,8 @@ impl NewCa {
         let root = root_params(organization, now)?;
         let issuing = issuing_params(organization, now)?;
         let root_certificate = root.self_signed(&*root_key)?;
-        let issuing_certificate = issuing.signed_by(&*issuing_key, &Issuer::from_params(&root, &*root_key))?;
+        let issuing_certificate =
+            issuing.signed_by(&*issuing_key, &Issuer::from_params(&root, &*root_key))?;
         Ok(Self {
             root: pem::encode("CERTIFICATE", root_certificate.der()),
             issuing: pem::encode("CERTIFICATE", issuing_certificate.der()),

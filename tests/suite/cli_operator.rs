@@ -1,5 +1,6 @@
 //! The operators' commands, run as a person runs them: the binary, its output, its exit code, its files.
 
+use crate::support::secrets;
 use countersign::config::Config;
 use serde_json::Value;
 use std::fs;
@@ -8,7 +9,10 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 fn countersign<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).output().expect("the binary runs")
+    let output = Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).output();
+    let output = output.expect("the binary runs");
+    secrets::check("the binary", &[&output.stdout[..], &output.stderr].concat());
+    output
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -24,6 +28,9 @@ fn init(directory: &TempDir, more: &[&str]) -> PathBuf {
     let ca = directory.path().join("ca");
     let output = countersign([&["init", &ca.display().to_string()], more].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for key in ["ca/key.pem", "ca/root-key.pem", "log/key.pem"] {
+        secrets::note_key(&fs::read_to_string(ca.join(key)).expect("a key"));
+    }
     ca
 }
 

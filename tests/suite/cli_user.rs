@@ -1,5 +1,6 @@
 //! The users' commands, run as a person runs them: the binary against a CA on loopback, its output, exit code and files.
 
+use crate::support::secrets;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::post;
@@ -95,6 +96,7 @@ impl World {
         let mut claims = self.gitlab.claims();
         change(&mut claims);
         let token = self.gitlab.token(&claims);
+        secrets::note_sent(token.as_bytes());
         fs::write(self.path("token"), &token).expect("written");
         token
     }
@@ -159,6 +161,7 @@ fn run_in(directory: &Path, arguments: &[&str]) -> Ended {
         .env_remove("COUNTERSIGN_URL")
         .output()
         .expect("the binary runs");
+    secrets::check("the binary", &[&output.stdout[..], &output.stderr].concat());
     Ended {
         code: output.status.code().expect("an exit code"),
         out: String::from_utf8(output.stdout).expect("text"),

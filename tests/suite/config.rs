@@ -485,10 +485,10 @@ fn a_password_has_a_file_of_its_own() {
     let place = Place::new();
     let path = place.write("ca/password", "only its presence and its mode are checked");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");
+    let with = |extra: &str| WHOLE.replace("key: ca/key.pem", &format!("key: ca/key.pem, {extra}"));
     let errors = place.errors(with("password_file: ca/password"));
     assert!(errors[0].contains("ca/password has mode 0644") && errors[0].contains("chmod 600"), "{errors:?}");
     fs::set_permissions(path, fs::Permissions::from_mode(0o400)).expect("its mode");
-    let with = |extra: &str| WHOLE.replace("key: ca/key.pem", &format!("key: ca/key.pem, {extra}"));
     let (config, _) = place.load(with("password_file: ca/password")).unwrap();
     let CaMaterial::Files { password_file, .. } = config.ca.material else { panic!("files") };
     assert_eq!(password_file, Some(place.path("ca/password")));
@@ -504,12 +504,18 @@ fn a_password_has_a_file_of_its_own() {
 #[test]
 fn a_key_that_others_may_read_is_refused_by_the_check_as_by_the_start() {
     let place = Place::new();
-    for (key, line) in [("ca/key.pem", "countersign.yaml:5: ca.signer.file.key"), ("log/key.pem", "countersign.yaml:6: log.key")] {
+    for (key, line) in [
+        ("ca/key.pem", "countersign.yaml:5: ca.signer.file.key"),
+        ("log/key.pem", "countersign.yaml:6: log.key"),
+    ] {
         for mode in [0o640, 0o604, 0o644, 0o610] {
             fs::set_permissions(place.path(key), fs::Permissions::from_mode(mode)).expect("its mode");
             let errors = place.errors(WHOLE);
             assert_eq!(errors.len(), 1, "{errors:?}");
-            assert!(errors[0].starts_with(line) && errors[0].contains(&format!("has mode {mode:04o}")), "{errors:?}");
+            assert!(
+                errors[0].starts_with(line) && errors[0].contains(&format!("has mode {mode:04o}")),
+                "{errors:?}"
+            );
         }
         fs::set_permissions(place.path(key), fs::Permissions::from_mode(0o400)).expect("its mode");
         place.load(WHOLE).expect("accepted");

@@ -106,6 +106,24 @@ fn the_core_is_pure() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The way to the CA's key: a template, or what was proven to correspond to a logged one.
+#[test]
+fn only_a_template_makes_what_the_key_signs() {
+    let mut makers = Vec::new();
+    for (_, file, code) in modules() {
+        let built = code.match_indices("ToBeSigned {").any(|(at, _)| !code[..at].ends_with('&'));
+        let given = ["-> ToBeSigned", "<ToBeSigned", "for ToBeSigned"].iter().any(|way| code.contains(way));
+        if built || given {
+            makers.push(file.display().to_string());
+        }
+    }
+    assert_eq!(makers, ["certificate/template.rs"]);
+    let signs = |code: &str| code.contains("impl CaSigner for");
+    let signers: Vec<_> =
+        modules().into_iter().filter(|(_, _, code)| signs(code)).map(|(_, file, _)| file).collect();
+    assert_eq!(signers, [Path::new("signer/file.rs")]);
+}
+
 #[test]
 fn the_rule_sees_what_it_is_for() {
     let names = |code| used(code).into_iter().collect::<Vec<_>>();

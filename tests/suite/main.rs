@@ -30,6 +30,7 @@ mod log;
 mod metrics;
 mod oidc;
 mod reload;
+mod secrets;
 mod server;
 mod support;
 mod tls;

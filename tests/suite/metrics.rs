@@ -571,10 +571,10 @@ async fn nothing_secret_is_in_any_log_line_metric_or_answer() {
     let ca = TestCa::start().await;
     let mut claims = ca.gitlab.claims();
     for (name, value) in [
-        ("user_email", "secret-mail-7c1e@example.com"),
-        ("user_login", "secret-login-7c1e"),
-        ("jti", "secret-jti-7c1e"),
-        ("user_access_level", "secret-level-7c1e"),
+        ("user_email", "secret-mail-q7xzk@example.com"),
+        ("user_login", "secret-login-q7xzk"),
+        ("jti", "secret-jti-q7xzk"),
+        ("user_access_level", "secret-level-q7xzk"),
     ] {
         claims[name] = json!(value);
     }
@@ -585,19 +585,19 @@ async fn nothing_secret_is_in_any_log_line_metric_or_answer() {
         ca.gitlab.token(&claims)
     };
     let tokens = [
-        with("aud", json!("secret-audience-7c1e")),
-        with("aud", json!(["sigstore", "secret-audience-7c1e"])),
-        with("iss", json!("https://secret-issuer-7c1e.example")),
+        with("aud", json!("secret-audience-q7xzk")),
+        with("aud", json!(["sigstore", "secret-audience-q7xzk"])),
+        with("iss", json!("https://secret-issuer-q7xzk.example")),
         with("exp", json!(1)),
         with("nbf", json!(99_999_999_999_u64)),
         with("project_path", Value::Null),
         with("project_path", json!(7)),
         with("sha", json!("")),
-        with("ref", json!("secret-\u{7}-7c1e")),
-        with("ref_type", json!("secret-type-7c1e")),
-        with("ref_path", json!("secret-path-7c1e")),
-        with("ci_config_ref_uri", json!("secret-uri-7c1e")),
-        with("job_project_path", json!("secret-job-7c1e")),
+        with("ref", json!("secret-\u{7}-q7xzk")),
+        with("ref_type", json!("secret-type-q7xzk")),
+        with("ref_path", json!("secret-path-q7xzk")),
+        with("ci_config_ref_uri", json!("secret-uri-q7xzk")),
+        with("job_project_path", json!("secret-job-q7xzk")),
         format!("{good}AAAA"),
         format!("{good}.x"),
         good.replace('.', "!"),
@@ -620,7 +620,7 @@ async fn nothing_secret_is_in_any_log_line_metric_or_answer() {
         proof,
         wrong_proof.clone(),
         certificate_request.clone(),
-        "7c1e".into(),
+        "q7xzk".into(),
         "PRIVATE KEY".into(),
     ]);
     secrets.extend(pem.lines().filter(|line| !line.starts_with('-')).map(str::to_owned));

@@ -80,7 +80,8 @@ impl Reloadable {
     }
 
     async fn reloads(&self, part: &str, outcome: &str) -> f64 {
-        self.metric(&format!("countersign_config_reloads_total{{outcome=\"{outcome}\",part=\"{part}\"}}")).await
+        self.metric(&format!("countersign_config_reloads_total{{outcome=\"{outcome}\",part=\"{part}\"}}"))
+            .await
     }
 
     async fn last_was_good(&self) -> f64 {
@@ -91,7 +92,8 @@ impl Reloadable {
     async fn announced(&self) -> Vec<String> {
         let json = self.ca.get("/api/v2/configuration").await.json();
         let grpc = GrpcClient::connect(self.ca.url("")).await;
-        let message = grpc.call("dev.sigstore.fulcio.v2.CA/GetConfiguration", json!({})).await.expect("an answer");
+        let message =
+            grpc.call("dev.sigstore.fulcio.v2.CA/GetConfiguration", json!({})).await.expect("an answer");
         let urls = |list: &Value| -> Vec<String> {
             let items = list["issuers"].as_array().expect("a list");
             items.iter().map(|item| item["issuerUrl"].as_str().expect("a URL").to_owned()).collect()
@@ -129,7 +131,7 @@ async fn an_issuer_that_is_added_gets_certificates_and_one_that_is_removed_none(
     let refused = server.sign(&server.ca.gitlab).await;
     assert_eq!((refused.0, refused.1.as_str()), UNKNOWN);
     assert_eq!(server.sign(&server.other).await.0, 200);
-    assert_eq!(server.announced().await, [second.clone()]);
+    assert_eq!(server.announced().await, [second.as_str()]);
     let metrics = server.ca.get_admin("/metrics").await;
     assert!(!metrics.text().contains(&format!("\"{first}\"")), "{}", metrics.text());
 
@@ -256,7 +258,7 @@ async fn files_that_the_configuration_names_are_looked_at_too() {
     std::os::unix::fs::symlink("..data/fulcio.yaml", &fulcio).expect("a link");
     let text = written(&directory, "", "identity_config: fulcio.yaml\n").replace("issuers:\n", "");
     server.reload(&text).await;
-    assert_eq!(server.announced().await, [first.clone()]);
+    assert_eq!(server.announced().await, [first.as_str()]);
     let switched = directory.join("..data_tmp");
     std::os::unix::fs::symlink(&versions[1], &switched).expect("a link");
     fs::rename(switched, link).expect("switched");
@@ -379,7 +381,8 @@ fn hang_up_when_caught(pid: rustix::process::Pid) {
     const SIGHUP: u64 = 1;
     loop {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it is there").trim();
+        let caught =
+            status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it is there").trim();
         if u64::from_str_radix(caught, 16).expect("hexadecimal") & SIGHUP != 0 {
             break;
         }

@@ -49,7 +49,9 @@ impl Issuances {
 
 /// Every result of an issuer at zero, where it has none yet.
 fn begin(certificates: &IntCounterVec, issuer: &str) -> Result<()> {
-    RESULTS.iter().try_for_each(|result| certificates.get_metric_with_label_values(&[issuer, result]).map(drop))
+    RESULTS
+        .iter()
+        .try_for_each(|result| certificates.get_metric_with_label_values(&[issuer, result]).map(drop))
 }
 
 impl Metrics {

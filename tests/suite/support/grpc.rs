@@ -1,5 +1,6 @@
 //! A gRPC client that knows the services from the .proto files alone, with messages as JSON.
 
+use super::secrets;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
@@ -57,8 +58,12 @@ impl GrpcClient {
         message: Value,
         metadata: &[(&'static str, &str)],
     ) -> Result<Response<Value>, Status> {
+        secrets::note_sent(message.to_string().as_bytes());
+        metadata.iter().for_each(|(_, value)| secrets::note_sent(value.as_bytes()));
         let (mut grpc, path, codec) = self.ready(method).await;
-        let response = grpc.unary(self.request(method, message, metadata), path, codec).await?;
+        let answer = grpc.unary(self.request(method, message, metadata), path, codec).await;
+        secrets::check("a gRPC answer", format!("{answer:?}").as_bytes());
+        let response = answer?;
         Ok(response.map(|message| serde_json::to_value(&message).expect("JSON")))
     }
 

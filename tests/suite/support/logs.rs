@@ -10,6 +10,7 @@ struct Collector;
 
 impl std::io::Write for Collector {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        super::secrets::check("a log line", bytes);
         LINES.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -21,6 +22,7 @@ impl std::io::Write for Collector {
 pub fn collect() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
+        super::secrets::watch_panics();
         subscribe(Format::Json, Some("trace"), false, || Collector).expect("nobody else logs");
     });
 }

@@ -5,6 +5,7 @@
 pub mod grpc;
 pub mod key;
 pub mod logs;
+pub mod secrets;
 
 use countersign::certificate::accepted::AcceptedCas;
 use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogConfig};
@@ -226,6 +227,8 @@ impl TestCaBuilder {
         let gitlab = Gitlab::start(clock.clone()).await.expect("a GitLab");
         let directory = tempfile::tempdir().expect("a directory");
         let ca = NewCa::make(&Options::default(), clock.now()).expect("a CA");
+        logs::collect();
+        [&ca.issuing_key, &ca.root_key, &ca.log_key].iter().for_each(|key| secrets::note_key(key));
         let file = |name: &str, content: &str| {
             let path = directory.path().join(name);
             fs::write(&path, content).expect("a file");
@@ -291,13 +294,17 @@ pub struct Answer {
 impl Answer {
     /// Sends and reads.
     pub async fn of(request: RequestBuilder) -> Self {
+        secrets::note_request(&request);
         Self::read(request.send().await.expect("an answer")).await
     }
 
     /// Reads.
     pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, body: response.bytes().await.expect("the whole body").to_vec() }
+        let body = response.bytes().await.expect("the whole body").to_vec();
+        secrets::check("an answer's headers", format!("{headers:?}").as_bytes());
+        secrets::check("an answer", &body);
+        Self { status, headers, body }
     }
 
     /// The body as text.
