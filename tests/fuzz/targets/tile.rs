@@ -28,7 +28,10 @@ pub fn target(data: &[u8]) {
     for (level, index) in [(0, 0), (0, 255), (3, 5), (7, 1), (8, 0), (47, 0)] {
         let Some(node) = NodeInTile::new(level, index) else { continue };
         let read = node.read(data);
-        assert_eq!(read.is_some(), data.len() % 32 == 0 && data.len() / 32 >= node.first + node.count);
+        assert_eq!(
+            read.is_some(),
+            data.len().is_multiple_of(32) && data.len() / 32 >= node.first + node.count
+        );
     }
 }
 
