@@ -8,7 +8,9 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use countersign::api::{self, ApiState};
 use countersign::certificate::{CaChain, ToBeSigned};
-use countersign::issuance::{self, Admission, CaSigner, CertificateAuthority, Course, LogMode, SignerError};
+use countersign::issuance::{
+    self, Admission, CaSigner, CertificateAuthority, Course, CurrentRules, LogMode, Rules, SignerError,
+};
 use countersign::oidc::JwksCache;
 use countersign::refusal::Reason;
 use countersign::server::environment::Environment;
@@ -69,7 +71,7 @@ impl Busy {
         let authority = Arc::new(CertificateAuthority {
             chain,
             signer: Box::new(Held { key, open: is_open }),
-            issuers: Arc::new(ca.config.issuers.clone()),
+            rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),
             log: LogMode::None,
             lifetime: ca.config.ca.validity,

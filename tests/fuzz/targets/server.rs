@@ -9,7 +9,9 @@ use countersign::certificate::inspect::{AlternativeName, Inspected};
 use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::identity::types::{self, Settings};
 use countersign::identity::{Entry, Issuer, Issuers, KeySource};
-use countersign::issuance::{self, CertificateAuthority, Course, IssuerKeys, LogMode};
+use countersign::issuance::{
+    self, Admission, CertificateAuthority, Course, CurrentRules, IssuerKeys, LogMode, Rules,
+};
 use countersign::refusal::{Reason, Refusal};
 use countersign::signer::FileSigner;
 use countersign::token::KeySet;
@@ -80,9 +82,10 @@ fn router() -> Router {
     let chain = world::chain().clone();
     let signer = FileSigner::from_pem(ISSUING_KEY.as_bytes(), None, &chain).expect("the chain's key");
     let authority = CertificateAuthority {
+        admission: Admission::new(Arc::new(Still), Arc::new(Always)),
         chain,
         signer: Box::new(signer),
-        issuers: Arc::new(Issuers::new(vec![issuer], Vec::new())),
+        rules: CurrentRules::new(Rules { issuers: Issuers::new(vec![issuer], Vec::new()) }),
         keys: Arc::new(Still),
         log: LogMode::None,
         lifetime: Duration::from_secs(600),
