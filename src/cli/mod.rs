@@ -145,9 +145,10 @@ pub fn command() -> clap::Command {
 pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // What the log's thread wakes comes through this queue: certificates that only need their last signature. Looked at first,
-        // they do not wait behind the requests of a flood, which come through the workers' own queues.
-        .global_queue_interval(1)
+        // What the log's thread wakes comes through this queue: certificates that only need their last signature. Looked at every
+        // second time, they do not wait behind the requests of a flood, which come through the workers' own queues. (Every
+        // time would starve those: they wait until the flood is over.)
+        .global_queue_interval(2)
         .build()
         .map_err(|error| CliError::refused(format!("cannot start the runtime: {error}")))
 }
