@@ -288,12 +288,18 @@ fn base64_of(text: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_can_get_a_place_the_body_is_read_away_but_not_looked_at() {
     let busy = Busy::start().await;
-    // Two issuers' worth of shares: with each project's first place the total goes up to twice the limit.
+    // With each project's first place one issuer goes up to twice the limit, and what is left is another's.
     let mut held = Vec::new();
     for number in 0..2 * PLACES {
         held.push(busy.send(&busy.request(&format!("p/{number}"))));
     }
     busy.reaches(2 * PLACES).await;
+    let admission = &busy.authority.admission;
+    let elsewhere = "https://elsewhere.example.com";
+    let _others: Vec<_> = (0..PLACES)
+        .map(|number| admission.sharer(elsewhere.into(), elsewhere, &number.to_string()))
+        .map(|sharer| admission.admit(sharer).ok().expect("a place"))
+        .collect();
     assert_eq!(busy.refused(&json!("no message at all")).await, overloaded());
     assert_eq!(busy.stages(), [("full", 1)]);
 

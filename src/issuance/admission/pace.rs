@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 /// How long an admitted request is expected to wait at most, in whole places over the pace. Shares may go over the limit by
-/// as much again, so the answer comes within twice of it, and within the second that callers are promised.
+/// twice as much again, so the answer comes within three times of it, and within the second that callers are promised.
 const PATIENCE: Duration = Duration::from_millis(120);
 /// So many are always admitted: a machine that was never busy has shown nothing yet, and the smallest CI has this many jobs.
 pub const LEAST: usize = 256;
-/// More than this are never in the making within their shares: memory, and the log's queue, which has room for twice as many.
-pub const MOST: usize = 2048;
+/// More than this are never in the making within the limit: memory, and the log's queue, which has room for three times as many.
+pub const MOST: usize = 1365;
 /// With fewer than this in the making the machine may have had pauses.
 const BUSY: usize = LEAST / 2;
 /// A window is closed by the first certificate after this time …

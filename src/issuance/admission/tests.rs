@@ -29,8 +29,12 @@ fn admission() -> (Arc<TurnedByHand>, Admission) {
 }
 
 fn sharer(project: &str) -> Sharer {
+    sharer_of("https://gitlab.com", project)
+}
+
+fn sharer_of(issuer: &str, project: &str) -> Sharer {
     let project = project.bytes().fold(0, |hash: u64, byte| hash * 257 + u64::from(byte));
-    Sharer { issuer: "https://gitlab.com".into(), project }
+    Sharer { issuer: issuer.into(), project }
 }
 
 /// As many places as there are to be had.
@@ -99,11 +103,14 @@ fn the_place_is_given_back_by_success_and_by_failure_but_only_success_is_pace() 
 #[test]
 fn when_nobody_could_get_a_place_the_first_look_says_so() {
     let (_, admission) = admission();
-    let projects: Vec<_> = (0..3 * LEAST).map(|number| sharer(&number.to_string())).collect();
-    let held: Vec<_> = projects.iter().filter_map(|sharer| admission.admit(sharer.clone()).ok()).collect();
-    assert_eq!(held.len(), 2 * LEAST);
+    let held: Vec<_> = ["gitlab", "github"]
+        .iter()
+        .flat_map(|issuer| (0..3 * LEAST).map(|number| sharer_of(issuer, &number.to_string())))
+        .filter_map(|sharer| admission.admit(sharer).ok())
+        .collect();
+    assert_eq!(held.len(), 3 * LEAST);
     assert!(admission.is_full().is_err());
-    assert_eq!(refused(&admission), [1, 0, LEAST as u64, 0]);
+    assert_eq!(refused(&admission), [1, 0, 3 * LEAST as u64, 0]);
     drop(held);
     assert!(admission.is_full().is_ok());
 }
