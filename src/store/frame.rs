@@ -104,10 +104,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
         && sealed <= first
         && right_edge.len() as u32 == size.count_ones();
     let head = Head { size, root, timestamp, right_edge };
-    fits.then_some((
-        Frame { number, sealed, first, before, head, entries },
-        length.next_multiple_of(BLOCK),
-    ))
+    fits.then_some((Frame { number, sealed, first, before, head, entries }, length.next_multiple_of(BLOCK)))
 }
 
 impl Frame {

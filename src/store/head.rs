@@ -278,12 +278,7 @@ mod tests {
             let path = directory.path().join("head");
             let (mut store, mut edge) = (EmbeddedHeadStore::open(&path).unwrap(), RightEdge::new());
             let identity = Identity { origin: "log.example.com/ct".to_owned(), log_id: [7; 32] };
-            let empty = Head {
-                size: 0,
-                root: edge.root(),
-                timestamp: UnixMillis(1),
-                right_edge: Vec::new(),
-            };
+            let empty = Head { size: 0, root: edge.root(), timestamp: UnixMillis(1), right_edge: Vec::new() };
             store.create(&identity, &empty).unwrap();
             for until in [1500, 3000, 6400] {
                 grow(&mut store, &mut edge, until, group, lag);
@@ -293,7 +288,9 @@ mod tests {
                 let expected = (edge.size() - group).saturating_sub(lag) / 256 * 256;
                 assert_eq!((stored.head.size, stored.first), (edge.size(), expected));
                 let indices = stored.first..stored.head.size;
-                assert!(indices.zip(&stored.unsealed).all(|(index, entry)| entry.bytes == [index as u8; 3000]));
+                assert!(
+                    indices.zip(&stored.unsealed).all(|(index, entry)| entry.bytes == [index as u8; 3000])
+                );
                 assert_eq!(stored.unsealed.len() as u64, edge.size() - expected);
             }
             let size = |name: &str| fs::metadata(path.join(name)).unwrap().len();

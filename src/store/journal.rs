@@ -10,7 +10,7 @@
 //! nobody was answered. That a *durable* group was lost is not to be seen here: the second record tells it.
 
 use super::anchor::Anchor;
-use super::frame::{self, BLOCK, Frame};
+use super::frame::{self, Frame};
 use crate::log::ports::{Group, Head, StoreError};
 use rustix::fs::{Advice, fadvise};
 use std::fs::File;
@@ -169,14 +169,12 @@ impl Journal {
         let end = start + buffer.len() as u64;
         written.reach(end)?;
         if goes_over {
-            // Else the system counts the large pages of the round before as written anew for each frame in them.
-            fadvise(&written.file, 0, None, Advice::DontNeed).ok();
+            written.forget_pages();
         }
-        let failed = |what: &str, error: &io::Error| {
-            StoreError::Unknown(format!("{what} {} failed: {error}", written.path.display()))
-        };
-        written.file.write_all_at(buffer, start).map_err(|error| failed("writing", &error))?;
-        written.file.sync_data().map_err(|error| failed("fdatasync of", &error))?;
+        let failed =
+            |error| StoreError::Unknown(format!("writing {} failed: {error}", written.path.display()));
+        written.file.write_all_at(buffer, start).map_err(failed)?;
+        written.sync()?;
         written.end = end;
         if start == 0 {
             written.first = Some(before.size);
@@ -187,27 +185,36 @@ impl Journal {
 }
 
 impl Written {
-    /// Makes the file as long as `end` at least. Zeros behind the last frame are nothing, so an error here has done no harm.
+    /// Makes the file as long as `end` at least. Zeros behind the last frame are nothing, so where there is no space for them
+    /// no harm is done.
     fn reach(&mut self, end: u64) -> Result<(), StoreError> {
-        const ZEROS: [u8; BLOCK] = [0; BLOCK];
-        let wanted = end.next_multiple_of(STEP);
         if end <= self.length {
             return Ok(());
         }
-        let mut at = self.length;
-        while at < wanted {
-            // A file that something cut is filled up to a block first.
-            let part = (BLOCK as u64 - at % BLOCK as u64) as usize;
-            let zeros = ZEROS.get(..part).unwrap_or_default();
-            self.file.write_all_at(zeros, at).map_err(|error| not_written(&self.path, &error))?;
-            at += part as u64;
-            self.length = at;
+        let wanted = end.next_multiple_of(STEP);
+        let zeros = vec![0; STEP as usize];
+        while self.length < wanted {
+            let part = usize::try_from(wanted - self.length).unwrap_or(usize::MAX).min(zeros.len());
+            let part = zeros.get(..part).unwrap_or_default();
+            self.file.write_all_at(part, self.length).map_err(|error| not_written(&self.path, &error))?;
+            self.length += part.len() as u64;
         }
-        // A sync that failed must not be followed by one that would seem to do.
-        let synced = self.file.sync_data();
-        synced.map_err(|error| {
-            StoreError::Unknown(format!("fdatasync of {} failed: {error}", self.path.display()))
-        })
+        self.sync()?;
+        self.forget_pages();
+        Ok(())
+    }
+
+    /// A sync that failed must not be followed by one that would seem to do.
+    fn sync(&self) -> Result<(), StoreError> {
+        let failed =
+            |error| StoreError::Unknown(format!("fdatasync of {} failed: {error}", self.path.display()));
+        self.file.sync_data().map_err(failed)
+    }
+
+    /// The system may hold a file in pages much larger than a frame, and count each as written for every frame in it. After
+    /// this its pages are made by the frames. All of it is synced by then; nothing depends on it.
+    fn forget_pages(&self) {
+        fadvise(&self.file, 0, None, Advice::DontNeed).ok();
     }
 }
 

@@ -224,7 +224,11 @@ fn decode_head(bytes: &[u8]) -> Result<(u64, Head), StoreError> {
         timestamp: UnixMillis(u64::from_be_bytes(*timestamp)),
         right_edge: edge.to_vec(),
     };
-    if head.right_edge.len() as u32 == head.size.count_ones() { Ok((u64::from_be_bytes(*number), head)) } else { Err(damaged()) }
+    if head.right_edge.len() as u32 == head.size.count_ones() {
+        Ok((u64::from_be_bytes(*number), head))
+    } else {
+        Err(damaged())
+    }
 }
 
 /// `version | log id | origin | checksum`.
