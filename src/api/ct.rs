@@ -3,6 +3,7 @@
 //! GET and HEAD only; submissions are `submit`'s. Errors are JSON here too. Everything blocking happens on tokio's threads
 //! for it, a few at a time.
 
+use super::conditional::Tag;
 use super::error::Rejection;
 use super::paths::Query;
 use super::{ApiState, method_not_allowed, plain};
@@ -13,9 +14,10 @@ use crate::transparency::Hash;
 use crate::transparency::precertificate::DataTileEntry;
 use crate::transparency::tile::TilePath;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, RANGE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
@@ -86,17 +88,43 @@ fn read(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
 pub(super) type Answer = Result<Response, Rejection>;
 
 /// static-ct-api, Checkpoints.
-async fn checkpoint(State(state): State<Arc<ApiState>>) -> Answer {
-    let checkpoint = blocking(&state, CtLog::checkpoint).await?;
-    Ok(cached(plain(StatusCode::OK, "text/plain; charset=utf-8", checkpoint), NO_STORE))
+async fn checkpoint(State(state): State<Arc<ApiState>>, headers: HeaderMap) -> Answer {
+    // In memory, and signed once for each head: not worth another thread.
+    let log = state.authority.log.own().ok_or(Reason::NotFound)?;
+    let sth = log.sth()?;
+    // No two tree heads have one time.
+    let tag = Tag::new(log.log_id(), format_args!("{}.{}", sth.head.size, sth.head.timestamp.0));
+    if tag.is_held(&headers) {
+        return Ok(cached(tag.not_modified(), NO_STORE));
+    }
+    let note = sth.to_note(log.origin(), log.log_id());
+    Ok(cached(tag.on(plain(StatusCode::OK, "text/plain; charset=utf-8", note)), NO_STORE))
 }
 
 /// static-ct-api, Merkle Tree and Log Entries.
-async fn tile(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
+async fn tile(
+    State(state): State<Arc<ApiState>>,
+    method: Method,
+    uri: Uri,
+    mut headers: HeaderMap,
+) -> Answer {
+    // Ranges are GET's alone.
+    if method != Method::GET {
+        headers.remove(RANGE);
+    }
     let path = uri.path().strip_prefix("/ct/").and_then(TilePath::parse).ok_or(Reason::NotFound)?;
+    let log = state.authority.log.own().ok_or(Reason::NotFound)?;
+    let tag = Tag::new(log.log_id(), path.to_string().replace('/', "."));
+    if tag.is_held(&headers) {
+        return match path.is_within(log.reader().size()) {
+            true => Ok(cached(tag.not_modified(), IMMUTABLE)),
+            false => Err(Reason::NotFound.into()),
+        };
+    }
     let content = blocking(&state, move |log| log.reader().tile(&path).map_err(refused)).await?;
     let content = content.ok_or(Reason::NotFound)?;
-    Ok(cached(plain(StatusCode::OK, "application/octet-stream", content), IMMUTABLE))
+    let answer = |status, content: Bytes| plain(status, "application/octet-stream", content);
+    Ok(cached(tag.ranged(&headers, content, answer), IMMUTABLE))
 }
 
 /// static-ct-api, Issuers: one DER certificate by the SHA-256 of it, in lower-case hex.

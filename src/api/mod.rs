@@ -5,6 +5,7 @@
 
 mod admin;
 mod body;
+mod conditional;
 mod ct;
 mod edge;
 pub mod error;

@@ -82,6 +82,12 @@ pub fn tile_store<S: TileStore>(mut reopen: impl FnMut() -> S) {
         assert_eq!(store.get(path), Ok(Some(path.as_bytes().to_vec())), "{path} after opening again");
         store.put(path, path.as_bytes()).expect("the same again after opening");
     }
+    let part = |from, length| store.get_range(paths[0], from, length);
+    let whole = paths[0].as_bytes();
+    assert_eq!(part(0, 4), Ok(Some(whole[..4].to_vec())), "a part from the beginning");
+    assert_eq!(part(5, 100), Ok(Some(whole[5..].to_vec())), "a part that the end cuts");
+    assert_eq!(part(100, 1), Ok(Some(Vec::new())), "a part beyond the end");
+    assert_eq!(store.get_range("tile/0/001", 0, 1), Ok(None), "a part of nothing");
     let large = vec![9; 3 << 20];
     std::thread::scope(|scope| {
         for writer in 0..4 {

@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod conformance;
 pub mod ct;
+mod index;
 pub mod ports;
 pub mod reader;
 mod recovery;

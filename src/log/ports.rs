@@ -137,7 +137,8 @@ pub trait HeadRecord: Send + 'static {
     fn write(&mut self, record: &Recorded) -> Result<(), StoreError>;
 }
 
-/// The large and immutable half: objects by their path (`tile/0/000`, `tile/data/x001/234`, `issuer/<hex>`).
+/// The large and immutable half: objects by their path (`tile/0/000`, `tile/data/x001/234`, `issuer/<hex>`,
+/// and `index/0/000`, which follows from tiles).
 ///
 /// Called from several threads at once. Only full tiles are stored.
 pub trait TileStore: Send + Sync + 'static {
@@ -151,7 +152,20 @@ pub trait TileStore: Send + Sync + 'static {
     /// The object, or `None`. Never a part of one.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The path of some object, or `None` when there is none: asked before a new log is made.
+    /// A part of the object: from this octet on, so many, fewer where it ends before. For large objects of which little is
+    /// wanted; without it the whole is read.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    fn get_range(&self, path: &str, from: u64, length: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.get(path)?.map(|content| {
+            let start = usize::try_from(from).unwrap_or(usize::MAX).min(content.len());
+            let end = start.saturating_add(length).min(content.len());
+            content.get(start..end).unwrap_or_default().to_vec()
+        }))
+    }
+
+    /// The path of some tile or issuer, or `None` when there is none: asked before a new log is made.
     fn any(&self) -> Result<Option<String>, StoreError>;
 
     /// Whether a tile could be written, as far as can be told without writing: tiles are seldom written, and a log that

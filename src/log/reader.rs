@@ -3,6 +3,7 @@
 //! Blocking: hashes and entries come from the sealed tiles in a [`TileStore`], and from the live [`View`] as long as they
 //! are not sealed. Signed tree heads are not made here.
 
+use super::index::{self, Answer};
 use super::ports::{StoreError, TileStore};
 use super::view::{self, View};
 use crate::transparency::tile::{NodeInTile, TILE_WIDTH, TileKind, TilePath};
@@ -66,15 +67,45 @@ impl LogReader {
         Ok(merkle::tree_root(size, &mut self.nodes())?)
     }
 
-    /// The index of the newest entry with this leaf hash among the first `size`, or `None`. Scans the leaf hashes, newest
-    /// first, one tile at a time: 8 KiB for 256 entries.
+    /// The index of the entry with this leaf hash among the first `size`, or `None`. Looks newest first: in the files that
+    /// cover many tiles (see [`index`]), and where there is none yet in the leaf hashes of a tile, 8 KiB for 256 entries.
     pub fn index_of_leaf(&self, leaf_hash: &Hash, size: u64) -> Result<Option<u64>, ReadError> {
         self.check_size(size)?;
-        for tile in (0..size.div_ceil(TILE_WIDTH)).rev() {
+        let sealed = self.view().unsealed_start / TILE_WIDTH;
+        let mut end = size.div_ceil(TILE_WIDTH);
+        while let Some(tile) = end.checked_sub(1) {
+            if let Some((start, at)) = self.index_in_block(leaf_hash, tile, sealed)? {
+                if let Some(at) = at.filter(|at| *at < size) {
+                    return Ok(Some(at));
+                }
+                end = start;
+                continue;
+            }
             let start = tile * TILE_WIDTH;
             let hashes = self.leaf_hashes(tile, (size - start).min(TILE_WIDTH) as u16)?;
             if let Some(at) = hashes.as_chunks::<32>().0.iter().rposition(|hash| hash == leaf_hash) {
                 return Ok(Some(start + at as u64));
+            }
+            end = tile;
+        }
+        Ok(None)
+    }
+
+    /// Looks in the largest block of sealed tiles with this one that has a file: its first tile, and the entry if it is there.
+    fn index_in_block(
+        &self,
+        leaf_hash: &Hash,
+        tile: u64,
+        sealed: u64,
+    ) -> Result<Option<(u64, Option<u64>)>, StoreError> {
+        for span in index::SPANS {
+            let block = tile / span.tiles();
+            if (block + 1) * span.tiles() <= sealed {
+                match index::find(span, block, leaf_hash, &*self.tiles)? {
+                    Answer::NoFile => {}
+                    Answer::Absent => return Ok(Some((block * span.tiles(), None))),
+                    Answer::At(at) => return Ok(Some((block * span.tiles(), Some(at)))),
+                }
             }
         }
         Ok(None)

@@ -3,6 +3,7 @@
 //! Tiles first, durable; only then may an append drop their entries from the head store, and the view forget them. A crash
 //! between the two seals the same tiles again, byte for byte.
 
+use super::index;
 use super::ports::{StoreError, TileStore};
 use super::status::{Status, Trouble, Writer};
 use super::view::View;
@@ -108,10 +109,13 @@ impl Drop for Sealer {
 
 impl Sealer {
     fn run(self) {
+        let mut indexed = false;
         loop {
             // Asked before sealing, so that what was complete when the close came is sealed.
             let last = self.shared.closing.load(Ordering::Acquire);
-            match self.seal().and_then(|()| self.timed(|tiles| tiles.check())) {
+            let sealed = self.seal().and_then(|()| self.timed(|tiles| tiles.check()));
+            let is_sealed = sealed.is_ok();
+            match sealed {
                 Ok(()) => self.status.clear(Trouble::Sealing),
                 Err(StoreError::NotWritten(reason)) => {
                     self.status.set(Trouble::Sealing, &reason);
@@ -123,8 +127,25 @@ impl Sealer {
             if last {
                 return;
             }
+            // Between two of them there may be something to seal.
+            if is_sealed && !indexed {
+                indexed = self.make_indices();
+                if !indexed {
+                    continue;
+                }
+            }
             thread::park();
         }
+    }
+
+    /// Makes the indices that are missing, as after a restore, as long as there is nothing to seal. Whether that is done.
+    fn make_indices(&self) -> bool {
+        let sealed = self.view.read().unwrap_or_else(PoisonError::into_inner).unsealed_start / TILE_WIDTH;
+        let go_on = || !self.shared.closing.load(Ordering::Acquire) && self.next().is_none();
+        index::write_missing(sealed, &*self.tiles, go_on).unwrap_or_else(|error| {
+            tracing::warn!(%error, "an index of leaf hashes cannot be written; it is made at the next start");
+            true
+        })
     }
 
     /// Seals every complete tile, oldest first.
@@ -135,6 +156,10 @@ impl Sealer {
                 let content = content
                     .ok_or_else(|| StoreError::Corrupt(format!("{path} is complete, but not at hand")))?;
                 self.timed(|tiles| tiles.put(&path.to_string(), &content))?;
+            }
+            // Readers do without it.
+            if let Err(error) = self.timed(|tiles| index::write_completed_by(tile, tiles)) {
+                tracing::warn!(%error, "an index of leaf hashes cannot be written; it is made at the next start");
             }
             let sealed = (tile + 1) * TILE_WIDTH;
             self.view.write().unwrap_or_else(PoisonError::into_inner).forget_below(sealed);

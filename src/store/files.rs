@@ -9,7 +9,7 @@ use rustix::fs::{Access, access};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -44,7 +44,7 @@ impl FileTileStore {
 
     /// The file of an object: only the shapes of static-ct-api's paths, so nothing leaves the directory.
     fn locate(&self, path: &str) -> Result<PathBuf, StoreError> {
-        if is_tile(path) || is_issuer(path) {
+        if is_tile(path) || is_issuer(path) || is_index(path) {
             Ok(self.root.join(path))
         } else {
             Err(StoreError::NotWritten(format!("{path:?} is not the path of a full tile or of an issuer")))
@@ -107,6 +107,29 @@ impl TileStore for FileTileStore {
 
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         read(&self.locate(path)?)
+    }
+
+    fn get_range(&self, path: &str, from: u64, length: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.locate(path)?;
+        let failed =
+            |error: io::Error| StoreError::NotWritten(format!("cannot read {}: {error}", path.display()));
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut part = vec![0; length];
+        let mut filled = 0;
+        while let Some(rest) = part.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, from + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        part.truncate(filled);
+        Ok(Some(part))
     }
 
     fn any(&self) -> Result<Option<String>, StoreError> {
@@ -210,6 +233,12 @@ pub(super) fn is_tile(path: &str) -> bool {
         && number.len() <= 4 * 7
 }
 
+/// `index/<L>/…`, numbered as tiles are: what follows from the tiles of hashes.
+fn is_index(path: &str) -> bool {
+    path.strip_prefix("index/")
+        .is_some_and(|rest| !rest.starts_with("data") && is_tile(&format!("tile/{rest}")))
+}
+
 /// `issuer/<SHA-256 in lower-case hexadecimal>` (static-ct-api, "Issuers").
 pub(super) fn is_issuer(path: &str) -> bool {
     path.strip_prefix("issuer/").is_some_and(|name| {
@@ -233,7 +262,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = FileTileStore::open(&directory.path().join("log")).unwrap();
         let issuer = format!("issuer/{}", "0a".repeat(32));
-        for path in ["tile/0/000", "tile/data/999", "tile/5/x001/x234/067", issuer.as_str()] {
+        for path in
+            ["tile/0/000", "tile/data/999", "tile/5/x001/x234/067", "index/1/x001/002", issuer.as_str()]
+        {
             store.put(path, b"bytes").unwrap();
             assert_eq!(store.get(path).unwrap().unwrap(), b"bytes", "{path}");
         }
@@ -253,6 +284,9 @@ mod tests {
             "tile/data/00a",
             "issuer/",
             "issuer/..",
+            "index/data/000",
+            "index/1/../000",
+            "index/",
             "issuer/0A",
             "tile/0/x000/x000/x000/x000/x000/x000/x000/000",
         ] {

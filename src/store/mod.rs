@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! data/LOCK          one process at a time; holds the owner's process id
-//! data/head/         sled: the head and the unsealed entries, a few MiB for good
+//! data/head/         the head and the unsealed entries, a few MiB for good: two journal files, and sled
 //! data/head.record   the second record of the head
 //! data/log/tile/…    sealed tiles, plain files
+//! data/log/index/…   where entries stand by their leaf hash; made anew from tiles where it is missing
 //! data/log/issuer/…  CA certificates by their SHA-256, plain files
 //! data/RESTORING     while a backup is put back: nobody serves what is not whole
 //! ```
@@ -15,6 +16,9 @@
 mod anchor;
 mod backup;
 mod files;
+mod frame;
+mod head;
+mod journal;
 mod lock;
 pub mod memory;
 mod record;
@@ -22,9 +26,9 @@ mod restore;
 mod room;
 mod sled;
 
-pub use self::sled::SledHeadStore;
 pub use backup::{BackupDirectory, BackupError, BackupFiles, Unfinished};
 pub use files::FileTileStore;
+pub use head::EmbeddedHeadStore;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;
 pub use restore::{RestoreError, RestoreTarget, check_owner, recorded_in, sealed_in};
@@ -38,7 +42,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct DataDirectory {
     /// The head and the unsealed entries.
-    pub head: SledHeadStore,
+    pub head: EmbeddedHeadStore,
     /// The second record of the head.
     pub record: FileHeadRecord,
     /// The sealed tiles and the issuers.
@@ -96,7 +100,7 @@ impl DataDirectory {
         let part = |name: &str| path.join(name);
         let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
         let opened = Self {
-            head: SledHeadStore::open(&part("head")).map_err(failed(part("head")))?,
+            head: EmbeddedHeadStore::open(&part("head")).map_err(failed(part("head")))?,
             record: FileHeadRecord::open(&part("head.record")).map_err(failed(part("head.record")))?,
             tiles: FileTileStore::open(&part("log")).map_err(failed(part("log")))?,
             lock,

@@ -458,10 +458,10 @@ def goes_on(world: World, line: str, says: str, refuses: bool) -> None:
 
 
 FATAL = {
-    "a_sync_of_the_head_that_fails": "fdatasync EIO 1 head/db",
-    "a_sync_of_the_head_that_is_reported_as_failed": "fdatasync EIO 1 head/db kept",
-    "a_write_of_the_head_that_fails": "pwrite EIO 1 head/db",
-    "a_write_of_the_head_that_finds_no_space": "pwrite ENOSPC 1 head/db",
+    "a_sync_of_the_head_that_fails": "fdatasync EIO 1 head/journal",
+    "a_sync_of_the_head_that_is_reported_as_failed": "fdatasync EIO 1 head/journal kept",
+    "a_write_of_the_head_that_fails": "pwrite EIO 1 head/journal",
+    "a_write_of_the_head_that_finds_no_space": "pwrite ENOSPC 1 head/journal",
     "a_sync_of_a_tile_that_fails": "fsync EIO 1 log",
 }
 PASSING = {
@@ -489,7 +489,7 @@ for name, given in PASSING.items():
 @long_case
 def a_sync_that_takes_twelve_seconds(world: World) -> None:
     faults = Faults(world)
-    faults.set("fdatasync SLOW=12000 1 head/db")
+    faults.set("fdatasync SLOW=12000 1 head/journal")
     world.note("health says no", world.until_unhealthy())
     check("waits for the disk" in world.ca.why(), f"operators are not told why: {world.ca.why()}")
     world.note("issues again", world.until_issued(SERVING_WITHIN))
@@ -528,7 +528,7 @@ def the_data_directory_deleted(world: World) -> None:
     check(not world.ca.data.exists(), "the server made a data directory anew")
     # The process still has them: the files can be had through /proc while it lives.
     held = [os.readlink(link) for link in pathlib.Path(f"/proc/{world.ca.process.pid}/fd").iterdir()]
-    check(any("head/db (deleted)" in name for name in held), f"the entries are gone: {held}")
+    check(all(any(f"head/journal.{file} (deleted)" in name for name in held) for file in (0, 1)), f"the entries are gone: {held}")
     kept = world.load.stop()
     check(all(other.status == 503 for other in kept.others), "callers got something else than 503")
     world.note(f"{len(kept.others)} refusals")

@@ -88,6 +88,41 @@ async fn tiles_rebuild_the_root_and_are_immutable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_tile_or_a_checkpoint_gets_no_second_one_and_a_part_is_a_part() {
+    let ca = ca_with(3).await;
+    let asked = |path: &str, name: &'static str, value: String| {
+        Answer::of(reqwest::Client::new().get(ca.url(path)).header(name, value))
+    };
+    for path in ["/ct/tile/0/000.p/3", "/ct/tile/data/000.p/3", "/ct/checkpoint"] {
+        let whole = ca.get(path).await;
+        let tag = whole.header("etag").to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+        let none = asked(path, "if-none-match", tag.clone()).await;
+        assert_eq!((none.status.as_u16(), none.body.len()), (304, 0), "{path}");
+        assert_eq!(
+            (none.header("etag"), none.header("cache-control")),
+            (&*tag, whole.header("cache-control"))
+        );
+        assert_eq!(asked(path, "if-none-match", "\"another\"".to_owned()).await.body, whole.body);
+    }
+    // A tag can be made up; what is not there is not there.
+    let tag = ca.get("/ct/tile/0/000.p/3").await.header("etag").replace("p.3", "p.4");
+    assert_eq!(asked("/ct/tile/0/000.p/4", "if-none-match", tag).await.status, 404);
+
+    let whole = ca.get("/ct/tile/0/000.p/3").await;
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    let part = asked("/ct/tile/0/000.p/3", "range", "bytes=32-63".to_owned()).await;
+    assert_eq!((part.status.as_u16(), part.header("content-range")), (206, "bytes 32-63/96"));
+    assert_eq!(part.body, whole.body[32..64]);
+    let beyond = asked("/ct/tile/0/000.p/3", "range", "bytes=96-".to_owned()).await;
+    assert_eq!((beyond.status.as_u16(), beyond.body), (200, whole.body));
+    // Issuing makes another checkpoint.
+    let tag = ca.get("/ct/checkpoint").await.header("etag").to_owned();
+    ca.issue().await;
+    assert_eq!(asked("/ct/checkpoint", "if-none-match", tag).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tile_and_issuer_paths_have_one_spelling() {
     let ca = ca_with(2).await;
     for path in [

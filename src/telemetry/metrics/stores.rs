@@ -140,6 +140,15 @@ impl TileStore for Measured<Arc<dyn TileStore>> {
         counted(&self.counts.tile_errors, self.inner.get(path))
     }
 
+    fn get_range(
+        &self,
+        path: &str,
+        from: u64,
+        length: usize,
+    ) -> std::result::Result<Option<Vec<u8>>, StoreError> {
+        counted(&self.counts.tile_errors, self.inner.get_range(path, from, length))
+    }
+
     fn any(&self) -> std::result::Result<Option<String>, StoreError> {
         counted(&self.counts.tile_errors, self.inner.any())
     }

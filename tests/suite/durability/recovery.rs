@@ -135,13 +135,13 @@ fn nothing_at_all_is_a_new_log() {
 #[test]
 fn a_torn_tail_goes_on_with_all_of_the_last_group_or_nothing_of_it() {
     let case = Case::of(300);
-    let before = fs::read(case.data().join("head/db")).unwrap();
+    let before = fs::read(case.data().join("head/journal.0")).unwrap();
     let record = fs::read(case.data().join("head.record")).unwrap();
     let log = case.starts();
     let (start, group) = (log.extent().entries, 40);
     enter_many(&log, start..start + group);
     // As a kill leaves it: the process has not closed anything.
-    let after = fs::read(case.data().join("head/db")).unwrap();
+    let after = fs::read(case.data().join("head/journal.0")).unwrap();
     drop(log);
     let changed: Vec<usize> = (0..after.len()).filter(|at| before.get(*at) != after.get(*at)).collect();
     let (first, last) = (changed[0] / 512, changed[changed.len() - 1] / 512 + 1);
@@ -149,7 +149,7 @@ fn a_torn_tail_goes_on_with_all_of_the_last_group_or_nothing_of_it() {
         let crashed = case.copied();
         let mut bytes = after[..(torn * 512).min(after.len())].to_vec();
         bytes.extend(before.get(torn * 512..).unwrap_or_default());
-        fs::write(crashed.path().join("data/head/db"), bytes).unwrap();
+        fs::write(crashed.path().join("data/head/journal.0"), bytes).unwrap();
         fs::write(crashed.path().join("data/head.record"), &record).unwrap();
         let log = case.starts_in(&crashed.path().join("data"));
         let entries = log.extent().entries;
@@ -278,11 +278,13 @@ fn the_wrong_origin_does_not_start() {
 }
 
 /// What becomes of a log when this file or directory is gone: `None`, it goes on with everything; else a part of the error.
-const MISSING: [(&str, Option<&str>); 14] = [
+const MISSING: [(&str, Option<&str>); 16] = [
     ("LOCK", None),
     ("head.record", None),
     ("head", Some("second record tells of a log with 600 entries")),
     ("head/db", Some("the log's head store is damaged")),
+    ("head/journal.0", Some("the log's head store is damaged")),
+    ("head/journal.1", Some("the log's head store is damaged")),
     ("head/conf", None),
     ("head/blobs", None),
     ("head/snap.", None),
@@ -349,10 +351,11 @@ fn something_else_in_the_place_of_a_part_is_named() {
 // --- permissions: the tests may run as root, whom no mode of a file stops; so the calls themselves are refused
 
 /// What is forbidden, and what the error names.
-const FORBIDDEN: [(&str, &str); 10] = [
+const FORBIDDEN: [(&str, &str); 11] = [
     ("open EACCES -1 {}/LOCK", "{}"),
     ("open EACCES -1 {}/head/db", "{}/head"),
     ("open EACCES -1 {}/head/conf", "{}/head"),
+    ("open EACCES -1 {}/head/journal.1", "{}/head"),
     ("open EACCES -1 {}/head.record", "{}/head.record"),
     ("open EACCES -1 {}/log/tile/0/", "{}/log/tile/0"),
     ("change EACCES -1 {}/log", "{}/log"),
