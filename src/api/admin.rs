@@ -1,8 +1,9 @@
 //! The operators' listener: is the process alive, can it issue, how does it fare; and issuers' keys fetched anew.
 
+use super::around::Around;
 use super::error::Rejection;
 use super::ports::{Operations, Refreshed};
-use super::{ApiState, around, edge, not_found, only, plain};
+use super::{ApiState, edge, not_found, only, plain};
 use crate::refusal::{Reason, Refusal};
 use axum::Router;
 use axum::extract::{Query, State};
@@ -32,7 +33,7 @@ pub fn router(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Router {
         .route_layer(axum::middleware::from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(admin);
-    around(routes, edge::Edge::operators(state))
+    Around::new(routes, edge::Edge::operators(state)).into_router()
 }
 
 async fn livez() -> Response {

@@ -46,6 +46,8 @@ impl Bodies {
         let read = match too_large {
             true => Err(Reason::RequestTooLarge.into()),
             false => tokio::select! {
+                // Nearly always the body is here already, and no timer is needed.
+                biased;
                 read = collect(&mut body) => read,
                 () = sleep(READ_TIMEOUT) => Err(Reason::RequestTimeout.into()),
                 () = async { draining.await; sleep(LAST_READ_TIMEOUT).await } => Err(Reason::ShuttingDown.into()),

@@ -8,7 +8,7 @@ use super::state::ApiState;
 use crate::issuance::{Course, Step};
 use crate::refusal::{Fault, Reason};
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, ORIGIN,
@@ -71,8 +71,11 @@ impl Edge {
     }
 }
 
-/// Around everything, the router's own answers included.
-pub async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+/// Around everything, the router's own answers included. `routes` answers what is no matter of the edge.
+pub async fn edge<F>(edge: Edge, mut request: Request, routes: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let Edge { state, listener } = edge;
     let began = state.authority.stopwatch.elapsed();
     let id = request_id(&state, request.headers());
@@ -91,7 +94,7 @@ pub async fn edge(State(edge): State<Edge>, mut request: Request, next: Next) ->
 
     let mut response = match listener == Listener::Public && is_preflight(&request) {
         true => preflight(),
-        false => next.run(request).await,
+        false => routes(request).await,
     };
     // gRPC tells its refusals with 200; the log has what JSON would have told.
     let status = response.status();

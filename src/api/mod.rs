@@ -4,6 +4,7 @@
 //! Sockets, HTTP versions and time-outs of connections are `server`'s.
 
 mod admin;
+mod around;
 mod body;
 mod conditional;
 mod ct;
@@ -27,17 +28,14 @@ pub use ports::{Answered, Call, Observer, Operations, Refreshed};
 pub use state::ApiState;
 
 use crate::refusal::Reason;
+use around::Around;
 use axum::Router;
-use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::from_fn;
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use error::Rejection;
-use std::any::Any;
 use std::sync::Arc;
-use tower::ServiceExt as _;
-use tower_http::catch_panic::CatchPanicLayer;
 
 /// Everything that the public listener answers.
 pub fn router(state: Arc<ApiState>) -> Router {
@@ -54,23 +52,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());
-    around(beside_grpc(routes, grpc::routes(&state)), edge::Edge::public(state))
-}
-
-/// gRPC and JSON share the listener. Go's clients send JSON over HTTP/2 too, so the content type tells them apart.
-fn beside_grpc(json: Router, grpc: Router) -> Router {
-    Router::new().fallback(move |request: Request| {
-        let router = if grpc::is_grpc(request.headers()) { &grpc } else { &json };
-        router.clone().oneshot(request)
-    })
-}
-
-/// The edge goes around the router, not into it: it rewrites paths, and it renders the router's own answers.
-fn around(routes: Router, edge: edge::Edge) -> Router {
-    Router::new()
-        .fallback_service(routes)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(edge, edge::edge))
+    let grpc = grpc::routes(&state);
+    Around::new(routes, edge::Edge::public(state)).beside_grpc(grpc).into_router()
 }
 
 /// No method but the route's own: the reference answers HEAD with 501 too.
@@ -84,12 +67,6 @@ async fn not_found() -> Rejection {
 
 async fn method_not_allowed() -> Rejection {
     Reason::MethodNotAllowed.into()
-}
-
-/// The panic's text may hold anything, so nobody gets to see it.
-fn panicked(_payload: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a handler panicked; the request is answered with INTERNAL");
-    Rejection(Reason::Internal.into()).into_response()
 }
 
 /// A GET's answer that is the same for everybody.

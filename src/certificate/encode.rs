@@ -16,9 +16,10 @@ pub(super) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
         return;
     }
     let octets = length.to_be_bytes();
-    let significant: Vec<u8> = octets.into_iter().skip_while(|octet| *octet == 0).collect();
+    let zeros = length.leading_zeros() as usize / 8;
+    let significant = octets.get(zeros..).unwrap_or_default();
     out.push(0x80 | significant.len() as u8);
-    out.extend_from_slice(&significant);
+    out.extend_from_slice(significant);
 }
 
 /// The octets that tag, length and value take together.

@@ -48,6 +48,20 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     pem
 }
 
+/// Appends a certificate's block to `out`, its lines parted by `newline`, without one at the end.
+pub fn push_certificate(out: &mut String, der: &[u8], newline: &str) {
+    out.push_str("-----BEGIN CERTIFICATE-----");
+    out.push_str(newline);
+    // 48 octets make a line.
+    let mut line = [0; 64];
+    for octets in der.chunks(48) {
+        let text = STANDARD.encode_slice(octets, &mut line).ok().and_then(|length| line.get(..length));
+        out.push_str(text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default());
+        out.push_str(newline);
+    }
+    out.push_str("-----END CERTIFICATE-----");
+}
+
 fn block<'t>(label: &str, lines: &mut (impl Iterator<Item = &'t str> + Clone)) -> Result<Block, String> {
     // Its size from the start: a string that grows leaves copies of a key behind.
     let body = lines.clone().take_while(|line| !line.starts_with("-----"));
@@ -115,6 +129,9 @@ mod tests {
             let pem = encode("CERTIFICATE", &der);
             assert!(pem.ends_with("-----END CERTIFICATE-----\n") && pem.lines().all(|line| line.len() <= 64));
             assert_eq!(*blocks(pem.as_bytes()).unwrap()[0].der, der);
+            let mut pushed = String::new();
+            push_certificate(&mut pushed, &der, "\n");
+            assert_eq!(pushed, pem.trim_end());
         }
     }
 }

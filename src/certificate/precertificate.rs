@@ -116,9 +116,14 @@ impl Certificate {
 
     /// PEM, without a newline at the end (as clients of the reference know it).
     pub fn pem(&self) -> String {
-        let mut pem = pem::encode("CERTIFICATE", &self.der);
-        pem.truncate(pem.trim_end().len());
+        let mut pem = String::with_capacity(self.der.len() * 3 / 2 + 64);
+        self.push_pem(&mut pem, "\n");
         pem
+    }
+
+    /// Appends [`Self::pem`] with its lines parted by `newline`, in whatever way the text around it spells that.
+    pub fn push_pem(&self, out: &mut String, newline: &str) {
+        pem::push_certificate(out, &self.der, newline);
     }
 
     /// The serial number in lower-case hex.

@@ -1,14 +1,24 @@
 //! A writer that never waits: lines go to a thread through a bounded queue.
+//!
+//! The thread writes what has come together at once: a system call and a wake-up for each line would cost more than the line. A line
+//! that comes after a pause is written at once; those behind it wait a few milliseconds for each other.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, park_timeout};
+use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait to be written: a few MB at most.
 const QUEUE: usize = 16 * 1024;
+/// How long lines wait for each other. Much less than the queue takes to fill, and than anybody notices.
+const TOGETHER: Duration = Duration::from_millis(5);
+/// So many octets are written at once at most, and a line's length more.
+const AT_ONCE: usize = 256 * 1024;
+/// Room for a line from the start: nearly all of a request fit.
+const LINE: usize = 512;
 
 /// Lines dropped since the process began. It has one stderr, whatever runs in it.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -47,12 +57,30 @@ impl LineWriter {
 }
 
 fn write_all(lines: &Receiver<Message>, mut output: impl Write, dropped: &AtomicU64) {
-    // Nobody is left to be told when stderr fails.
-    while let Ok(Message::Line(line)) = lines.recv() {
-        let _ = output.write_all(&line);
+    let mut text = Vec::new();
+    let mut ended = false;
+    while !ended {
+        let Ok(first) = lines.recv() else { break };
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => text.extend_from_slice(&line),
+                Message::End => ended = true,
+            }
+            next = if ended || text.len() >= AT_ONCE { None } else { lines.try_recv().ok() };
+        }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(output, "{lost} log lines were dropped: stderr is read too slowly");
+            let told = format!("{lost} log lines were dropped: stderr is read too slowly\n");
+            text.extend_from_slice(told.as_bytes());
+        }
+        // Nobody is left to be told when stderr fails.
+        let _ = output.write_all(&text);
+        let waits = !ended && text.len() < AT_ONCE;
+        text.clear();
+        if waits {
+            // Meanwhile lines come without waking anybody; only the end does.
+            park_timeout(TOGETHER);
         }
     }
     let _ = output.flush();
@@ -62,6 +90,7 @@ impl Drop for Flush {
     fn drop(&mut self) {
         let _ = self.queue.send(Message::End);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
@@ -76,7 +105,7 @@ pub struct Line<'w> {
 impl<'w> MakeWriter<'w> for LineWriter {
     type Writer = Line<'w>;
     fn make_writer(&'w self) -> Line<'w> {
-        Line { writer: self, text: Vec::new() }
+        Line { writer: self, text: Vec::with_capacity(LINE) }
     }
 }
 

@@ -12,6 +12,9 @@ use std::fmt;
 /// How deeply values may be nested. GitLab's `user_identities` and `job_config` need three levels.
 pub const MAX_DEPTH: usize = 16;
 
+/// Room for members from the start: GitLab's tokens have about thirty, and a map that grows is built anew each time.
+const MEMBERS: usize = 32;
+
 /// serde_json hands over numbers that are no 64-bit integers as a map with one private key of this family. In a
 /// document such a key is an attack on parsers, so it is refused.
 const PRIVATE_KEYS: &str = "$serde_json::private::";
@@ -114,7 +117,7 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
             return Ok(Value::Number(spelling));
         }
         let inner = self.deeper()?;
-        let mut members = Map::new();
+        let mut members = Map::with_capacity(if self.depth == 0 { MEMBERS } else { 0 });
         members.insert(first, entries.next_value_seed(inner)?);
         while let Some(name) = entries.next_key::<String>()? {
             if name.starts_with(PRIVATE_KEYS) {

@@ -4,11 +4,13 @@
 //! tokens (RFC 7516), unencoded payloads (RFC 7797) and symmetric algorithms are not taken.
 
 mod claims;
+mod glance;
 mod json;
 mod keys;
 mod times;
 
 pub use claims::Claims;
+pub use glance::{ClaimedTexts, Payload};
 pub use json::MAX_DEPTH;
 pub(crate) use json::parse_object;
 pub use keys::{KeySet, MAX_KEYS, VerificationKey};

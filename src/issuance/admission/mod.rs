@@ -118,6 +118,12 @@ impl Admission {
         if full { Err(self.refuse(Stage::Full)) } else { Ok(()) }
     }
 
+    /// Whether places are short: some who come now get none.
+    pub fn is_short(&self) -> bool {
+        let state = self.state();
+        state.making.total() >= state.pace.limit()
+    }
+
     /// Refuses when whom the unverified token names would get no place. Counts nothing.
     pub fn foresee(&self, claimed: &Sharer) -> Result<(), Refusal> {
         let state = self.state();
