@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Begin with a log of so many entries instead of an empty one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub entries: u64,
+    /// Let those entries be of half a kilobyte, where the disk has no room for real ones: the tree is as high
+    #[arg(long, requires = "entries")]
+    pub small_entries: bool,
     /// Beyond the rest, issue so many certificates on 64 connections and watch the memory
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub certificates: u64,

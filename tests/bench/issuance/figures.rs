@@ -36,7 +36,7 @@ impl Row {
             let mut values: Vec<f64> = self.runs.iter().filter_map(|run| run.get(name)).collect();
             values.sort_by(f64::total_cmp);
             let middle = values.len() / 2;
-            let even = values.len() % 2 == 0;
+            let even = values.len().is_multiple_of(2);
             (name, if even { f64::midpoint(values[middle - 1], values[middle]) } else { values[middle] })
         };
         Figures(names.map(median).collect())

@@ -19,6 +19,9 @@ use tokio::task::JoinSet;
 /// Entries on their way at once: less than the log's queue takes.
 const AT_ONCE: usize = 2048;
 
+/// Octets of TBSCertificate and precertificate in a small entry.
+const SMALL: usize = 200;
+
 /// The log's key as far as an entry without an SCT needs it: it names the log, and signs nothing.
 struct Unsigned(Vec<u8>);
 
@@ -32,14 +35,15 @@ impl LogSigner for Unsigned {
     }
 }
 
-/// Fills the log of a new CA up to `entries`: copies of one real entry, each with a place and a leaf hash of its own.
-pub async fn fill(home: &Arc<Home>, request: &Wire, entries: u64) {
+/// Fills the log of a new CA up to `entries`: copies of one real entry, or of the beginning of one, each with a place and a leaf
+/// hash of its own.
+pub async fn fill(home: &Arc<Home>, request: &Wire, entries: u64, small: bool) {
     let subject = Subject::own(home.clone().start().await);
     let mut connection =
         crate::driver::connection::Connection::open(subject.address).await.expect("a connection");
     assert_eq!(connection.ask(request).await.expect("an answer").status, 200);
     let tile = subject.get("/ct/tile/data/000.p/1").await;
-    let entry = copy(&tile);
+    let entry = copy(&tile, if small { SMALL } else { usize::MAX });
     let Subject { trust, own, .. } = subject;
     let own = own.expect("our own server");
     let chain = trust.chain.expect("its chain");
@@ -77,16 +81,17 @@ pub async fn fill(home: &Arc<Home>, request: &Wire, entries: u64) {
 }
 
 /// The entry of a data tile's first place, to be entered again.
-fn copy(tile: &[u8]) -> LogEntry {
+fn copy(tile: &[u8], most: usize) -> LogEntry {
     let (entry, _) = DataTileEntry::parse(tile).expect("an entry");
     let LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } = entry.certificate()
     else {
         panic!("a precertificate")
     };
+    let first = |octets: &[u8]| octets[..octets.len().min(most)].to_vec();
     LogEntry::from(PrecertificateEntry {
         issuer_key_hash: *issuer_key_hash,
-        tbs: tbs.to_vec(),
-        precertificate: precertificate.to_vec(),
+        tbs: first(tbs),
+        precertificate: first(precertificate),
         fingerprints: entry.fingerprints().into(),
     })
 }

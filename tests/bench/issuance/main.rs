@@ -74,7 +74,8 @@ async fn bench(arguments: &Arguments) -> Result<(), String> {
         0 => None,
         entries => {
             let home = Home::make(&arguments.binary, gitlab.url());
-            growth::fill(&home, &requests::distinct(&gitlab, 1)[0], entries).await;
+            let request = &requests::distinct(&gitlab, 1)[0];
+            growth::fill(&home, request, entries, arguments.small_entries).await;
             Some(home)
         }
     };
@@ -116,6 +117,7 @@ async fn bench(arguments: &Arguments) -> Result<(), String> {
         "runs": arguments.runs(),
         "seconds": arguments.duration().as_secs(),
         "entries": arguments.entries,
+        "small_entries": arguments.small_entries,
         "yardstick": yardsticks.0[0].to_json(),
         "rows": rows.0.iter().map(figures::Row::to_json).collect::<Vec<_>>(),
         "over_time": over_time.iter().map(Figures::to_json).collect::<Vec<_>>(),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const COLOURS: [[&str; 3]; 2] = [["#9cc3e6", "#2f6fb0", "#173a5e"], ["#f2c299", "#d0742b", "#6e3a10"]];
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 420.0;
-const TOP: f64 = 70.0;
+const TOP: f64 = 90.0;
 const BOTTOM: f64 = 350.0;
 
 /// A panel's place and scale.
@@ -114,15 +114,20 @@ fn panel(
             let value = rows.median(subject, &load(*connections), name).unwrap_or_default();
             let (x, y) = (start + bar * turn as f64, panel.y(value));
             let colour = COLOURS[of][if names.len() == 1 { 1 } else { which }];
-            let size = if bar < 18.0 { 8 } else { 10 };
+            let digits = if value < 10.0 { digits } else { 0 };
+            let (middle, above) = (x + bar / 2.0, y - 4.0);
+            // Narrow bars have their figures upright.
+            let place = if bar < 26.0 {
+                format!("transform=\"translate({:.1} {above:.1}) rotate(-90)\"", middle + 3.5)
+            } else {
+                format!("x=\"{middle:.1}\" y=\"{above:.1}\" text-anchor=\"middle\"")
+            };
             let _ = writeln!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{colour}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"{size}\">{value:.digits$}</text>",
+                 <text {place} font-size=\"10\">{value:.digits$}</text>",
                 bar - 1.5,
-                BOTTOM - y,
-                x + bar / 2.0,
-                y - 4.0
+                BOTTOM - y
             );
         }
     }

@@ -23,7 +23,7 @@ impl Questions {
         let size = subject.checkpoint().await.head().size;
         let tiles = size / 256;
         assert!(tiles > 0, "the log has no full tile yet");
-        let numbers: Vec<u64> = (0..QUESTIONS).map(|turn| scattered(turn)).collect();
+        let numbers: Vec<u64> = (0..QUESTIONS).map(scattered).collect();
         let tile = |kind, at: u64| format!("/ct/{}", TilePath::full(kind, at % tiles).expect("a tile"));
         let hashes = |at| tile(TileKind::Hashes(0), at);
         let mut proofs = Vec::new();

@@ -71,7 +71,7 @@ fn certificates(reply: &[u8]) -> Result<Vec<String>, String> {
 
 /// The chain of a peer's first answer.
 fn chain_of(reply: &[u8], roots: &[Vec<u8>]) -> Result<CaChain, String> {
-    let pems = certificates(reply)?.split_off(1).concat();
+    let pems = certificates(reply)?.split_off(1).join("\n");
     let chain = CaChain::from_pem(pems.as_bytes()).map_err(|error| error.to_string())?;
     let root = chain.certificates().last().ok_or("no root")?;
     if !roots.is_empty() && !roots.contains(root) {
