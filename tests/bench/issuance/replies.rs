@@ -80,36 +80,40 @@ fn chain_of(reply: &[u8], roots: &[Vec<u8>]) -> Result<CaChain, String> {
     Ok(chain)
 }
 
-/// Compares our log, from the entry `first` on, with what the answers promised; the tree's root too where that is all of it. Says
-/// how many octets an entry has, on average.
-pub async fn compare_log(subject: &Subject, first: u64, mut promised: Vec<Promised>) -> Result<f64, String> {
+/// Compares our log, from the entry `first` on, with what the answers promised; the tree's root too where that is all of it.
+pub async fn compare_log(subject: &Subject, first: u64, mut promised: Vec<Promised>) -> Result<(), String> {
     let checkpoint = subject.checkpoint().await;
     let size = checkpoint.head().size;
     promised.sort_unstable();
     if promised.len() as u64 != size - first {
         return Err(format!("the log took {} entries for {} answers", size - first, promised.len()));
     }
-    let (mut edge, mut octets) = (RightEdge::new(), 0);
+    let mut edge = RightEdge::new();
     for number in first / 256..size.div_ceil(256) {
         let path = tile_at(TileKind::Data, number, size).ok_or("no such tile")?;
         let tile = subject.get(&format!("/ct/{path}")).await;
         let mut rest = &tile[..];
         for index in number * 256..size.min((number + 1) * 256) {
-            let before = rest.len();
             let entry;
             (entry, rest) = DataTileEntry::parse(rest).map_err(|error| error.to_string())?;
             let hash = entry.leaf_hash();
             edge.push(hash);
-            if index >= first {
-                octets += before - rest.len();
-                if promised[(index - first) as usize] != (index, hash) {
-                    return Err(format!("the entry {index} is not what was promised"));
-                }
+            if index >= first && promised[(index - first) as usize] != (index, hash) {
+                return Err(format!("the entry {index} is not what was promised"));
             }
         }
     }
     if first == 0 && edge.root() != checkpoint.head().root {
         return Err("the checkpoint has another root than the entries".into());
     }
-    Ok(octets as f64 / (size - first).max(1) as f64)
+    Ok(())
+}
+
+/// Octets of the log's newest entries, on average.
+pub async fn entry_octets(subject: &Subject) -> Result<f64, String> {
+    let size = subject.checkpoint().await.head().size;
+    let last = size.checked_sub(1).ok_or("the log is empty")?;
+    let path = tile_at(TileKind::Data, last / 256, size).ok_or("no such tile")?;
+    let tile = subject.get(&format!("/ct/{path}")).await;
+    Ok(tile.len() as f64 / (last % 256 + 1) as f64)
 }

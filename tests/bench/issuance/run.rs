@@ -1,12 +1,12 @@
 //! One run: every load once, on a server that was just started.
 
 use crate::arguments::Arguments;
-use crate::driver::load::Manner;
+use crate::driver::load::{Load, Manner};
 use crate::driver::requests::Wire;
 use crate::figures::Figures;
 use crate::measure::{self, Issuing, all_accepted};
 use crate::reading::{self, Questions};
-use crate::replies::{Promised, compare_log};
+use crate::replies::{Promised, compare_log, entry_octets};
 use crate::subject::Subject;
 use crate::yardstick::{self, Cryptography};
 use std::path::Path;
@@ -33,7 +33,7 @@ pub struct Run<'a> {
     cryptography: &'a Cryptography,
     scratch: &'a Path,
     rows: Vec<(String, String, Figures)>,
-    /// The bare cryptography, before, in between and after.
+    /// The bare cryptography, before and after each row: processors change their pace within seconds.
     bare: Vec<Duration>,
     cores: usize,
     start_up: Duration,
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
         scratch: &'a Path,
         cores: usize,
     ) -> Self {
-        let (rows, bare) = (Vec::new(), vec![cryptography.cpu()]);
+        let (rows, bare) = (Vec::new(), Vec::new());
         let (start_up, entry) = (Duration::ZERO, 0.0);
         Self { arguments, requests, cryptography, scratch, rows, bare, cores, start_up, entry }
     }
@@ -66,8 +66,7 @@ impl<'a> Run<'a> {
         if !self.arguments.no_reading {
             promised.append(&mut self.readers(subject).await?);
         }
-        self.entry = compare_log(subject, first, promised).await?;
-        Ok(())
+        compare_log(subject, first, promised).await
     }
 
     /// A peer: every load.
@@ -78,26 +77,55 @@ impl<'a> Run<'a> {
     async fn loads(&mut self, subject: &mut Subject) -> Result<Vec<Promised>, String> {
         let warm_up = Issuing { duration: Duration::from_secs(1), ..self.issuing(64, Manner::Greedy) };
         let (_, _, mut all) = measure::issue(subject, &warm_up, None).await?;
+        if subject.own.is_some() {
+            self.entry = entry_octets(subject).await?;
+        }
         let mut peak = 0.0;
         for connections in CONNECTIONS {
-            let issuing = self.issuing(connections, Manner::Greedy);
-            let (figures, _, mut promised) = measure::issue(subject, &issuing, None).await?;
-            all.append(&mut promised);
             let name = match connections {
                 1 => "1 connection".to_owned(),
                 _ => format!("{connections} connections"),
             };
+            let issuing = self.issuing(connections, Manner::Greedy);
+            let rate = self.issue(subject, &name, &issuing, None, &mut all).await?;
             if name == MIDDLE {
-                peak = figures.get("per_second").unwrap_or_default();
+                peak = rate;
             }
-            self.row(subject, &name, figures);
         }
-        self.bare.push(self.cryptography.cpu());
         let issuing = self.issuing(64, Manner::Due(peak * PART));
-        let (figures, _, mut promised) = measure::issue(subject, &issuing, None).await?;
-        all.append(&mut promised);
-        self.row(subject, BY_THE_CLOCK, figures);
+        self.issue(subject, BY_THE_CLOCK, &issuing, None, &mut all).await?;
         Ok(all)
+    }
+
+    /// One row, held against the yardsticks as they are before and after it. Says the rate.
+    async fn issue(
+        &mut self,
+        subject: &mut Subject,
+        name: &str,
+        issuing: &Issuing,
+        beside: Option<Load>,
+        all: &mut Vec<Promised>,
+    ) -> Result<f64, String> {
+        let before = self.cryptography.cpu();
+        let (mut figures, read, mut promised) = measure::issue(subject, issuing, beside).await?;
+        let bare = (before + self.cryptography.cpu()) / 2;
+        self.bare.push(bare);
+        all.append(&mut promised);
+        let of = |name| figures.get(name).unwrap_or_default();
+        let (rate, ratio) = (of("per_second"), of("cpu_us") / micros(bare));
+        figures.put("cpu_to_bare", ratio);
+        if let (Some(group), Some(written)) = (figures.get("group"), figures.get("written")) {
+            figures.put("beyond_entry", (written - self.entry) / self.entry);
+            let sync = yardstick::sync(self.scratch, (group * self.entry) as usize);
+            figures.put("bare_sync_ms", sync.as_secs_f64() * 1e3);
+        }
+        if let Some(read) = &read {
+            all_accepted(read)?;
+            figures.put("reads_per_second", read.goodput());
+            figures.put("reads_p99_ms", read.accepted.quantile(0.99).as_secs_f64() * 1e3);
+        }
+        self.row(subject, name, figures);
+        Ok(rate)
     }
 
     /// Reading alone, each kind, and beside issuing.
@@ -110,12 +138,8 @@ impl<'a> Run<'a> {
         }
         let beside = reading::load(subject, questions.mixed(), Manner::Due(READS));
         let issuing = self.issuing(64, Manner::Greedy);
-        let (mut figures, read, promised) = measure::issue(subject, &issuing, Some(beside)).await?;
-        let read = read.expect("it ran beside");
-        all_accepted(&read)?;
-        figures.put("reads_per_second", read.goodput());
-        figures.put("reads_p99_ms", read.accepted.quantile(0.99).as_secs_f64() * 1e3);
-        self.row(subject, BESIDE_READERS, figures);
+        let mut promised = Vec::new();
+        self.issue(subject, BESIDE_READERS, &issuing, Some(beside), &mut promised).await?;
         Ok(promised)
     }
 
@@ -124,36 +148,21 @@ impl<'a> Run<'a> {
         self.rows.push((subject.name.clone(), load.into(), figures));
     }
 
-    /// The rows, held against the yardsticks, and the yardsticks.
-    pub fn finish(mut self) -> (Vec<(String, String, Figures)>, Figures) {
-        self.bare.push(self.cryptography.cpu());
-        let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-        let bare = micros(self.bare.iter().sum::<Duration>() / self.bare.len() as u32);
+    /// The rows, and the yardsticks.
+    pub fn finish(self) -> (Vec<(String, String, Figures)>, Figures) {
         let mut yardstick = Figures::default();
-        yardstick.put("bare_cryptography_us", bare);
+        let bare = self.bare.iter().sum::<Duration>() / self.bare.len().max(1) as u32;
+        yardstick.put("bare_cryptography_us", micros(bare));
         let cryptography = self.cryptography.cpu_of_all(self.cores);
         yardstick.put("bare_cryptography_all_cores_us", micros(cryptography));
         yardstick.put("entry_octets", self.entry);
         yardstick.put("start_up_ms", self.start_up.as_secs_f64() * 1e3);
-        for (subject, load, figures) in &mut self.rows {
-            if load.starts_with("reading") {
-                continue;
-            }
-            if let Some(cpu) = figures.get("cpu_us") {
-                figures.put("cpu_to_bare", cpu / bare);
-            }
-            let Some(group) = figures.get("group") else { continue };
-            if let Some(written) = figures.get("written") {
-                figures.put("beyond_entry", (written - self.entry) / self.entry);
-            }
-            let sync = yardstick::sync(self.scratch, (group * self.entry) as usize);
-            figures.put("bare_sync_ms", sync.as_secs_f64() * 1e3);
-            if subject == "countersign" && load == "1 connection" {
-                yardstick.put("bare_sync_of_one_ms", sync.as_secs_f64() * 1e3);
-            }
-        }
         (self.rows, yardstick)
     }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
 }
 
 /// Memory while so many certificates are issued on 64 connections; a figure for each ten seconds.

@@ -87,7 +87,7 @@ fn table(
 fn goals(text: &mut String, rows: &Rows, yardstick: &Figures) {
     let own = |load: &str, name: &str| rows.median("countersign", load, name).unwrap_or_default();
     let bare = yardstick.get("bare_cryptography_us").unwrap_or_default() / 1e3;
-    let floor = bare + yardstick.get("bare_sync_of_one_ms").unwrap_or_default() + 0.3;
+    let floor = bare + own("1 connection", "bare_sync_ms") + 0.3;
     let of_the_clock = own(BY_THE_CLOCK, "p99_ms") / own(BY_THE_CLOCK, "p50_ms");
     let mut lines = vec![
         ("CPU / bare cryptography, 64 connections", own(MIDDLE, "cpu_to_bare"), 1.5, 2),
