@@ -155,7 +155,10 @@ impl GitlabBuilder {
     /// No port, or no key.
     pub async fn start(self, clock: Arc<dyn Clock>) -> io::Result<Gitlab> {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
-        let url = format!("http://{}{}", listener.local_addr()?, self.relative_root);
+        let address = listener.local_addr()?;
+        // 80 is http's own port, and no part of the URL then.
+        let host = if address.port() == 80 { address.ip().to_string() } else { address.to_string() };
+        let url = format!("http://{host}{}", self.relative_root);
         let key = RwLock::new(SigningKey::generate()?);
         let shared = Arc::new(Shared { url, clock, key, fetches: AtomicUsize::new(0) });
         let router = Router::new()

@@ -47,7 +47,8 @@ pub struct Arguments {
     /// What that server is called in the table
     #[arg(long, value_name = "NAME", default_value = "peer")]
     pub peer_name: String,
-    /// The port of the make-believe GitLab, whose tokens that server must accept: http://127.0.0.1:PORT
+    /// The port of the make-believe GitLab, whose tokens that server must accept: http://127.0.0.1:PORT. Fulcio's type
+    /// gitlab-pipeline takes no issuer with a port: 80, and http://127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub issuer_port: u16,
     /// Given by cargo.

@@ -35,11 +35,15 @@ impl Questions {
         let consistency = numbers
             .iter()
             .map(|at| format!("/ct/ct/v1/get-sth-consistency?first={}&second={size}", at % size + 1));
+        let entry =
+            |at: &u64| format!("/ct/ct/v1/get-entry-and-proof?leaf_index={}&tree_size={size}", at % size);
+        let entries = numbers.iter().map(entry);
         Self(vec![
             ("checkpoint", gets(["/ct/checkpoint"])),
             ("hash tiles", gets(numbers.iter().map(|&at| hashes(at)))),
             ("data tiles", gets(numbers.iter().map(|&at| tile(TileKind::Data, at)))),
-            ("inclusion proofs", gets(proofs)),
+            ("inclusion proofs by hash", gets(proofs)),
+            ("entries with proof", gets(entries)),
             ("consistency proofs", gets(consistency)),
         ])
     }
