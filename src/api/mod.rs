@@ -11,7 +11,7 @@ mod ct;
 mod edge;
 pub mod error;
 mod grpc;
-mod message;
+pub mod message;
 mod openapi;
 mod paths;
 mod ports;

@@ -33,6 +33,7 @@ pub struct Gitlab {
 pub struct GitlabBuilder {
     relative_root: String,
     hands_out_tokens: bool,
+    port: u16,
 }
 
 struct Shared {
@@ -136,19 +137,28 @@ impl GitlabBuilder {
         self
     }
 
+    /// The port that it serves on; any free one where none is chosen.
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// Gives a token of a job that just began to whoever asks `/demo/token`. No GitLab does that.
     pub const fn hand_out_tokens(mut self) -> Self {
         self.hands_out_tokens = true;
         self
     }
 
-    /// Starts it on a free port.
+    /// Starts it.
     ///
     /// # Errors
     /// No port, or no key.
     pub async fn start(self, clock: Arc<dyn Clock>) -> io::Result<Gitlab> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let url = format!("http://{}{}", listener.local_addr()?, self.relative_root);
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
+        let address = listener.local_addr()?;
+        // 80 is http's own port, and no part of the URL then.
+        let host = if address.port() == 80 { address.ip().to_string() } else { address.to_string() };
+        let url = format!("http://{host}{}", self.relative_root);
         let key = RwLock::new(SigningKey::generate()?);
         let shared = Arc::new(Shared { url, clock, key, fetches: AtomicUsize::new(0) });
         let router = Router::new()

@@ -8,18 +8,21 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::string_slice,
+    clippy::disallowed_methods,
     missing_docs,
     reason = "it runs on a bench"
 )]
 
+#[allow(dead_code, reason = "each bench needs a part of it")]
 mod driver;
 
 use countersign::demo::gitlab::Gitlab;
 use countersign::server::environment::Environment;
 use driver::load::{Load, Manner, SLICE, Seen};
+use driver::process::Processes;
 use driver::report::{Report, millis};
 use driver::requests::{self, Wire};
-use driver::server::{Server, own_cpu};
+use driver::server::Server;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,7 +91,7 @@ impl Bench {
     }
 
     fn load(&self, connections: usize, manner: Manner, requests: &Arc<[Wire]>) -> Load {
-        Load { address: self.server.address, connections, manner, requests: requests.clone() }
+        Load { address: self.server.address, connections, manner, requests: requests.clone(), keep: false }
     }
 
     /// Answers are 200 or 429, and every connection that was promised an answer got one.
@@ -130,9 +133,9 @@ impl Bench {
     /// One project alone on 64 connections.
     async fn peak(&mut self) {
         self.load(64, Manner::Greedy, &self.greedy).run(self.seconds(3, 1)).await;
-        let (cpu, own) = (self.server.cpu(), own_cpu());
+        let (cpu, own) = (self.server.cpu(), Processes::own().cpu());
         let seen = self.load(64, Manner::Greedy, &self.greedy).run(self.seconds(15, 4)).await;
-        let (cpu, own) = (self.server.cpu() - cpu, own_cpu() - own);
+        let (cpu, own) = (self.server.cpu() - cpu, Processes::own().cpu() - own);
         self.peak = seen.goodput();
         let name = "64 connections, one project";
         let each = cpu.as_secs_f64() / seen.accepted.count() as f64 * 1e6;
@@ -167,14 +170,15 @@ impl Bench {
             connections: 1,
             manner: Manner::Open(10.0),
             requests: requests::get(path),
+            keep: false,
         };
         let health = get(self.server.address, "/healthz");
         let live = get(self.server.admin, "/livez");
         let head = get(self.server.address, "/ct/checkpoint");
-        let (cpu, own) = (self.server.cpu(), own_cpu());
+        let (cpu, own) = (self.server.cpu(), Processes::own().cpu());
         let (seen, health, live, head) =
             tokio::join!(flood.run(duration), health.run(duration), live.run(duration), head.run(duration));
-        let (cpu, own) = (self.server.cpu() - cpu, own_cpu() - own);
+        let (cpu, own) = (self.server.cpu() - cpu, Processes::own().cpu() - own);
 
         let name = "Flood";
         let shown = format!(

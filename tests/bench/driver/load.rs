@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -24,6 +25,9 @@ pub enum Manner {
     /// By the clock, whatever is answered: all connections together send so many requests a second. While a connection still
     /// waits for an answer its turns are missed, and counted.
     Open(f64),
+    /// By the clock as well, but no turn is missed: a request that is due while its connection still waits is sent right after, and its
+    /// time counts from when it was due. So a server that stands still for a moment is seen by all who would have asked meanwhile.
+    Due(f64),
 }
 
 /// A group of connections of one kind.
@@ -34,6 +38,8 @@ pub struct Load {
     pub manner: Manner,
     /// Every connection takes them in turn.
     pub requests: Arc<[Wire]>,
+    /// Whether the content of accepted answers is kept, to be looked at afterwards.
+    pub keep: bool,
 }
 
 /// What the connections of a load saw.
@@ -50,6 +56,8 @@ pub struct Seen {
     /// Accepted in each [`SLICE`] since the beginning.
     pub slices: Vec<u32>,
     pub elapsed: Duration,
+    /// The content of accepted answers, where it is kept.
+    pub kept: Vec<Box<[u8]>>,
 }
 
 impl Seen {
@@ -85,7 +93,6 @@ impl Seen {
 
 impl Load {
     /// Runs it for so long. All connections are open before the first request.
-    #[expect(clippy::disallowed_methods, reason = "this measures")]
     pub async fn run(self, duration: Duration) -> Seen {
         let mut open = Vec::new();
         for _ in 0..self.connections {
@@ -95,18 +102,41 @@ impl Load {
         let slices: Arc<[AtomicU32]> = (0..count).map(|_| AtomicU32::new(0)).collect();
         let began = Instant::now();
         let mut tasks = JoinSet::new();
+        let mut waiting = Vec::new();
         for (number, connection) in open.into_iter().enumerate() {
-            let one =
-                One { load: self.clone(), number, slices: slices.clone(), began, until: began + duration };
+            let (sender, due) = unbounded_channel();
+            waiting.push(sender);
+            let (load, slices) = (self.clone(), slices.clone());
+            let one = One { load, number, slices, began, until: began + duration, due };
             tasks.spawn(one.run(connection));
+        }
+        if let Manner::Due(rate) = self.manner {
+            std::thread::spawn(move || keep_time(began, duration, rate, &waiting));
         }
         let mut seen = Seen::default();
         while let Some(one) = tasks.join_next().await {
-            seen.merge(&one.expect("it does not panic"));
+            let mut one = one.expect("it does not panic");
+            seen.kept.append(&mut one.kept);
+            seen.merge(&one);
         }
         seen.elapsed = began.elapsed().min(duration);
         seen.slices = slices.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         seen
+    }
+}
+
+/// Tells each connection in turn when its next request is due. A thread of its own, since the runtime's timer knows whole
+/// milliseconds only.
+fn keep_time(began: Instant, duration: Duration, rate: f64, waiting: &[UnboundedSender<Instant>]) {
+    for (number, connection) in (0_u32..).zip(waiting.iter().cycle()) {
+        let due = Duration::from_secs_f64(f64::from(number) / rate);
+        if due >= duration {
+            break;
+        }
+        std::thread::sleep((began + due).saturating_duration_since(Instant::now()));
+        if connection.send(began + due).is_err() {
+            break;
+        }
     }
 }
 
@@ -117,11 +147,12 @@ struct One {
     slices: Arc<[AtomicU32]>,
     began: Instant,
     until: Instant,
+    /// When its requests are due, where they are by the clock.
+    due: UnboundedReceiver<Instant>,
 }
 
 impl One {
-    #[expect(clippy::disallowed_methods, reason = "this measures")]
-    async fn run(self, connection: Connection) -> Seen {
+    async fn run(mut self, connection: Connection) -> Seen {
         let mut seen = Seen::default();
         let mut connection = Some(connection);
         let mut turn = 0_u64;
@@ -136,14 +167,19 @@ impl One {
                 turn += 1;
                 sleep_until(next.min(self.until).into()).await;
             }
-            if Instant::now() >= self.until {
-                break;
-            }
+            let due = match self.load.manner {
+                Manner::Due(_) => match self.due.recv().await {
+                    Some(due) => Some(due),
+                    None => break,
+                },
+                _ if Instant::now() >= self.until => break,
+                _ => None,
+            };
             if connection.is_none() {
                 connection = Connection::open(self.load.address).await.ok();
             }
             let request = &self.load.requests[index % self.load.requests.len()];
-            let sent = Instant::now();
+            let sent = due.unwrap_or_else(Instant::now);
             let reply = match &mut connection {
                 Some(connection) => connection.ask(request).await,
                 None => Err(std::io::ErrorKind::NotConnected.into()),
@@ -152,11 +188,11 @@ impl One {
             let broken = Reply { status: 0, wait: None, last: true };
             let reply = reply.unwrap_or(broken);
             seen.note(reply, took);
-            if reply.last {
-                connection = None;
-            }
             match reply.status {
                 200 | 201 => {
+                    if let (true, Some(connection)) = (self.load.keep, &connection) {
+                        seen.kept.push(connection.content().into());
+                    }
                     let slice = (self.began.elapsed().as_millis() / SLICE.as_millis()) as usize;
                     if let Some(count) = self.slices.get(slice) {
                         count.fetch_add(1, Ordering::Relaxed);
@@ -168,6 +204,9 @@ impl One {
                     sleep(wait.min(self.until.saturating_duration_since(Instant::now()))).await;
                 }
                 _ => {}
+            }
+            if reply.last {
+                connection = None;
             }
         }
         seen

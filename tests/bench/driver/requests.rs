@@ -35,10 +35,26 @@ pub fn forged(gitlab: &Gitlab, project: &str) -> Arc<[Wire]> {
     made.collect()
 }
 
+/// So many requests by jobs of twenty projects, each with a token, a key and a proof of its own.
+pub fn distinct(gitlab: &Gitlab, count: usize) -> Arc<[Wire]> {
+    let made = (0..count).map(|number| {
+        let mut claims = claims(gitlab, &format!("many/p{}", number % 20));
+        claims["jti"] = json!(format!("0c6ab0f2-1f5e-4a6e-9d8e-{number:012x}"));
+        claims["job_id"] = json!((302 + number).to_string());
+        signing(&claims, &gitlab.token(&claims))
+    });
+    made.collect()
+}
+
 /// A GET.
 pub fn get(path: &str) -> Arc<[Wire]> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: countersign\r\n\r\n");
-    [request.into_bytes().into()].into()
+    gets([path])
+}
+
+/// Several.
+pub fn gets<P: std::fmt::Display>(paths: impl IntoIterator<Item = P>) -> Arc<[Wire]> {
+    let request = |path| format!("GET {path} HTTP/1.1\r\nHost: countersign\r\n\r\n").into_bytes().into();
+    paths.into_iter().map(request).collect()
 }
 
 fn claims(gitlab: &Gitlab, project: &str) -> Value {

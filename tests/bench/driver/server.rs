@@ -1,71 +1,108 @@
 //! The server as operators run it: the binary, `init`, `serve`, in a directory that goes away.
 
-use rustix::param::clock_ticks_per_second;
-use std::fs::{self, File};
+use super::process::Processes;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// A CA and its log, in a directory of their own.
+pub struct Home {
+    binary: PathBuf,
+    address: SocketAddr,
+    admin: SocketAddr,
+    directory: TempDir,
+}
+
+impl Home {
+    /// Makes a CA that trusts the GitLab at `issuer`.
+    pub fn make(binary: &Path, issuer: &str) -> Arc<Self> {
+        let directory = TempDir::with_prefix_in("bench-", env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let home = Self { binary: binary.to_owned(), address: free(), admin: free(), directory };
+        let init = Command::new(binary)
+            .args(["init", "--gitlab", issuer])
+            .args(["--listen", &home.address.to_string(), "--admin", &home.admin.to_string()])
+            .arg(home.path())
+            .stdout(Stdio::null())
+            .status()
+            .expect("the binary runs");
+        assert!(init.success(), "init");
+        Arc::new(home)
+    }
+
+    /// What `init` made.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("ca")
+    }
+
+    /// What the servers here wrote to stderr, one after the other.
+    pub fn said(&self) -> PathBuf {
+        self.directory.path().join("said")
+    }
+
+    /// Starts the server and waits until it takes connections. What it says goes to a file.
+    pub async fn start(self: Arc<Self>) -> Server {
+        let said = File::options().create(true).append(true).open(self.said()).expect("a file");
+        let began = Instant::now();
+        let child = Command::new(&self.binary)
+            .args(["serve", "--log-format", "json", "--config"])
+            .arg(self.path().join("countersign.yaml"))
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+            .expect("the binary runs");
+        while TcpStream::connect(self.address).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let took = began.elapsed();
+        Server { child, address: self.address, admin: self.admin, took, home: self }
+    }
+}
 
 /// A process that serves.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    directory: TempDir,
+    /// From its start until it took connections.
+    pub took: Duration,
+    pub home: Arc<Home>,
 }
 
 impl Server {
-    /// Makes a CA that trusts the GitLab at `issuer`, starts it, and waits until it takes connections. What it says goes to a file.
+    /// A new CA, and its server.
     pub async fn start(binary: &Path, issuer: &str) -> Self {
-        let directory = TempDir::with_prefix_in("bench-", env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let (address, admin) = (free(), free());
-        let home = directory.path().join("ca");
-        let init = Command::new(binary)
-            .args([
-                "init",
-                "--gitlab",
-                issuer,
-                "--listen",
-                &address.to_string(),
-                "--admin",
-                &admin.to_string(),
-            ])
-            .arg(&home)
-            .stdout(Stdio::null())
-            .status()
-            .expect("the binary runs");
-        assert!(init.success(), "init");
-        let said = File::create(directory.path().join("said")).expect("a file");
-        let child = Command::new(binary)
-            .args(["serve", "--log-format", "json", "--config"])
-            .arg(home.join("countersign.yaml"))
-            .stdout(Stdio::null())
-            .stderr(said)
-            .spawn()
-            .expect("the binary runs");
-        while TcpStream::connect(address).is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Self { child, address, admin, directory }
+        Home::make(binary, issuer).start().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Processes {
+        Processes::new([self.child.id()])
     }
 
     /// CPU time used so far, of all its threads.
     pub fn cpu(&self) -> Duration {
-        cpu_of(&self.child.id().to_string())
+        self.process().cpu()
     }
 
     /// The most memory that it ever had, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
+        self.process().peak_memory()
     }
 
     /// What it wrote to stderr.
     pub fn said(&self) -> PathBuf {
-        self.directory.path().join("said")
+        self.home.said()
+    }
+
+    /// Ends it in order.
+    pub fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        assert!(self.child.wait().expect("it ends").success(), "it ends in order");
     }
 }
 
@@ -74,19 +111,6 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// CPU time of this process.
-pub fn own_cpu() -> Duration {
-    cpu_of("self")
-}
-
-/// proc_pid_stat(5): utime and stime are fields 14 and 15; the name in field 2 may hold spaces.
-fn cpu_of(process: &str) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
-    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-    let ticks: f64 = [11, 12].iter().map(|index| fields[*index].parse::<f64>().expect("a number")).sum();
-    Duration::from_secs_f64(ticks / clock_ticks_per_second() as f64)
 }
 
 fn free() -> SocketAddr {

@@ -1,0 +1,118 @@
+//! What the machine does by itself: the bare cryptography of a certificate, and the disk's bare sync. Everything else is held against it.
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+};
+use std::fs;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Certificates' worth of cryptography in one measurement.
+const BATCH: u32 = 50;
+/// Measurements of which the median counts.
+const BATCHES: usize = 9;
+
+/// One certificate with its SCT: an RSA-2048 verification over a token of 2 KB, an ECDSA P-256 verification, three ECDSA P-256
+/// signatures over what a TBSCertificate has in octets. Keys are parsed once; no encoding, no hashing beside the signatures'.
+pub struct Cryptography {
+    random: SystemRandom,
+    token: Vec<u8>,
+    token_key: ParsedPublicKey,
+    token_signature: Vec<u8>,
+    proof: Vec<u8>,
+    proof_key: ParsedPublicKey,
+    proof_signature: Vec<u8>,
+    ca: EcdsaKeyPair,
+    tbs: Vec<u8>,
+}
+
+impl Cryptography {
+    pub fn prepare() -> Self {
+        let random = SystemRandom::new();
+        let (token, proof, tbs) = (vec![b'a'; 2000], vec![b'b'; 60], vec![b'c'; 1500]);
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+        let mut token_signature = vec![0; rsa.public_modulus_len()];
+        rsa.sign(&RSA_PKCS1_SHA256, &random, &token, &mut token_signature).expect("a signature");
+        let token_key = ParsedPublicKey::new(
+            &RSA_PKCS1_2048_8192_SHA256,
+            rsa.public_key().as_der().expect("DER").as_ref(),
+        );
+        let ca = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
+        let proof_signature = ca.sign(&random, &proof).expect("a signature").as_ref().to_vec();
+        let proof_key = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, ca.public_key().as_ref());
+        Self {
+            random,
+            token,
+            token_key: token_key.expect("a key"),
+            token_signature,
+            proof,
+            proof_key: proof_key.expect("a key"),
+            proof_signature,
+            ca,
+            tbs,
+        }
+    }
+
+    fn once(&self) {
+        self.token_key.verify_sig(black_box(&self.token), &self.token_signature).expect("it verifies");
+        self.proof_key.verify_sig(black_box(&self.proof), &self.proof_signature).expect("it verifies");
+        for _ in 0..3 {
+            black_box(self.ca.sign(&self.random, black_box(&self.tbs)).expect("a signature"));
+        }
+    }
+
+    /// CPU time of one certificate on one core.
+    pub fn cpu(&self) -> Duration {
+        self.once();
+        let mut batches: Vec<Duration> = (0..BATCHES)
+            .map(|_| {
+                let before = thread_cpu();
+                (0..BATCH).for_each(|_| self.once());
+                (thread_cpu() - before) / BATCH
+            })
+            .collect();
+        batches.sort();
+        batches[BATCHES / 2]
+    }
+
+    /// The same while all cores do it: where two of them are one with two threads, each is slower than alone.
+    pub fn cpu_of_all(&self, cores: usize) -> Duration {
+        let all: Vec<Duration> = std::thread::scope(|scope| {
+            let each: Vec<_> = (0..cores).map(|_| scope.spawn(|| self.cpu())).collect();
+            each.into_iter().map(|one| one.join().expect("it does not panic")).collect()
+        });
+        all.iter().sum::<Duration>() / cores as u32
+    }
+}
+
+/// CPU time of this thread so far; time by the clock where the kernel does not count it.
+fn thread_cpu() -> Duration {
+    let counted = fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = counted.and_then(|line| line.split(' ').next().and_then(|first| first.parse().ok()));
+    nanos.map_or_else(since_the_epoch, Duration::from_nanos)
+}
+
+fn since_the_epoch() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time after 1970")
+}
+
+/// How long it takes to append so many octets to a file in this directory and sync them (fdatasync), at the median.
+pub fn sync(directory: &Path, octets: usize) -> Duration {
+    let mut file = tempfile::tempfile_in(directory).expect("a file");
+    let block = vec![0x5a; octets];
+    let mut times: Vec<Duration> = (0..100)
+        .map(|_| {
+            let began = Instant::now();
+            file.write_all(&block).and_then(|()| file.sync_data()).expect("room on the disk");
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[times.len() / 2]
+}
