@@ -298,7 +298,7 @@ async fn where_nobody_can_get_a_place_the_body_is_read_away_but_not_looked_at() 
     let elsewhere = "https://elsewhere.example.com";
     let _others: Vec<_> = (0..PLACES)
         .map(|number| admission.sharer(elsewhere.into(), elsewhere, &number.to_string()))
-        .map(|sharer| admission.admit(sharer).ok().expect("a place"))
+        .map(|sharer| admission.admit(sharer).unwrap_or_else(|_| panic!("no place")))
         .collect();
     assert_eq!(busy.refused(&json!("no message at all")).await, overloaded());
     assert_eq!(busy.stages(), [("full", 1)]);
