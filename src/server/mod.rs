@@ -32,6 +32,8 @@ use tokio::task::JoinHandle;
 /// it, all ends within 15 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked whether the log's disk answers.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// A server that is up.
 pub struct Running {
@@ -40,7 +42,17 @@ pub struct Running {
     state: Arc<ApiState>,
     /// Our own log, where there is one.
     log: Option<Arc<CtLog>>,
+    _watching: Option<Watching>,
     reloading: Reloading,
+}
+
+/// The task that looks whether the log's disk answers. It ends with it.
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The files, looked at by a task that ends with it.
@@ -132,7 +144,7 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, reloading: _ending } = self;
+        let Self { public, admin, state, log, _watching, reloading: _ending } = self;
         state.drain();
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
@@ -141,6 +153,16 @@ impl Running {
         close(log).await;
         tracing::info!("stopped");
     }
+}
+
+/// Looks every second whether the log's disk answers, whoever else asks, until the log is closed.
+fn watch(log: Arc<CtLog>) -> Watching {
+    Watching(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(WATCH_PERIOD).await;
+            log.watch();
+        }
+    }))
 }
 
 /// Why our own log has stopped for good; never where there is none.

@@ -71,7 +71,8 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         Ok((public, admin)) => {
             let reloading =
                 Reloading { watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))), reloader };
-            Ok(Running { public, admin, state, log: own_log, reloading })
+            let watching = own_log.clone().map(super::watch);
+            Ok(Running { public, admin, state, log: own_log, _watching: watching, reloading })
         }
         Err(error) => {
             super::close(own_log).await;
@@ -163,8 +164,8 @@ async fn open_log(
     environment: &Environment,
 ) -> Result<CtLog, StartError> {
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
-    let clock = environment.clock.clone();
-    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
+    let (clock, stopwatch) = (environment.clock.clone(), environment.stopwatch.clone());
+    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock, stopwatch))
         .await
         .map_err(|error| StartError::Failed(format!("the log cannot be opened: {error}")))?
         .map_err(|error| match error {

@@ -431,9 +431,10 @@ impl Fragile {
         let settings =
             CtLogSettings { origin: "ca.example.com/ct".into(), issuers: chain.certificates().to_vec() };
         let log_key = LogKey::open(&ca.config.log.embedded().expect("our own").key).expect("a key");
-        let log = CtLog::open(settings, Arc::new(log_key), stores, ca.clock.clone()).expect("a log");
-        let key = FileSigner::open(ca.config.ca.key().expect("files"), None, &chain).expect("a key");
         let Environment { random, stopwatch, .. } = Environment::system();
+        let log = CtLog::open(settings, Arc::new(log_key), stores, ca.clock.clone(), stopwatch.clone())
+            .expect("a log");
+        let key = FileSigner::open(ca.config.ca.key().expect("files"), None, &chain).expect("a key");
         let admission = Admission::new(stopwatch.clone(), random.clone());
         let authority = CertificateAuthority {
             admission,
