@@ -107,14 +107,18 @@ impl View {
     pub fn tile(&self, path: &TilePath) -> Option<Vec<u8>> {
         let start = path.index() * TILE_WIDTH;
         let elements = start..start + u64::from(path.width());
-        let mut content = Vec::new();
+        let mut content;
         match path.kind() {
             TileKind::Data => {
+                let first = usize::try_from(start.checked_sub(self.unsealed_start)?).ok()?;
+                let entries = self.unsealed.iter().skip(first).take(usize::from(path.width()));
+                content = Vec::with_capacity(entries.map(|entry| entry.bytes.len()).sum());
                 for index in elements {
                     content.extend_from_slice(&self.entry(index)?.bytes);
                 }
             }
             TileKind::Hashes(level) => {
+                content = Vec::with_capacity(usize::from(path.width()) * 32);
                 for index in elements {
                     content.extend_from_slice(&self.tile_hash(level, index)?);
                 }
