@@ -5,6 +5,7 @@
 //! data/head/         the head and the unsealed entries, a few MiB for good: two journal files, and sled
 //! data/head.record   the second record of the head
 //! data/log/tile/…    sealed tiles, plain files
+//! data/log/index/…   where entries stand by their leaf hash; made anew from tiles where it is missing
 //! data/log/issuer/…  CA certificates by their SHA-256, plain files
 //! data/RESTORING     while a backup is put back: nobody serves what is not whole
 //! ```
