@@ -257,6 +257,11 @@ impl CtLog {
         self.log.watch();
     }
 
+    /// The server is to end within seconds; see [`Log::end_soon`].
+    pub fn end_soon(&self) {
+        self.log.end_soon();
+    }
+
     /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
     pub async fn stopped(&self) -> String {
         self.log.stopped().await

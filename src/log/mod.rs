@@ -215,6 +215,11 @@ impl<C: Candidate> Log<C> {
         self.status.look();
     }
 
+    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
+    pub fn end_soon(&self) {
+        self.status.end_soon();
+    }
+
     /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
     pub async fn stopped(&self) -> String {
         self.status.wait_for_stop().await

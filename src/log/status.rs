@@ -13,6 +13,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const SLOW: u64 = 10;
 /// A write that was under way at more looks never ends: the store lost a thread, or the disk is gone.
 const STUCK: u64 = 60;
+/// The same while the server ends: callers are told as long as they can be.
+const STUCK_AT_THE_END: u64 = 6;
 
 /// What may keep the log from working, each until it succeeds again.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,8 @@ pub(super) struct Status {
     writes: [AtomicU64; 2],
     /// For each writer, that number at the last look, and at how many looks before it was the same.
     seen: Mutex<[(u64, u64); 2]>,
+    /// Whether the server is about to end.
+    ending: AtomicBool,
     /// A check of the store is asked for, and not done yet.
     checking: AtomicBool,
     stopped: watch::Sender<Option<String>>,
@@ -53,6 +57,7 @@ impl Status {
             troubles: Mutex::default(),
             writes: Default::default(),
             seen: Mutex::default(),
+            ending: AtomicBool::new(false),
             checking: AtomicBool::new(false),
             stopped: watch::Sender::new(None),
         }
@@ -110,9 +115,20 @@ impl Status {
             (*write, *looks) = (now, if now == *write { *looks + 1 } else { 0 });
         }
         drop(seen);
-        if self.waited() >= STUCK {
-            self.stop("the disk has not answered for a minute");
+        let (stuck, reason) = match self.ending.load(Ordering::Acquire) {
+            false => (STUCK, "the disk has not answered for a minute"),
+            true => {
+                (STUCK_AT_THE_END, "the disk has not answered for some seconds, and the server is to end")
+            }
+        };
+        if self.waited() >= stuck {
+            self.stop(reason);
         }
+    }
+
+    /// From now on there is less patience with the disk.
+    pub(super) fn end_soon(&self) {
+        self.ending.store(true, Ordering::Release);
     }
 
     /// Whether a write is under way.

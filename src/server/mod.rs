@@ -24,7 +24,7 @@ use environment::Environment;
 use listener::Listener;
 use reload::{Asked, Reloader};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -42,17 +42,7 @@ pub struct Running {
     state: Arc<ApiState>,
     /// Our own log, where there is one.
     log: Option<Arc<CtLog>>,
-    _watching: Option<Watching>,
     reloading: Reloading,
-}
-
-/// The task that looks whether the log's disk answers. It ends with it.
-struct Watching(JoinHandle<()>);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// The files, looked at by a task that ends with it.
@@ -144,8 +134,11 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, _watching, reloading: _ending } = self;
+        let Self { public, admin, state, log, reloading: _ending } = self;
         state.drain();
+        if let Some(log) = &log {
+            log.end_soon();
+        }
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
@@ -155,14 +148,16 @@ impl Running {
     }
 }
 
-/// Looks every second whether the log's disk answers, whoever else asks, until the log is closed.
-fn watch(log: Arc<CtLog>) -> Watching {
-    Watching(tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(WATCH_PERIOD).await;
-            log.watch();
+/// Looks every second whether the log's disk answers, whoever else asks, for as long as there is the log: while the server
+/// ends as well.
+async fn watch(log: Weak<CtLog>) {
+    loop {
+        tokio::time::sleep(WATCH_PERIOD).await;
+        match log.upgrade() {
+            Some(log) => log.watch(),
+            None => return,
         }
-    }))
+    }
 }
 
 /// Why our own log has stopped for good; never where there is none.

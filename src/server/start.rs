@@ -71,8 +71,10 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         Ok((public, admin)) => {
             let reloading =
                 Reloading { watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))), reloader };
-            let watching = own_log.clone().map(super::watch);
-            Ok(Running { public, admin, state, log: own_log, _watching: watching, reloading })
+            if let Some(log) = &own_log {
+                tokio::spawn(super::watch(Arc::downgrade(log)));
+            }
+            Ok(Running { public, admin, state, log: own_log, reloading })
         }
         Err(error) => {
             super::close(own_log).await;

@@ -614,6 +614,7 @@ def a_disk_that_hangs_and_sigterm(world: World) -> None:
     took = time.monotonic() - begun
     world.note("ends after SIGTERM", took)
     check(took <= 15, f"it took {took:.1f} s")
+    check(any(other.status == 503 for other in world.load.kept.others), "nobody was told")
     faults.set("")
     world.ca.start()
     world.note("issues again", world.until_issued(SERVING_WITHIN))

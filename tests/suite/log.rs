@@ -397,6 +397,21 @@ fn a_store_that_does_not_answer_is_noticed() {
 }
 
 #[test]
+fn who_waits_for_a_disk_is_told_before_the_server_ends() {
+    let store = MemoryStore::default();
+    let log = open(&store).unwrap();
+    store.head.close_gate();
+    let mut entering = Box::pin(log.enter(Item(1)));
+    assert!(poll(&mut entering).is_pending());
+    store.head.wait_for_append();
+    log.end_soon();
+    (0..7).for_each(|_| log.watch());
+    assert_eq!(wait(entering).unwrap_err().reason(), Reason::LogUnavailable);
+    log.close();
+    store.head.open_gate();
+}
+
+#[test]
 fn a_close_does_not_wait_for_a_disk_for_ever() {
     let store = MemoryStore::default();
     let log = open(&store).unwrap();
