@@ -56,7 +56,8 @@ pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
     let url = config.public_url.clone();
     let scheme = config.scheme();
     let log = Recorded::of(&config.log);
-    super::runtime()?.block_on(async {
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(async {
         let running = Running::start(config, Environment::system()).await.map_err(start_error)?;
         let up = Up { scheme, address: running.address(), admin: running.admin_address(), url, log };
         let mut serving = pin!(running.until_signal());
@@ -70,7 +71,10 @@ pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
             tracing::warn!(%error, "nobody is told where the server listens");
         }
         serving.await.map_err(CliError::refused)
-    })
+    });
+    // All that counts has ended. A reader may wait for a disk that does not answer: nobody waits for it.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Loads a configuration and shows its warnings. A refused one ends with 78.

@@ -13,7 +13,7 @@ pub use ports::{Answer, CaSigner, CertificateLog, IssuerKeys, SignerError};
 pub use rules::{CurrentRules, Rules};
 
 use crate::certificate::{CaChain, Certificate, Template};
-use crate::environment::{Clock, Random, Stopwatch};
+use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::identity::Issuer;
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
@@ -125,7 +125,10 @@ impl CertificateAuthority {
 
         let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
         let issued = match &self.log {
-            LogMode::Embedded(log) => self.log_and_issue(template, &**log, course).await,
+            LogMode::Embedded(log) => {
+                let issued = self.log_and_issue(template, &**log, course).await;
+                issued.and_then(|issued| self.in_its_life(issued, now))
+            }
             LogMode::External { log, precertificates: true } => {
                 self.log_and_issue(template, &**log, course).await
             }
@@ -192,6 +195,19 @@ impl CertificateAuthority {
         let certificate = corresponding.into_certificate(&signature);
         course.did(Step::Certificate);
         Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::Embedded, place })
+    }
+
+    /// A clock that was set meanwhile: no client takes a certificate whose SCT is older or younger than it.
+    fn in_its_life(&self, issued: Issued, now: UnixMillis) -> Result<Issued, Refusal> {
+        let begins = UnixMillis::from_secs(now.as_secs());
+        let ends = begins.plus(self.lifetime).min(self.chain.not_after());
+        match issued.place {
+            Some(place) if place.timestamp < begins || place.timestamp > ends => {
+                tracing::error!(sct = %place.timestamp, %begins, %ends, "the clock was set: an SCT outside its certificate's life");
+                Err(Refusal::new(Reason::LogUnavailable).retry_after(Duration::from_secs(5)))
+            }
+            _ => Ok(issued),
+        }
     }
 
     /// The certificate is logged before it is handed out, with the SCT beside it.

@@ -54,7 +54,10 @@ pub fn head_record<R: HeadRecord>(mut reopen: impl FnMut() -> R) {
     assert_eq!(reopen().read(), Ok(None), "an empty record");
     for size in 0..5 {
         let recorded = Recorded { size, root: [size as u8; 32], timestamp: UnixMillis(size + 1) };
-        reopen().write(&recorded).expect("write");
+        let mut record = reopen();
+        record.write(&recorded).expect("write");
+        record.sync().expect("sync");
+        drop(record);
         assert_eq!(reopen().read(), Ok(Some(recorded)));
     }
 }

@@ -10,7 +10,7 @@ use super::submissions::Submissions;
 use super::view::View;
 use super::{Candidate, Log, StartError, Stores, recovery};
 use crate::certificate::accepted::{AcceptedCas, Submission, SubmissionKind};
-use crate::environment::{Clock, UnixMillis};
+use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::checkpoint::{SignedTreeHead, TreeHead, check_origin};
 use crate::transparency::precertificate::{DataTileEntry, LogEntry};
@@ -61,7 +61,6 @@ pub struct CtLog {
     log: Log<Arc<LogEntry>>,
     reader: LogReader,
     signer: Arc<dyn LogSigner>,
-    clock: Arc<dyn Clock>,
     origin: String,
     log_id: Hash,
     issuers: Vec<Vec<u8>>,
@@ -89,19 +88,20 @@ impl CtLog {
         signer: Arc<dyn LogSigner>,
         stores: Stores,
         clock: Arc<dyn Clock>,
+        stopwatch: Arc<dyn Stopwatch>,
     ) -> Result<Self, OpenError> {
         let CtLogSettings { origin, issuers } = settings;
         check_origin(&origin).map_err(|error| OpenError::Origin(origin.clone(), error))?;
         let log_id = sha256(signer.public_key());
         let identity = Identity { origin: origin.clone(), log_id };
-        let log = Log::open(&identity, stores, clock.clone())?;
+        let log = Log::open(&identity, stores, clock, stopwatch)?;
         // Before any entry can name them.
         for issuer in &issuers {
             log.tiles().put(&issuer_path(&sha256(issuer)), issuer).map_err(OpenError::Issuer)?;
         }
         let reader = LogReader::new(log.tiles().clone(), log.view().clone(), DataTileEntry::length);
         let (signed, submissions) = (Mutex::default(), Submissions::default());
-        Ok(Self { log, reader, signer, clock, origin, log_id, issuers, signed, submissions })
+        Ok(Self { log, reader, signer, origin, log_id, issuers, signed, submissions })
     }
 
     /// The log at rest: what a server would go on from, checked as at its start, with nothing made and nothing written.
@@ -182,7 +182,7 @@ impl CtLog {
     /// # Errors
     /// [`Reason::LogUnavailable`] when the key fails.
     pub fn sth(&self) -> Result<SignedTreeHead, Refusal> {
-        let now = self.clock.now();
+        let now = self.log.now();
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         let (head, last) = {
             let view = self.log.view().read().unwrap_or_else(PoisonError::into_inner);
@@ -250,6 +250,16 @@ impl CtLog {
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
         self.log.health()
+    }
+
+    /// Looks whether the disk answers; see [`Log::watch`].
+    pub fn watch(&self) {
+        self.log.watch();
+    }
+
+    /// The server is to end within seconds; see [`Log::end_soon`].
+    pub fn end_soon(&self) {
+        self.log.end_soon();
     }
 
     /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.

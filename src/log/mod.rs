@@ -25,12 +25,13 @@ mod status;
 mod submissions;
 #[cfg(test)]
 mod testing;
+mod timekeeper;
 pub mod view;
 
 pub use ct::CtLog;
 pub use recovery::{CLOCK_TOLERANCE, StartError};
 
-use crate::environment::{Clock, UnixMillis};
+use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::{Entry, Hash, Place};
@@ -41,15 +42,19 @@ use status::{Status, unavailable};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use timekeeper::Timekeeper;
 use tokio::sync::oneshot;
 use view::View;
 
 /// Entries that may wait for the sequencer; more are refused at once.
 pub const QUEUE: usize = 4096;
+
+/// How long a close waits for the threads, and so for the disk. Who leaves them loses nothing that was answered.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What becomes an entry once its place is known.
 pub trait Candidate: Send + 'static {
@@ -78,12 +83,20 @@ pub struct Log<C> {
     sealer: SealerHandle,
     status: Arc<Status>,
     view: Arc<RwLock<View>>,
-    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
-    closing: AtomicBool,
-    clock: Arc<dyn Clock>,
+    threads: Mutex<Option<Threads>>,
+    closing: Arc<AtomicBool>,
+    time: Arc<Timekeeper>,
     tiles: Arc<dyn TileStore>,
-    /// Dropped after the threads have ended.
-    _guard: Box<dyn Any + Send + Sync>,
+    _guard: Arc<dyn Any + Send + Sync>,
+}
+
+struct Threads {
+    sequencing: JoinHandle<()>,
+    sealing: JoinHandle<()>,
+    /// Nothing comes from it: it ends when the sequencer has.
+    sequenced: Receiver<()>,
+    /// The same of the sealer.
+    sealed: Receiver<()>,
 }
 
 impl<C: Candidate> Log<C> {
@@ -91,7 +104,12 @@ impl<C: Candidate> Log<C> {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn open(identity: &Identity, mut stores: Stores, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub fn open(
+        identity: &Identity,
+        mut stores: Stores,
+        clock: Arc<dyn Clock>,
+        stopwatch: Arc<dyn Stopwatch>,
+    ) -> Result<Self, StartError> {
         let view = recovery::start(identity, &mut stores, C::leaf_hash, &*clock)?;
         let head = view.head.clone();
         let edge = RightEdge::from_parts(head.size, head.right_edge.clone())
@@ -99,39 +117,42 @@ impl<C: Candidate> Log<C> {
         let view = Arc::new(RwLock::new(view));
         let status = Arc::new(Status::new());
         let no_thread = |error| StartError::StoreUnusable(ports::StoreError::NotWritten(format!("{error}")));
+        // Both threads keep it: nobody else may write before a write that hangs has ended.
+        let guard: Arc<dyn Any + Send + Sync> = Arc::from(stores.guard);
+        let (sealing_ends, sealed) = channel::<()>();
+        let kept: Arc<dyn Any + Send + Sync> = Arc::new((guard.clone(), sealing_ends));
         let (sealer, sealing) =
-            sealer::start(view.clone(), stores.tiles.clone(), status.clone(), clock.clone())
-                .map_err(no_thread)?;
+            sealer::start(view.clone(), stores.tiles.clone(), status.clone(), kept).map_err(no_thread)?;
         let (queue, commands) = sync_channel(QUEUE);
+        let time = Arc::new(Timekeeper::new(clock, stopwatch));
+        let closing = Arc::new(AtomicBool::new(false));
         let sequencer = Sequencer {
             commands,
             store: stores.head,
             record: stores.record,
-            clock: clock.clone(),
+            time: time.clone(),
             view: view.clone(),
             sealer: sealer.clone(),
             status: status.clone(),
             head,
             edge,
+            unsettled: None,
+            unsynced: false,
+            untimely: false,
+            closing: closing.clone(),
         };
+        let (sequencing_ends, sequenced) = channel::<()>();
         let spawned = thread::Builder::new().name("log-sequencer".to_owned()).spawn({
             let status = status.clone();
-            move || run_guarded(sequencer, &status)
+            let guard = guard.clone();
+            move || {
+                let _kept = (guard, sequencing_ends);
+                run_guarded(sequencer, &status)
+            }
         });
         let sequencing = spawned.inspect_err(|_| sealer.close()).map_err(no_thread)?;
-        let threads = Mutex::new(Some([sequencing, sealing]));
-        let closing = AtomicBool::new(false);
-        Ok(Self {
-            queue,
-            sealer,
-            status,
-            view,
-            threads,
-            closing,
-            clock,
-            tiles: stores.tiles,
-            _guard: stores.guard,
-        })
+        let threads = Mutex::new(Some(Threads { sequencing, sealing, sequenced, sealed }));
+        Ok(Self { queue, sealer, status, view, threads, closing, time, tiles: stores.tiles, _guard: guard })
     }
 
     /// Enters a candidate; answers with its place once it is durable.
@@ -143,7 +164,7 @@ impl<C: Candidate> Log<C> {
     /// [`Reason::ShuttingDown`].
     pub async fn enter(&self, candidate: C) -> Result<Place, Refusal> {
         // Nobody is let wait for a disk that does not answer.
-        if self.status.is_hopeless(self.clock.now()) {
+        if self.status.is_hopeless() {
             return Err(unavailable());
         }
         let (answer, wait) = oneshot::channel();
@@ -177,8 +198,7 @@ impl<C: Candidate> Log<C> {
     /// # Errors
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
-        let now = self.clock.now();
-        let health = self.status.health(now);
+        let health = self.status.health();
         if health.is_err() {
             self.sealer.wake();
             // A full queue is a try by itself.
@@ -186,7 +206,18 @@ impl<C: Candidate> Log<C> {
         } else if self.status.wants_check() && self.queue.try_send(Command::Check).is_err() {
             self.status.checked();
         }
-        health.and_then(|()| self.check_clock(now))
+        health.and_then(|()| self.check_clock())
+    }
+
+    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
+    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
+    pub fn watch(&self) {
+        self.status.look();
+    }
+
+    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
+    pub fn end_soon(&self) {
+        self.status.end_soon();
     }
 
     /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
@@ -194,19 +225,21 @@ impl<C: Candidate> Log<C> {
         self.status.wait_for_stop().await
     }
 
-    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile. A second call does nothing.
+    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
+    /// does not answer. A second call does nothing.
     pub fn close(&self) {
         self.end();
     }
 
-    /// A clock that was set back while the log runs: entries keep the last timestamp, and no tree head may be signed for
-    /// them before the clock has caught up.
-    fn check_clock(&self, now: UnixMillis) -> Result<(), String> {
+    /// What the time is, as far as can be told.
+    fn now(&self) -> UnixMillis {
+        self.time.estimate()
+    }
+
+    /// A clock that was set while the log runs: no entry is taken as long as it cannot be right.
+    fn check_clock(&self) -> Result<(), String> {
         let last = self.view.read().unwrap_or_else(PoisonError::into_inner).head.timestamp;
-        match now.plus(CLOCK_TOLERANCE) < last {
-            true => Err(StartError::ClockBehind { now, last }.to_string()),
-            false => Ok(()),
-        }
+        self.time.after(last).map(drop)
     }
 
     fn gone(&self) -> Refusal {
@@ -218,19 +251,28 @@ impl<C: Candidate> Log<C> {
 impl<C> Log<C> {
     fn end(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some([sequencing, sealing]) = threads.take() else { return };
-        self.closing.store(true, Ordering::Release);
-        if self.status.is_stuck() {
+        let Some(Threads { sequencing, sealing, sequenced, sealed }) = threads.take() else { return };
+        self.closing.store(true, Ordering::SeqCst);
+        // An error: the thread has ended already, or has enough to do to look by itself.
+        self.queue.try_send(Command::Close).ok();
+        let ended = self.has_ended(&sequenced);
+        self.sealer.close();
+        if !ended || !self.has_ended(&sealed) {
             tracing::error!("the log is left without closing it: its store does not answer");
             return;
         }
-        // An error: the thread has ended already.
-        self.queue.send(Command::Close).ok();
-        let ended = sequencing.join();
-        self.sealer.close();
-        if ended.and(sealing.join()).is_err() {
+        if sequencing.join().and(sealing.join()).is_err() {
             tracing::error!("a thread of the log ended in a panic");
         }
+    }
+}
+
+impl<C> Log<C> {
+    /// Waits for a thread, as long as it makes sense.
+    fn has_ended(&self, end: &Receiver<()>) -> bool {
+        let hopeless = self.status.is_stopped() && self.status.is_writing();
+        let patience = if hopeless { Duration::ZERO } else { CLOSE_TIMEOUT };
+        matches!(end.recv_timeout(patience), Err(RecvTimeoutError::Disconnected))
     }
 }
 

@@ -125,16 +125,23 @@ impl From<&Head> for Recorded {
 }
 
 /// The second record of the head. It lies apart from the head store and is written after a group is durable and before
-/// the group is answered. It need not be durable itself: so it may lag behind the store, and never leads.
+/// the group is answered. It need not be durable itself: so it may lag behind the store, and never leads. But where there
+/// is a head store there is one: the first is made durable before.
 pub trait HeadRecord: Send + 'static {
     /// The newest record that can be read, `None` when there is none.
     ///
     /// # Errors
-    /// `Corrupt` when there is something, and no record in it is whole.
+    /// `Corrupt` when there is something, and it cannot be told which record in it is the newest.
     fn read(&self) -> Result<Option<Recorded>, StoreError>;
 
     /// Replaces the older record, so that a torn write leaves the newer one.
     fn write(&mut self, record: &Recorded) -> Result<(), StoreError>;
+
+    /// Makes what was written durable: at the start, and now and then.
+    ///
+    /// # Errors
+    /// `Unknown`: it may be tried again once the record was written again.
+    fn sync(&self) -> Result<(), StoreError>;
 }
 
 /// The large and immutable half: objects by their path (`tile/0/000`, `tile/data/x001/234`, `issuer/<hex>`,

@@ -6,7 +6,7 @@
 //! | a store ahead of its second record (a crash between the two) | goes on; these entries stay in the log |
 //! | full tiles of entries that the store still has (a crash before they were dropped) | goes on; they are sealed again |
 //! | complete tiles not yet written | goes on; they are sealed |
-//! | no second record | goes on with a warning: it is written after a group and not synced |
+//! | no second record, or a damaged one | [`StartError`]: without it an older head store cannot be told from the newest |
 //! | anything else that does not fit together | [`StartError`] |
 //!
 //! A log is never started on less than it once had: a second entry at an index that was answered would be a fork.
@@ -71,11 +71,19 @@ pub enum StartError {
         /// The size in the record.
         size: u64,
     },
-    /// No slot of the record is whole.
+    /// A part of the record is not what was written.
     #[error(
-        "the head's second record is damaged, so whether the head store is the newest cannot be told: {0}; if you are certain that it is, delete the file `head.record` in the data directory and start again; else {RESTORE}"
+        "the head's second record is damaged, so whether the head store is the newest cannot be told: {0}; {NEWEST}; else {RESTORE}"
     )]
     RecordDamaged(String),
+    /// There is no record. It is made durable before the head store is made, so no crash leaves it so.
+    #[error(
+        "the head store has {size} entries, but its second record (`head.record`) is missing, so whether the head store is the newest cannot be told; {NEWEST}; else {RESTORE}"
+    )]
+    RecordMissing {
+        /// The size in the store.
+        size: u64,
+    },
     /// The record cannot be read or written.
     #[error(
         "the head's second record cannot be used: {0}; check that the data directory is readable and writable for this user, and the disk's state"
@@ -148,6 +156,10 @@ pub enum StartError {
 const RESTORE: &str = "put the data directory back whole, from the newest copy there is, and never a part of it; when what is lost \
      cannot be found, this log must not go on: start a successor with a new key and a new origin in an empty data directory";
 
+/// The way out where nothing but the record is lost.
+const NEWEST: &str = "put it back where it alone was left out of a copy; if you are certain that the head store is \
+     the newest there is, write the word `newest` into the file `head.record` in the data directory and start again";
+
 /// How the leaf hash of an entry is made from its bytes.
 pub(super) type LeafHash = fn(&[u8]) -> Option<Hash>;
 
@@ -161,11 +173,18 @@ pub(super) fn start(
     leaf_hash: LeafHash,
     clock: &dyn Clock,
 ) -> Result<View, StartError> {
-    let view = match read(identity, stores, leaf_hash, clock)? {
-        Some(view) => view,
-        None => create(identity, &mut *stores.head, clock)?,
-    };
+    let found = read(identity, stores, leaf_hash, clock)?;
+    let is_new = found.is_none();
+    let mut view = found.unwrap_or_else(View::empty);
+    if is_new {
+        view.head.timestamp = clock.now();
+    }
+    // Durable before there is a head store: where that is, and no record, it was lost.
     stores.record.write(&Recorded::from(&view.head)).map_err(StartError::RecordUnusable)?;
+    stores.record.sync().map_err(StartError::RecordUnusable)?;
+    if is_new {
+        create(identity, &mut *stores.head, &view.head)?;
+    }
     Ok(view)
 }
 
@@ -217,17 +236,15 @@ fn check_nothing_is_there(recorded: Option<Recorded>, tiles: &Arc<dyn TileStore>
     }
 }
 
-fn create(identity: &Identity, store: &mut dyn HeadStore, clock: &dyn Clock) -> Result<View, StartError> {
-    let mut view = View::empty();
-    view.head.timestamp = clock.now();
-    store.create(identity, &view.head).map_err(store_error)?;
+fn create(identity: &Identity, store: &mut dyn HeadStore, head: &Head) -> Result<(), StartError> {
+    store.create(identity, head).map_err(store_error)?;
     tracing::warn!(
         origin = identity.origin,
         log_id = hex::encode(identity.log_id),
         "the data directory was empty: a NEW transparency log starts here with its first entry; if this log had entries \
          before, stop now and restore its data directory"
     );
-    Ok(view)
+    Ok(())
 }
 
 fn resume(
@@ -247,8 +264,7 @@ fn resume(
     check_unsealed_tiles(&view, tiles)?;
     match recorded {
         Some(recorded) => check_record_is_of_this_tree(&view, &recorded, tiles)?,
-        None if size > 0 => tracing::warn!("the head's second record is missing; it is written anew"),
-        None => {}
+        None => return Err(StartError::RecordMissing { size }),
     }
     let (now, last) = (clock.now(), view.head.timestamp);
     if now.plus(CLOCK_TOLERANCE) < last {

@@ -7,8 +7,8 @@ use super::index;
 use super::ports::{StoreError, TileStore};
 use super::status::{Status, Trouble, Writer};
 use super::view::View;
-use crate::environment::Clock;
 use crate::transparency::tile::{TILE_WIDTH, tiles_completed_by};
+use std::any::Any;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -78,7 +78,7 @@ pub(super) fn start(
     view: Arc<RwLock<View>>,
     tiles: Arc<dyn TileStore>,
     status: Arc<Status>,
-    clock: Arc<dyn Clock>,
+    guard: Arc<dyn Any + Send + Sync>,
 ) -> io::Result<(SealerHandle, JoinHandle<()>)> {
     let sealed = view.read().unwrap_or_else(PoisonError::into_inner).unsealed_start;
     let shared = Arc::new(Shared {
@@ -87,7 +87,7 @@ pub(super) fn start(
         failures: Mutex::new(0),
         changed: Condvar::new(),
     });
-    let sealer = Sealer { view, tiles, status, clock, shared: shared.clone() };
+    let sealer = Sealer { view, tiles, status, shared: shared.clone(), _guard: guard };
     let thread = thread::Builder::new().name("log-sealer".to_owned()).spawn(move || sealer.run())?;
     Ok((SealerHandle { shared, thread: thread.thread().clone() }, thread))
 }
@@ -96,8 +96,9 @@ struct Sealer {
     view: Arc<RwLock<View>>,
     tiles: Arc<dyn TileStore>,
     status: Arc<Status>,
-    clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
+    /// Kept until the last write.
+    _guard: Arc<dyn Any + Send + Sync>,
 }
 
 impl Drop for Sealer {
@@ -173,9 +174,9 @@ impl Sealer {
 
     /// Calls the store so that health sees how long it takes.
     fn timed<T>(&self, call: impl FnOnce(&dyn TileStore) -> T) -> T {
-        self.status.writing(Writer::Sealer, Some(self.clock.now()));
+        self.status.begins(Writer::Sealer);
         let result = call(&*self.tiles);
-        self.status.writing(Writer::Sealer, None);
+        self.status.ends(Writer::Sealer);
         result
     }
 

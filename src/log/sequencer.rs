@@ -7,12 +7,14 @@ use super::Candidate;
 use super::ports::{Group, Head, HeadRecord, HeadStore, Recorded, StoreError};
 use super::sealer::SealerHandle;
 use super::status::{Status, Trouble, Writer, unavailable};
+use super::timekeeper::Timekeeper;
 use super::view::View;
-use crate::environment::Clock;
+use crate::environment::UnixMillis;
 use crate::refusal::Refusal;
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::tile::TILE_WIDTH;
 use crate::transparency::{Entry, MAX_SIZE, Place};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -42,7 +44,7 @@ pub(super) enum Command<C> {
     Probe,
     /// Look whether the store could write.
     Check,
-    /// Answer what is pending, then end.
+    /// Look whether to end.
     Close,
 }
 
@@ -51,13 +53,22 @@ pub(super) struct Sequencer<C> {
     pub(super) commands: Receiver<Command<C>>,
     pub(super) store: Box<dyn HeadStore>,
     pub(super) record: Box<dyn HeadRecord>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) time: Arc<Timekeeper>,
     pub(super) view: Arc<RwLock<View>>,
     pub(super) sealer: SealerHandle,
     pub(super) status: Arc<Status>,
     /// The head in the store, and its edge ready to grow.
     pub(super) head: Head,
     pub(super) edge: RightEdge,
+    /// Entries that are durable, and not yet in the second record: nobody is told of them, since a store that lost them would
+    /// not be noticed.
+    pub(super) unsettled: Option<Vec<Entry>>,
+    /// Whether the second record was written since it was made durable.
+    pub(super) unsynced: bool,
+    /// Whether the clock was wrong when it was last asked.
+    pub(super) untimely: bool,
+    /// Whether to answer what is pending, and end.
+    pub(super) closing: Arc<AtomicBool>,
 }
 
 /// A group on its way.
@@ -70,46 +81,60 @@ struct Draft {
 impl<C: Candidate> Sequencer<C> {
     /// Works until it is told to close, or until nobody can tell it anything any more.
     pub(super) fn run(mut self) {
-        let mut closing = false;
-        while !closing {
+        while !self.closing.load(Ordering::SeqCst) {
             match self.commands.recv_timeout(IDLE_CHECK) {
-                Ok(Command::Enter(first)) => closing = self.sequence(first),
+                Ok(Command::Enter(first)) => self.sequence(first),
                 Ok(Command::Probe) => self.probe(),
                 Ok(Command::Check) | Err(RecvTimeoutError::Timeout) => self.check(),
-                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
+                Ok(Command::Close) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         // What came in before the close is answered; what comes later finds the queue gone.
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Enter(first) = command {
-                self.sequence(first);
+            match command {
+                Command::Enter(first) => self.sequence(first),
+                Command::Probe => self.probe(),
+                Command::Check | Command::Close => {}
             }
         }
+        self.sync_record();
     }
 
-    /// Takes what waits as one group. Says whether a close was among it.
-    fn sequence(&mut self, first: Pending<C>) -> bool {
-        let mut draft = self.draft();
+    /// Takes what waits as one group.
+    fn sequence(&mut self, first: Pending<C>) {
+        let Some(timestamp) = self.time() else {
+            first.answer.send(Err(unavailable())).ok();
+            return;
+        };
+        let mut draft = self.draft(timestamp);
         let mut bytes = self.take(&mut draft, first);
-        let mut closing = false;
-        while draft.answers.len() < GROUP_ENTRIES && bytes < GROUP_BYTES && !closing {
+        while draft.answers.len() < GROUP_ENTRIES && bytes < GROUP_BYTES {
             match self.commands.try_recv() {
                 Ok(Command::Enter(next)) => bytes += self.take(&mut draft, next),
-                Ok(Command::Probe) => {}
+                Ok(Command::Probe | Command::Close) => {}
                 // The append of this group shows it.
                 Ok(Command::Check) => self.status.checked(),
-                Ok(Command::Close) => closing = true,
                 Err(_) => break,
             }
         }
         if !draft.answers.is_empty() {
             self.commit(draft);
         }
-        closing
     }
 
-    fn draft(&self) -> Draft {
-        let timestamp = self.clock.now().max(self.head.timestamp);
+    /// The time of a group that begins now, or none while the clock cannot be right: health says so as well.
+    fn time(&mut self) -> Option<UnixMillis> {
+        let time = self.time.after(self.head.timestamp);
+        let wrong = time.is_err();
+        if let Some(reason) = time.as_ref().err().filter(|_| !self.untimely) {
+            tracing::error!(reason, "the transparency log takes no entries: the clock is wrong");
+        }
+        self.untimely = wrong;
+        time.ok()
+    }
+
+    fn draft(&self, timestamp: UnixMillis) -> Draft {
         let group = Group {
             entries: Vec::new(),
             head: Head { timestamp, ..self.head.clone() },
@@ -144,6 +169,10 @@ impl<C: Candidate> Sequencer<C> {
             timestamp: draft.group.head.timestamp,
             right_edge: draft.edge.hashes().to_vec(),
         };
+        // A second record that cannot be written now is known before the store grows.
+        if !self.settle() {
+            return refuse(draft.answers);
+        }
         if let Err(error) = self.append(&mut draft.group) {
             let reason = error.to_string();
             match error {
@@ -153,13 +182,20 @@ impl<C: Candidate> Sequencer<C> {
                     self.status.stop(&reason)
                 }
             }
-            return draft.answers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(unavailable()))));
+            return refuse(draft.answers);
         }
         self.status.clear(Trouble::Appending);
+        let tile = self.head.size / TILE_WIDTH;
         let Group { entries, head, .. } = draft.group;
-        self.publish(&head, entries);
-        (self.head, self.edge) = (head, draft.edge);
+        (self.head, self.edge, self.unsettled) = (head, draft.edge, Some(entries));
+        if !self.settle() {
+            return refuse(draft.answers);
+        }
         draft.answers.into_iter().for_each(|(answer, place)| drop(answer.send(Ok(place))));
+        if self.head.size / TILE_WIDTH != tile {
+            self.sealer.wake();
+            self.sync_record();
+        }
     }
 
     fn append(&mut self, group: &mut Group) -> Result<(), StoreError> {
@@ -176,31 +212,50 @@ impl<C: Candidate> Sequencer<C> {
 
     /// Calls a store so that health sees how long it takes: a disk may neither answer nor fail.
     fn timed<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> T {
-        self.status.writing(Writer::Sequencer, Some(self.clock.now()));
+        self.status.begins(Writer::Sequencer);
         let result = call(self);
-        self.status.writing(Writer::Sequencer, None);
+        self.status.ends(Writer::Sequencer);
         result
     }
 
-    fn publish(&mut self, head: &Head, entries: Vec<Entry>) {
-        match self.timed(|this| this.record.write(&Recorded::from(head))) {
-            Ok(()) => self.status.clear(Trouble::Recording),
-            // The record may lag.
-            Err(error) => self.status.set(Trouble::Recording, &error.to_string()),
+    /// Writes the second record of what is durable, and then lets readers see it. Whether that is done.
+    fn settle(&mut self) -> bool {
+        if self.unsettled.is_none() {
+            return true;
         }
-        let completes_tile = head.size / TILE_WIDTH != self.head.size / TILE_WIDTH;
-        self.view.write().unwrap_or_else(PoisonError::into_inner).push_group(head.clone(), entries);
-        if completes_tile {
-            self.sealer.wake();
+        match self.timed(|this| this.record.write(&Recorded::from(&this.head))) {
+            Ok(()) => self.status.clear(Trouble::Recording),
+            Err(error) => {
+                self.status.set(Trouble::Recording, &error.to_string());
+                return false;
+            }
+        }
+        self.unsynced = true;
+        let entries = self.unsettled.take().unwrap_or_default();
+        self.view.write().unwrap_or_else(PoisonError::into_inner).push_group(self.head.clone(), entries);
+        true
+    }
+
+    /// Makes the second record durable, after the answers and not for each of them: a loss of power takes the last ones of it.
+    fn sync_record(&mut self) {
+        if !self.unsynced {
+            return;
+        }
+        self.unsynced = false;
+        if let Err(error) = self.timed(|this| this.record.sync()) {
+            self.status.set(Trouble::Recording, &error.to_string());
+            // What was not synced is written again.
+            self.unsettled = Some(Vec::new());
         }
     }
 
     /// What an idle log looks for: whether the store could write, without writing; and where it could not, whether it can now.
     fn check(&mut self) {
         self.status.checked();
-        if self.status.is_in(Trouble::Appending) {
+        if self.status.is_in(Trouble::Appending) || self.status.is_in(Trouble::Recording) {
             return self.probe();
         }
+        self.sync_record();
         if let Err(error) = self.timed(|this| this.store.check()) {
             self.status.set(Trouble::Appending, &error.to_string());
         }
@@ -210,9 +265,12 @@ impl<C: Candidate> Sequencer<C> {
     /// An empty group shows whether the store can write again, so that health recovers without traffic.
     fn probe(&mut self) {
         if !self.status.is_stopped() {
-            let mut draft = self.draft();
-            draft.group.head.timestamp = self.head.timestamp;
-            self.commit(draft);
+            self.commit(self.draft(self.head.timestamp));
         }
     }
+}
+
+/// The entries of a group that nobody may be told of.
+fn refuse(answers: Vec<(oneshot::Sender<Result<Place, Refusal>>, Place)>) {
+    answers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(unavailable()))));
 }

@@ -1,6 +1,5 @@
 //! How the log is: what keeps it from taking entries, for now or for good.
 
-use crate::environment::UnixMillis;
 use crate::refusal::{Reason, Refusal};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +9,12 @@ use tokio::sync::watch;
 /// When another try has a chance, if nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A write that takes longer is a trouble of the disk.
-const SLOW: Duration = Duration::from_secs(10);
-/// A write that takes longer never ends: the store lost a thread, or the disk is gone.
-const STUCK: Duration = Duration::from_secs(60);
+/// A write that was under way at more looks, one a second, is a trouble of the disk.
+const SLOW: u64 = 10;
+/// A write that was under way at more looks never ends: the store lost a thread, or the disk is gone.
+const STUCK: u64 = 60;
+/// The same while the server ends: callers are told as long as they can be.
+const STUCK_AT_THE_END: u64 = 6;
 
 /// What may keep the log from working, each until it succeeds again.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +40,12 @@ pub(super) enum Writer {
 #[derive(Debug)]
 pub(super) struct Status {
     troubles: Mutex<[Option<String>; 3]>,
-    /// For each writer, when the write that is under way began, in milliseconds since 1970; 0 when there is none.
-    writing_since: [AtomicU64; 2],
+    /// For each writer, how many writes have begun and ended: odd while one is under way.
+    writes: [AtomicU64; 2],
+    /// For each writer, that number at the last look, and at how many looks before it was the same.
+    seen: Mutex<[(u64, u64); 2]>,
+    /// Whether the server is about to end.
+    ending: AtomicBool,
     /// A check of the store is asked for, and not done yet.
     checking: AtomicBool,
     stopped: watch::Sender<Option<String>>,
@@ -50,7 +55,9 @@ impl Status {
     pub(super) fn new() -> Self {
         Self {
             troubles: Mutex::default(),
-            writing_since: Default::default(),
+            writes: Default::default(),
+            seen: Mutex::default(),
+            ending: AtomicBool::new(false),
             checking: AtomicBool::new(false),
             stopped: watch::Sender::new(None),
         }
@@ -88,25 +95,60 @@ impl Status {
         self.checking.store(false, Ordering::Release);
     }
 
-    /// A write begins, or none is under way.
-    pub(super) fn writing(&self, writer: Writer, since: Option<UnixMillis>) {
-        self.writing_since[writer as usize].store(since.map_or(0, |since| since.0), Ordering::Release);
+    /// A write begins.
+    pub(super) fn begins(&self, writer: Writer) {
+        self.writes[writer as usize].fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether a thread waits for a store that has stopped answering.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.is_stopped() && self.writing_since.iter().any(|since| since.load(Ordering::Acquire) != 0)
+    /// It has ended.
+    pub(super) fn ends(&self, writer: Writer) {
+        self.writes[writer as usize].fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How long the longest write under way has taken by now.
-    fn waited(&self, now: UnixMillis) -> Duration {
-        let since = self.writing_since.iter().map(|since| since.load(Ordering::Acquire));
-        since.filter(|&since| since != 0).map(|since| now.since(UnixMillis(since))).max().unwrap_or_default()
+    /// Looks whether a write ends, and stops the log when one does not. To be called every second, whoever else asks.
+    ///
+    /// Looks are counted, and no clock is asked: clocks are set, and a machine that was suspended has not waited for a disk.
+    pub(super) fn look(&self) {
+        let mut seen = self.seen();
+        for ((write, looks), writes) in seen.iter_mut().zip(&self.writes) {
+            let now = writes.load(Ordering::Acquire);
+            (*write, *looks) = (now, if now == *write { *looks + 1 } else { 0 });
+        }
+        drop(seen);
+        let (stuck, reason) = match self.ending.load(Ordering::Acquire) {
+            false => (STUCK, "the disk has not answered for a minute"),
+            true => {
+                (STUCK_AT_THE_END, "the disk has not answered for some seconds, and the server is to end")
+            }
+        };
+        if self.waited() >= stuck {
+            self.stop(reason);
+        }
+    }
+
+    /// From now on there is less patience with the disk.
+    pub(super) fn end_soon(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// Whether a write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writes.iter().any(|writes| is_under_way(writes.load(Ordering::Acquire)))
+    }
+
+    /// At how many looks the longest write under way was the same, so for how many seconds at least.
+    fn waited(&self) -> u64 {
+        let seen = self.seen();
+        let of = seen
+            .iter()
+            .zip(&self.writes)
+            .filter(|((write, _), writes)| is_under_way(*write) && *write == writes.load(Ordering::Acquire));
+        of.map(|((_, looks), _)| *looks).max().unwrap_or_default()
     }
 
     /// Whether an entry has no chance now: the log has stopped, or the disk does not answer.
-    pub(super) fn is_hopeless(&self, now: UnixMillis) -> bool {
-        self.is_stopped() || self.waited(now) > SLOW
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.is_stopped() || self.waited() >= SLOW
     }
 
     /// The log takes nothing any more. The first reason stays.
@@ -141,17 +183,14 @@ impl Status {
         reason.ok().flatten().unwrap_or_default()
     }
 
-    /// All is well, or what is wrong, for operators. Notices as well that a write does not end.
-    pub(super) fn health(&self, now: UnixMillis) -> Result<(), String> {
-        let waited = self.waited(now);
-        if waited > STUCK {
-            self.stop("the disk has not answered for a minute");
-        }
+    /// All is well, or what is wrong, for operators.
+    pub(super) fn health(&self) -> Result<(), String> {
+        let waited = self.waited();
         if let Some(reason) = self.stopped() {
             return Err(format!("the log has stopped: {reason}"));
         }
-        if waited > SLOW {
-            return Err(format!("the log waits for the disk, {} s by now", waited.as_secs()));
+        if waited >= SLOW {
+            return Err(format!("the log waits for the disk, {waited} s by now"));
         }
         let names = ["entries", "the head's second record", "tiles"];
         let troubles = self.troubles();
@@ -166,6 +205,14 @@ impl Status {
     fn troubles(&self) -> MutexGuard<'_, [Option<String>; 3]> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn seen(&self) -> MutexGuard<'_, [(u64, u64); 2]> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn is_under_way(writes: u64) -> bool {
+    writes % 2 == 1
 }
 
 /// The refusal of an entry that the log cannot take. What is wrong is for operators alone.

@@ -24,7 +24,7 @@ use environment::Environment;
 use listener::Listener;
 use reload::{Asked, Reloader};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -32,6 +32,8 @@ use tokio::task::JoinHandle;
 /// it, all ends within 15 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked whether the log's disk answers.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// A server that is up.
 pub struct Running {
@@ -134,12 +136,27 @@ impl Running {
     pub async fn shut_down(self) {
         let Self { public, admin, state, log, reloading: _ending } = self;
         state.drain();
+        if let Some(log) = &log {
+            log.end_soon();
+        }
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
         }
         close(log).await;
         tracing::info!("stopped");
+    }
+}
+
+/// Looks every second whether the log's disk answers, whoever else asks, for as long as there is the log: while the server
+/// ends as well.
+async fn watch(log: Weak<CtLog>) {
+    loop {
+        tokio::time::sleep(WATCH_PERIOD).await;
+        match log.upgrade() {
+            Some(log) => log.watch(),
+            None => return,
+        }
     }
 }
 

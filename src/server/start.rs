@@ -71,6 +71,9 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         Ok((public, admin)) => {
             let reloading =
                 Reloading { watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))), reloader };
+            if let Some(log) = &own_log {
+                tokio::spawn(super::watch(Arc::downgrade(log)));
+            }
             Ok(Running { public, admin, state, log: own_log, reloading })
         }
         Err(error) => {
@@ -163,8 +166,8 @@ async fn open_log(
     environment: &Environment,
 ) -> Result<CtLog, StartError> {
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
-    let clock = environment.clock.clone();
-    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock))
+    let (clock, stopwatch) = (environment.clock.clone(), environment.stopwatch.clone());
+    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock, stopwatch))
         .await
         .map_err(|error| StartError::Failed(format!("the log cannot be opened: {error}")))?
         .map_err(|error| match error {

@@ -53,7 +53,8 @@ impl FileTileStore {
 
     /// Makes `directory` and what leads to it, and syncs each parent of a directory that is not known to be durable.
     fn make_durable(&self, directory: &Path, known: &mut HashSet<PathBuf>) -> Result<(), StoreError> {
-        if known.contains(directory) {
+        // It may have been deleted under the server; what stood in it is for the audit to miss.
+        if known.contains(directory) && directory.is_dir() {
             return Ok(());
         }
         DirBuilder::new()
@@ -326,6 +327,16 @@ mod tests {
         fs::rename(&aside, &path).unwrap();
         store.check().unwrap();
         store.put("tile/0/001", b"second").unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_tiles_that_was_deleted_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileTileStore::open(directory.path()).unwrap();
+        store.put("tile/0/000", b"first").unwrap();
+        fs::remove_dir_all(directory.path().join("tile")).unwrap();
+        store.put("tile/0/001", b"second").unwrap();
+        assert_eq!(store.get("tile/0/001").unwrap().unwrap(), b"second");
     }
 
     #[test]

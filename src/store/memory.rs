@@ -220,6 +220,10 @@ impl HeadRecord for MemoryHeadRecord {
             Ok(())
         })
     }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Tiles in memory.

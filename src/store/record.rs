@@ -1,13 +1,18 @@
 //! The second record of the head, as a file of two slots that are written in turn.
 //!
 //! A slot is `magic[8] | u64 size | u64 timestamp | root[32] | SHA-256 of all that, first 8 bytes`, big-endian, and each
-//! stands in a block of its own, so that a torn write spoils one of them. The newer one is the one with more entries.
-//! Slots of zeros, or a file that ends before them, were never written: the file is not synced after each write, and a
-//! loss of power may leave it so.
+//! stands in a block of its own. The newer one is the one with more entries. Slots of zeros, or a file that ends before them,
+//! were never written: the file is not synced after each write, and a loss of power may leave it so. But it does not leave a
+//! slot damaged, which lies within one sector: so a damaged one is the work of a disk that cannot be believed, and what it
+//! said may have been newer than what the whole one says.
+//!
+//! An operator who knows that the head store is the newest there is says so with a file that holds the word `newest` and
+//! nothing else. It stands for the record of an empty log, which lags behind every log.
 
 use super::anchor::Anchor;
 use crate::environment::UnixMillis;
 use crate::log::ports::{HeadRecord, Recorded, StoreError};
+use crate::transparency::merkle;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::fs::File;
 use std::io;
@@ -19,6 +24,8 @@ const BODY: usize = 8 + 8 + 8 + 32;
 const SLOT: usize = BODY + 8;
 /// The distance of the slots: a block of the disk.
 const STRIDE: u64 = 4096;
+/// The operator's word.
+const WORD: &[u8] = b"newest";
 
 /// The second record in a file.
 #[derive(Debug)]
@@ -56,21 +63,13 @@ impl FileHeadRecord {
     /// What the file says, with nothing made or written; `None` when there is no file, or nothing in it.
     ///
     /// # Errors
-    /// `NotWritten` when it cannot be read, `Corrupt` when no slot is whole.
+    /// `NotWritten` when it cannot be read, `Corrupt` when a slot is damaged.
     pub fn peek(path: &Path) -> Result<Option<Recorded>, StoreError> {
         match File::open(path).and_then(|file| Ok((file, Anchor::of(path)?))) {
             Ok((file, anchor)) => Self { file, anchor, next: 0 }.read(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::NotWritten(format!("cannot read {}: {error}", path.display()))),
         }
-    }
-
-    /// Makes what was written durable.
-    ///
-    /// # Errors
-    /// `Unknown`.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_all().map_err(|error| StoreError::Unknown(format!("cannot sync the record: {error}")))
     }
 
     fn slot(&self, number: u64) -> Result<Slot, StoreError> {
@@ -94,10 +93,13 @@ impl HeadRecord for FileHeadRecord {
             (Slot::Whole(first), Slot::Whole(second)) => {
                 Ok(Some(if second.size > first.size { second } else { first }))
             }
-            (Slot::Whole(one), _) | (_, Slot::Whole(one)) => Ok(Some(one)),
+            (Slot::Whole(one), Slot::Empty) | (Slot::Empty, Slot::Whole(one)) => Ok(Some(one)),
             (Slot::Empty, Slot::Empty) => Ok(None),
-            (Slot::Damaged, _) | (_, Slot::Damaged) => {
+            (Slot::Damaged, Slot::Damaged) => {
                 Err(StoreError::Corrupt("no slot of the record is whole".to_owned()))
+            }
+            (Slot::Damaged, _) | (_, Slot::Damaged) => {
+                Err(StoreError::Corrupt("one of the record's two slots is damaged".to_owned()))
             }
         }
     }
@@ -109,6 +111,10 @@ impl HeadRecord for FileHeadRecord {
             .map_err(|error| StoreError::NotWritten(format!("cannot write the head's record: {error}")))?;
         self.next = 1 - self.next;
         Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_all().map_err(|error| StoreError::Unknown(format!("cannot sync the record: {error}")))
     }
 }
 
@@ -122,6 +128,9 @@ impl Slot {
     fn parse(bytes: &[u8; SLOT]) -> Self {
         if bytes.iter().all(|&byte| byte == 0) {
             return Self::Empty;
+        }
+        if bytes.strip_prefix(WORD).is_some_and(|rest| rest.iter().all(|byte| b"\0\r\n".contains(byte))) {
+            return Self::Whole(Recorded { size: 0, root: merkle::empty_root(), timestamp: UnixMillis(0) });
         }
         let (body, check) = bytes.split_at(BODY);
         let (magic, rest) = body.split_at(8);
@@ -187,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spoilt_slot_leaves_the_other_and_is_written_next() {
+    fn a_damaged_slot_may_have_been_the_newer_one() {
         for spoilt in 0..2 {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("head.record");
@@ -195,11 +204,40 @@ mod tests {
             record.write(&recorded(7)).unwrap();
             record.write(&recorded(8)).unwrap();
             spoil(&path, spoilt);
+            assert!(matches!(FileHeadRecord::open(&path).unwrap().read(), Err(StoreError::Corrupt(_))));
+            assert!(matches!(FileHeadRecord::peek(&path), Err(StoreError::Corrupt(_))));
+        }
+    }
+
+    #[test]
+    fn a_second_slot_that_was_never_written_is_no_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("head.record");
+        FileHeadRecord::open(&path).unwrap().write(&recorded(7)).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(2 * STRIDE).unwrap();
+        assert_eq!(FileHeadRecord::open(&path).unwrap().read().unwrap(), Some(recorded(7)));
+    }
+
+    #[test]
+    fn the_operators_word_is_a_record_that_lags_and_the_next_ones_replace_it() {
+        for (word, is_one) in
+            [("newest", true), ("newest\n", true), ("newest\r\n", true), ("newest?", false), ("new", false)]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("head.record");
+            std::fs::write(&path, word).unwrap();
             let mut record = FileHeadRecord::open(&path).unwrap();
-            assert_eq!(record.read().unwrap(), Some(recorded(if spoilt == 0 { 8 } else { 7 })));
-            record.write(&recorded(9)).unwrap();
-            spoil(&path, 1 - spoilt);
-            assert_eq!(FileHeadRecord::open(&path).unwrap().read().unwrap(), Some(recorded(9)));
+            assert_eq!(
+                record.read().is_ok_and(|record| record.is_some_and(|record| record.size == 0)),
+                is_one,
+                "{word}"
+            );
+            for size in 1..4 {
+                record.write(&recorded(size)).unwrap();
+                if is_one {
+                    assert_eq!(FileHeadRecord::open(&path).unwrap().read().unwrap(), Some(recorded(size)));
+                }
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 """Disks that are full, read-only, gone, frozen or broken, under a countersign that works on them.
 
-Usage: disk.py --countersign BINARY [--only WORD] [--long]
+Usage: disk.py --countersign BINARY [--only WORD] [--long] [--require N]
 Each case ends with an audit: what callers got is in the log, at its index. Needs Python with `cryptography`, and root for
 the mounts (they are made in a mount namespace of their own); what this machine does not allow is skipped by name, loudly.
 """
@@ -449,7 +449,9 @@ def goes_on(world: World, line: str, says: str, refuses: bool) -> None:
     took = until(lambda: not world.ca.healthy(), NOTICED_WITHIN, "health says yes")
     world.note(f"`{line}`: health says no", took)
     check(says in world.ca.why(), f"operators are not told why: {world.ca.why()}")
-    if not refuses:
+    if refuses:
+        world.note("refused", world.until_refused(NOTICED_WITHIN))
+    else:
         world.until_issued(5)
     check(world.ca.alive(), "the server ended")
     faults.set("")
@@ -465,7 +467,7 @@ FATAL = {
     "a_sync_of_a_tile_that_fails": "fsync EIO 1 log",
 }
 PASSING = {
-    "a_record_that_cannot_be_written": ("pwrite EIO -1 head.record", "second record", False),
+    "a_record_that_cannot_be_written": ("pwrite EIO -1 head.record", "second record", True),
     "a_tile_that_finds_no_space": ("write ENOSPC -1 log", "tiles", False),
     "a_tile_that_cannot_be_renamed": ("rename EIO -1 log", "tiles", False),
     "a_tile_directory_that_cannot_be_made": ("mkdir EACCES -1 log", "tiles", False),
@@ -569,17 +571,53 @@ def a_file_of_the_head_store_replaced(world: World) -> None:
 
 @case
 def the_second_record_deleted(world: World) -> None:
-    """The head store is the truth: issuing goes on, health says no, and the next start writes the record anew."""
+    """Nobody is answered, and no start goes on without it but on the operator's word."""
     world.serve()
-    (world.ca.data / "head.record").unlink()
+    record = world.ca.data / "head.record"
+    record.unlink()
+    world.note("refused", world.until_refused(NOTICED_WITHIN))
     world.note("health says no", world.until_unhealthy())
     check("second record" in world.ca.why(), f"operators are not told why: {world.ca.why()}")
-    world.until_issued(2)
-    world.settle()
-    world.load = None
     world.ca.kill()
     world.ca.start()
+    check(world.ca.process.wait(timeout=READY_WITHIN) == 1, "it started without the record")
+    check("is missing" in world.ca.tail(), f"it does not say why:\n{world.ca.tail()}")
+    record.write_text("newest\n")
+    world.ca.start()
     world.note("ready at the next start", world.ca.wait_until_ready(READY_WITHIN))
+    world.note("issues again", world.until_issued(SERVING_WITHIN))
+
+
+@long_case
+def a_disk_that_hangs_and_nobody_asks_for_health(world: World) -> None:
+    """After a minute the server ends by itself, and everybody who waited is told."""
+    faults = Faults(world)
+    faults.set("fdatasync SLOW=600000 -1 head/journal")
+    begun = time.monotonic()
+    code = world.ca.process.wait(timeout=90)
+    world.note("ends", time.monotonic() - begun)
+    check(code == 1, f"it ended with {code}")
+    check(any(other.status == 503 for other in world.load.kept.others), "nobody was told")
+    faults.set("")
+    world.ca.start()
+    world.note("issues again", world.until_issued(SERVING_WITHIN))
+
+
+@case
+def a_disk_that_hangs_and_sigterm(world: World) -> None:
+    faults = Faults(world)
+    faults.set("fdatasync SLOW=600000 -1 head/journal")
+    time.sleep(2)
+    begun = time.monotonic()
+    world.ca.process.terminate()
+    world.ca.process.wait(timeout=30)
+    took = time.monotonic() - begun
+    world.note("ends after SIGTERM", took)
+    check(took <= 15, f"it took {took:.1f} s")
+    check(any(other.status == 503 for other in world.load.kept.others), "nobody was told")
+    faults.set("")
+    world.ca.start()
+    world.note("issues again", world.until_issued(SERVING_WITHIN))
 
 
 @case
@@ -601,6 +639,7 @@ def main() -> int:
     parser.add_argument("--countersign", type=pathlib.Path, required=True)
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
     parser.add_argument("--long", action="store_true", help="the slow cases too, and more of what is random")
+    parser.add_argument("--require", type=int, default=1, metavar="N", help="fail where fewer cases than this were run and passed")
     args = parser.parse_args()
     args.levels = 40 if args.long else 5
     if os.geteuid() == 0 and "COUNTERSIGN_STORM_NAMESPACE" not in os.environ and shutil.which("unshare") \
@@ -619,7 +658,9 @@ def main() -> int:
     passed, failed = outcomes.count(True), outcomes.count(False)
     print(f"disk: {passed} passed, {failed} failed, {len(outcomes) - passed - failed} skipped, "
           f"{time.monotonic() - begun:.0f} s")
-    return 1 if failed or not passed else 0
+    if passed < args.require:
+        print(f"!!! {passed} cases passed, {args.require} are required")
+    return 1 if failed or passed < args.require else 0
 
 
 def attempt(function, args: argparse.Namespace) -> "bool | Skipped":

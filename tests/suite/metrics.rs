@@ -1,7 +1,7 @@
 //! What operators see: metrics, readiness, keys fetched anew, and that none of it shows what is secret.
 
 use crate::support::key::{TestKey, csr};
-use crate::support::{Answer, StoppedCa, TestCa, logs};
+use crate::support::{Answer, StoppedCa, TestCa, TestClock, logs};
 use axum::Router;
 use axum::body::Body;
 use countersign::api::{self, ApiState, Refreshed};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tower::ServiceExt as _;
 
@@ -392,10 +392,12 @@ impl api::Operations for Nobody {
     }
 }
 
-/// The CA's key, which can be made to fail.
+/// The CA's key, which can be made to fail, and to take long.
 struct Faulty {
     key: FileSigner,
     fails: Arc<AtomicBool>,
+    clock: Arc<TestClock>,
+    seconds: Arc<AtomicU64>,
 }
 
 impl CaSigner for Faulty {
@@ -403,6 +405,7 @@ impl CaSigner for Faulty {
         if self.fails.load(Ordering::SeqCst) {
             return Box::pin(async { Err(SignerError("SECRETTOKENPIN is wrong".into())) });
         }
+        self.clock.advance(Duration::from_secs(self.seconds.load(Ordering::SeqCst)));
         self.key.sign(tbs)
     }
 }
@@ -414,6 +417,8 @@ struct Fragile {
     admin: Router,
     store: MemoryStore,
     signer_fails: Arc<AtomicBool>,
+    /// How far the clock goes at each signature of the CA.
+    signer_takes: Arc<AtomicU64>,
 }
 
 impl Fragile {
@@ -422,6 +427,7 @@ impl Fragile {
         let pem = std::fs::read(ca.config.ca.certificates().expect("files")).expect("a chain");
         let chain = Arc::new(CaChain::from_pem(&pem).expect("a chain"));
         let (store, signer_fails) = (MemoryStore::default(), Arc::new(AtomicBool::new(false)));
+        let signer_takes = Arc::new(AtomicU64::new(0));
         let stores = Stores {
             head: Box::new(store.head.clone()),
             record: Box::new(store.record.clone()),
@@ -431,14 +437,20 @@ impl Fragile {
         let settings =
             CtLogSettings { origin: "ca.example.com/ct".into(), issuers: chain.certificates().to_vec() };
         let log_key = LogKey::open(&ca.config.log.embedded().expect("our own").key).expect("a key");
-        let log = CtLog::open(settings, Arc::new(log_key), stores, ca.clock.clone()).expect("a log");
-        let key = FileSigner::open(ca.config.ca.key().expect("files"), None, &chain).expect("a key");
         let Environment { random, stopwatch, .. } = Environment::system();
+        let log = CtLog::open(settings, Arc::new(log_key), stores, ca.clock.clone(), stopwatch.clone())
+            .expect("a log");
+        let key = FileSigner::open(ca.config.ca.key().expect("files"), None, &chain).expect("a key");
         let admission = Admission::new(stopwatch.clone(), random.clone());
         let authority = CertificateAuthority {
             admission,
             chain,
-            signer: Box::new(Faulty { key, fails: signer_fails.clone() }),
+            signer: Box::new(Faulty {
+                key,
+                fails: signer_fails.clone(),
+                clock: ca.clock.clone(),
+                seconds: signer_takes.clone(),
+            }),
             rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),
             log: countersign::issuance::LogMode::Embedded(Arc::new(log)),
@@ -450,7 +462,7 @@ impl Fragile {
         };
         let state = Arc::new(ApiState::new(Arc::new(authority), Arc::new(Nobody)));
         let admin = api::admin_router(state.clone(), Arc::new(Nobody));
-        Self { ca, public: api::router(state), admin, store, signer_fails }
+        Self { ca, public: api::router(state), admin, store, signer_fails, signer_takes }
     }
 
     async fn ask(router: &Router, method: &str, path: &str, body: String) -> (u16, Value) {
@@ -500,6 +512,17 @@ async fn health_says_no_while_the_log_takes_nothing_and_yes_when_it_does_again()
     }
     assert_eq!(ca.sign().await, 200);
     assert_eq!(ca.health().await, (200, json!({ "status": "SERVING" })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_whose_sct_is_outside_its_life_is_not_answered() {
+    let ca = Fragile::start().await;
+    assert_eq!(ca.sign().await, 200);
+    // The clock is set between the certificate's dates and the log's.
+    ca.signer_takes.store(1800, Ordering::SeqCst);
+    assert_eq!(ca.sign().await, 503);
+    ca.signer_takes.store(0, Ordering::SeqCst);
+    assert_eq!(ca.sign().await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

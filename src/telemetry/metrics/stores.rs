@@ -123,6 +123,10 @@ impl HeadRecord for Measured<Box<dyn HeadRecord>> {
     fn write(&mut self, record: &Recorded) -> std::result::Result<(), StoreError> {
         counted(&self.counts.record_errors, self.inner.write(record))
     }
+
+    fn sync(&self) -> std::result::Result<(), StoreError> {
+        counted(&self.counts.record_errors, self.inner.sync())
+    }
 }
 
 impl TileStore for Measured<Arc<dyn TileStore>> {

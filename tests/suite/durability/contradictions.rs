@@ -98,6 +98,8 @@ fn a_record_of_another_history_does_not_start() {
         assert!(matches!(refused(&store), StartError::RecordContradictsStore { .. }));
     }
     store.record.set(None);
+    assert!(matches!(refused(&store), StartError::RecordMissing { size: 300 }));
+    store.record.set(Some(record));
     assert_eq!(survives(&store, &[]), 300);
 }
 

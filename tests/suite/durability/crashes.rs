@@ -130,7 +130,7 @@ fn a_crash_at_a_write_loses_nothing_that_was_promised() {
     }
     let lives = [
         Life { entries: 300, stop_at: 35 },
-        Life { entries: 300, stop_at: 150 },
+        Life { entries: 300, stop_at: 220 },
         Life { entries: 250, stop_at: 0 },
     ];
     let Some(story) = recorded(1, &lives) else { return };

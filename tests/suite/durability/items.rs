@@ -1,6 +1,6 @@
 //! A log of small entries on the store in memory or on a real directory, for tests of the log alone.
 
-use countersign::environment::{Clock, UnixMillis};
+use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::log::ports::{HeadRecord, Identity};
 use countersign::log::reader::LogReader;
 use countersign::log::{Candidate, Log, StartError, Stores};
@@ -13,6 +13,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub const NOW: u64 = 1_800_000_000_000;
@@ -32,6 +33,13 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> UnixMillis {
         UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Both hands of one clock, so that it never leaps.
+impl Stopwatch for TestClock {
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -57,7 +65,8 @@ pub fn identity() -> Identity {
 }
 
 pub fn open_as(identity: &Identity, store: &MemoryStore, now: u64) -> Result<Arc<Log<Item>>, StartError> {
-    Log::open(identity, stores(store), TestClock::at(now)).map(Arc::new)
+    let clock = TestClock::at(now);
+    Log::open(identity, stores(store), clock.clone(), clock).map(Arc::new)
 }
 
 pub fn open(store: &MemoryStore) -> Result<Arc<Log<Item>>, StartError> {
@@ -78,7 +87,8 @@ pub fn stores_in(directory: &Path) -> Result<Stores, DataDirectoryError> {
 }
 
 pub fn open_in(directory: &Path) -> Result<Arc<Log<Item>>, StartError> {
-    Log::open(&identity(), stores_in(directory).unwrap(), TestClock::at(NOW)).map(Arc::new)
+    let clock = TestClock::at(NOW);
+    Log::open(&identity(), stores_in(directory).unwrap(), clock.clone(), clock).map(Arc::new)
 }
 
 pub fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -138,6 +138,28 @@ fn parts_of_different_ages_are_seen_or_harmless() {
 }
 
 #[test]
+fn an_older_head_store_beside_a_lost_or_damaged_record_is_seen() {
+    let Some(story) = story() else { return };
+    let mut seeded = Seeded::new(14);
+    const RECORD: &str = "data/head.record";
+    for number in 0..2 * tries() {
+        let now = story.some_record(&mut seeded);
+        let then = story.some_record(&mut seeded).min(now);
+        let mut image = with_parts_of(&story.image_at(now), &story.image_at(then), &["data/head"]);
+        if number % 2 == 0 {
+            image.remove(RECORD);
+        } else {
+            let bytes = image.get_mut(RECORD).and_then(Option::as_mut).expect("the record");
+            // A bit of one of the slots, the newest among them.
+            let at = (4096 * seeded.below(2) + seeded.below(64)).min(bytes.len() - 1);
+            bytes[at] ^= 1 << seeded.below(8);
+        }
+        let outcome = outcome(&image, &story, &story.promises_before(now));
+        assert_eq!(outcome, Outcome::Refused, "{then} at {now}");
+    }
+}
+
+#[test]
 fn a_head_store_that_was_cut_or_changed_is_seen_or_harmless() {
     let Some(story) = story() else { return };
     let mut seeded = Seeded::new(12);

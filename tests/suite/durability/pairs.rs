@@ -3,7 +3,7 @@
 
 use super::items::{Item, audit, enter_many, open, survives};
 use countersign::log::Log;
-use countersign::store::memory::{Fault, MemoryStore};
+use countersign::store::memory::{Fault, MemoryHeadStore, MemoryStore};
 use countersign::transparency::{Hash, Place};
 
 /// A port of the store.
@@ -104,6 +104,40 @@ fn extends(log: &Log<Item>, served: &[(u64, Hash)]) {
     for (size, root) in served {
         assert_eq!(reader.root(*size).unwrap(), *root, "the head of {size} entries that was served");
     }
+}
+
+#[test]
+fn a_head_store_that_loses_what_its_record_could_not_tell_has_promised_nothing_of_it() {
+    let mut refusals = 0;
+    for kind in KINDS {
+        for failing in (0..4).flat_map(|first| (1..4).map(move |count| first..first + count)) {
+            let store = MemoryStore::default();
+            let log = open(&store).unwrap();
+            store.record.fail((0..7).map(|call| failing.contains(&call).then_some(kind)));
+            let (mut answered, mut served) = (Vec::new(), Vec::new());
+            let mut earlier = vec![store.head.stored()];
+            for group in [1, 2, 1, 1] {
+                answered.extend(enter_many(&log, group));
+                let head = log.view().read().unwrap().head.clone();
+                served.push((head.size, head.root));
+                for state in &earlier {
+                    let mut lied = store.crash();
+                    lied.head = MemoryHeadStore::holding(state.clone());
+                    match open(&lied) {
+                        Ok(log) => {
+                            audit(&log, &answered);
+                            extends(&log, &served);
+                        }
+                        Err(_) => refusals += 1,
+                    }
+                }
+                earlier.push(store.head.stored());
+            }
+            log.close();
+            survives(&store, &answered);
+        }
+    }
+    assert!(refusals > 0);
 }
 
 #[test]

@@ -21,22 +21,17 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let case = Self {
-            directory: super::driver::scratch(),
-            key: TestKey::generate(),
-            promises: Promises::default(),
-        };
-        case.grow(600)
+        Self::of(600)
     }
 
     /// A log of so many entries, closed.
     fn of(entries: u64) -> Self {
-        let case = Self {
-            directory: super::driver::scratch(),
-            key: TestKey::generate(),
-            promises: Promises::default(),
-        };
-        case.grow(entries)
+        Self::empty().grow(entries)
+    }
+
+    /// No log yet.
+    fn empty() -> Self {
+        Self { directory: super::driver::scratch(), key: TestKey::generate(), promises: Promises::default() }
     }
 
     fn data(&self) -> PathBuf {
@@ -280,7 +275,7 @@ fn the_wrong_origin_does_not_start() {
 /// What becomes of a log when this file or directory is gone: `None`, it goes on with everything; else a part of the error.
 const MISSING: [(&str, Option<&str>); 16] = [
     ("LOCK", None),
-    ("head.record", None),
+    ("head.record", Some("its second record (`head.record`) is missing")),
     ("head", Some("second record tells of a log with 600 entries")),
     ("head/db", Some("the log's head store is damaged")),
     ("head/journal.0", Some("the log's head store is damaged")),
@@ -330,8 +325,54 @@ fn missing_files_are_made_anew_or_named() {
 #[test]
 fn a_damaged_record_does_not_start() {
     let case = Case::of(300);
-    fs::write(case.data().join("head.record"), [7; 4096 + 64]).unwrap();
-    assert!(case.refused().to_string().contains("delete the file `head.record`"));
+    let path = case.data().join("head.record");
+    let whole = fs::read(&path).unwrap();
+    // All of it, or one bit of one slot, which may have been the newer one.
+    for slots in [&[0, 4096][..], &[0], &[4096]] {
+        let mut record = whole.clone();
+        slots.iter().for_each(|slot| record[slot + 30] ^= 1);
+        fs::write(&path, record).unwrap();
+        let error = case.refused();
+        assert!(
+            matches!(error, StartError::RecordDamaged(_))
+                && error.to_string().contains("write the word `newest`")
+        );
+    }
+}
+
+#[test]
+fn a_lost_or_damaged_record_is_replaced_on_the_operators_word() {
+    for lost in [true, false] {
+        let case = Case::of(300);
+        let path = case.data().join("head.record");
+        if lost {
+            fs::remove_file(&path).unwrap()
+        } else {
+            fs::write(&path, [7; 64]).unwrap()
+        }
+        case.refused();
+        fs::write(&path, "newest\n").unwrap();
+        drop(case.starts());
+        drop(case.starts());
+    }
+}
+
+#[test]
+fn an_older_copy_of_the_head_store_without_its_record_does_not_start() {
+    for before in [0, 5] {
+        let case = if before > 0 { Case::of(before) } else { Case::empty() };
+        drop(start(&case.data(), &case.key, &TestClock::at(NOW)).unwrap());
+        let older = case.copied();
+        let log = case.starts();
+        enter_many(&log, before..before + 5);
+        log.close();
+        drop(log);
+        fs::remove_dir_all(case.data().join("head")).unwrap();
+        copy(&older.path().join("data/head"), &case.data().join("head"));
+        assert!(matches!(case.refused(), StartError::StoreBehindRecord { .. }));
+        fs::remove_file(case.data().join("head.record")).unwrap();
+        assert!(matches!(case.refused(), StartError::RecordMissing { size } if size == before));
+    }
 }
 
 #[test]

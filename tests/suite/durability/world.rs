@@ -2,7 +2,7 @@
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-use countersign::environment::{Clock, UnixMillis};
+use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::log::audit::{Audit, SourceError, TileSource};
 use countersign::log::ct::{CtLogSettings, OpenError};
 use countersign::log::ports::LogSigner;
@@ -17,6 +17,7 @@ use countersign::transparency::{Hash, sha256};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub const NOW: u64 = 1_800_000_000_000;
@@ -37,6 +38,13 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> UnixMillis {
         UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Both hands of one clock, so that it never leaps.
+impl Stopwatch for TestClock {
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -96,7 +104,7 @@ pub fn start_as(
 ) -> Result<Arc<CtLog>, OpenError> {
     let issuers = vec![b"intermediate".to_vec(), b"root".to_vec()];
     let settings = CtLogSettings { origin: origin.to_owned(), issuers };
-    CtLog::open(settings, key.clone(), stores, clock.clone()).map(Arc::new)
+    CtLog::open(settings, key.clone(), stores, clock.clone(), clock.clone()).map(Arc::new)
 }
 
 /// The precertificate that the driver calls `number`. Most are of the size of real ones, one in fifty is cut by the store.
