@@ -19,6 +19,11 @@ const DRAINED_BYTES: usize = 64 * 1024 * 1024;
 /// How long that may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// There is no memory for the rest of a body: the error of a body that `server` does not read on.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("there is no memory for the rest of the body")]
+pub struct NoRoom;
+
 /// Reads bodies for one server.
 #[derive(Default)]
 pub struct Bodies {
@@ -81,8 +86,9 @@ async fn collect(body: &mut Body) -> Result<Bytes, Refusal> {
 /// The next piece with any data in it.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            Refusal::new(Reason::RequestMalformed).because("The body broke off before its end.")
+        let frame = frame.map_err(|error| match error.into_inner().is::<NoRoom>() {
+            true => Refusal::from(Reason::Overloaded),
+            false => Refusal::new(Reason::RequestMalformed).because("The body broke off before its end."),
         })?;
         if let Ok(data) = frame.into_data()
             && !data.is_empty()

@@ -23,6 +23,7 @@ mod v1;
 mod v2;
 
 pub use admin::router as admin_router;
+pub use body::{MAX_BODY_BYTES, NoRoom};
 pub use edge::REQUEST_ID;
 pub use ports::{Answered, Call, Observer, Operations, Refreshed};
 pub use state::ApiState;

@@ -3,6 +3,7 @@
 use super::{CliError, Output, config as check};
 use crate::config::{Config, LogConfig};
 use crate::server::environment::Environment;
+use crate::server::signals::Signals;
 use crate::server::{Running, StartError};
 use crate::telemetry::{self, Format};
 use clap::ValueEnum;
@@ -10,7 +11,6 @@ use serde_json::json;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 
 /// Run the CA
 #[derive(Debug, clap::Args)]
@@ -50,31 +50,35 @@ pub enum LogFormat {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
+    let runtime = super::runtime()?;
+    // Before anything else: a signal during a long start is kept, and ends nothing halfway.
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::catch().map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?
+    };
     let config = load(&args.config, output)?;
     let _written_at_the_end =
         telemetry::init(args.format(), args.log_filter.as_deref()).map_err(CliError::usage)?;
     let url = config.public_url.clone();
     let scheme = config.scheme();
     let log = Recorded::of(&config.log);
-    let runtime = super::runtime()?;
-    let ended = runtime.block_on(async {
-        let running = Running::start(config, Environment::system()).await.map_err(start_error)?;
+    let served = runtime.block_on(async {
+        let running = tokio::select! {
+            running = Running::start(config, Environment::system()) => running.map_err(start_error)?,
+            signal = signals.end() => {
+                tracing::info!(signal, "told to stop before it was up");
+                return Ok(());
+            }
+        };
         let up = Up { scheme, address: running.address(), admin: running.admin_address(), url, log };
-        let mut serving = pin!(running.until_signal());
-        // Polled once, so that signals are caught before anybody is told that there is something to signal.
-        tokio::select! {
-            biased;
-            ended = &mut serving => return ended.map_err(CliError::refused),
-            () = std::future::ready(()) => {}
-        }
         if let Err(error) = up.show(&args.config, output) {
             tracing::warn!(%error, "nobody is told where the server listens");
         }
-        serving.await.map_err(CliError::refused)
+        running.until_signal(signals).await.map_err(CliError::refused)
     });
-    // All that counts has ended. A reader may wait for a disk that does not answer: nobody waits for it.
+    // What still waits for a file or a disk that does not answer is not waited for.
     runtime.shutdown_background();
-    ended
+    served
 }
 
 /// Loads a configuration and shows its warnings. A refused one ends with 78.

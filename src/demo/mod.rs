@@ -10,6 +10,7 @@ mod story;
 
 use crate::cli::{self, CliError, Output};
 use crate::server::environment::Environment;
+use crate::server::signals::Signals;
 use narrator::Narrator;
 use std::path::Path;
 use std::time::Duration;
@@ -72,6 +73,8 @@ async fn keep_serving(stage: Stage, narrator: &mut Narrator<'_>) -> Result<(), C
     next_steps::print(&stage, narrator)?;
     let Stage { server, gitlab, directory, .. } = stage;
     let token = directory.join("token");
+    let signals = Signals::catch()
+        .map_err(|error| CliError::refused(format!("signals cannot be received: {error}")))?;
     let renewals = async {
         let mut timer = tokio::time::interval(TOKEN_RENEWAL);
         loop {
@@ -81,7 +84,7 @@ async fn keep_serving(stage: Stage, narrator: &mut Narrator<'_>) -> Result<(), C
         }
     };
     tokio::select! {
-        ended = server.until_signal() => ended.map_err(CliError::refused),
+        ended = server.until_signal(signals) => ended.map_err(CliError::refused),
         () = renewals => Ok(()),
     }
 }

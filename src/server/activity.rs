@@ -3,6 +3,7 @@
 use super::limits::Timeouts;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -29,9 +30,23 @@ struct State {
     /// What the peer has still to send or to take, oldest first.
     waits: BTreeMap<u64, (Instant, Awaited)>,
     next_wait: u64,
-    /// Whether it holds room for a large head.
-    large_head: bool,
-    leaving: bool,
+    /// Since when it holds room for a large head.
+    large_head: Option<Instant>,
+    /// Requests that wait for memory, and who reads on when none does.
+    short: usize,
+    reader: Option<Waker>,
+    leaving: Option<Leave>,
+}
+
+/// How a connection is told to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leave {
+    /// Finish what is under way, in the usual time.
+    Gently,
+    /// Finish what is under way, if that is soon.
+    Soon,
+    /// Leave everything.
+    AtOnce,
 }
 
 /// What the server waits for.
@@ -52,8 +67,10 @@ impl Activity {
             quiet_since: now(),
             waits: BTreeMap::new(),
             next_wait: 0,
-            large_head: false,
-            leaving: false,
+            large_head: None,
+            short: 0,
+            reader: None,
+            leaving: None,
         };
         Self { state: Mutex::new(state), leave: Notify::new() }
     }
@@ -76,6 +93,27 @@ impl Activity {
         Underway(self.clone())
     }
 
+    /// A request waits for memory, until what is returned is dropped.
+    pub fn short(self: &Arc<Self>) -> Short {
+        self.state().short += 1;
+        Short(self.clone())
+    }
+
+    /// How many requests have begun, once none of them waits for memory: until then nothing more is read.
+    pub fn poll_settled(&self, context: &Context<'_>) -> Poll<u64> {
+        let mut state = self.state();
+        if state.short == 0 {
+            return Poll::Ready(state.started);
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether no more than one request is under way.
+    pub fn is_of_one(&self) -> bool {
+        self.state().underway <= 1
+    }
+
     /// The peer is waited for, until what is returned is dropped.
     pub fn wait(self: &Arc<Self>, what: Awaited) -> Wait {
         let mut state = self.state();
@@ -88,7 +126,7 @@ impl Activity {
 
     /// Whether room is held for a head that is not whole yet.
     pub fn hold_large_head(&self, held: bool) {
-        self.state().large_head = held;
+        self.state().large_head = held.then(now);
     }
 
     /// Whether a request is under way for which nothing is missing of the peer.
@@ -121,22 +159,31 @@ impl Activity {
         let state = self.state();
         let oldest = state.waits.values().next().map(|(since, _)| *since);
         match state.underway {
-            _ if state.leaving => None,
-            0 if holding && !state.large_head => None,
+            _ if state.leaving >= Some(Leave::Soon) => None,
+            // Others' requests under way on the connection are no reason to keep a head for ever.
+            _ if holding => oldest.into_iter().chain(state.large_head).min(),
             0 => Some(state.quiet_since),
             _ => oldest,
         }
     }
 
     /// Tells the connection to make room.
-    pub fn tell_to_leave(&self) {
-        self.state().leaving = true;
+    pub fn tell_to_leave(&self, how: Leave) {
+        let mut state = self.state();
+        state.leaving = state.leaving.max(Some(how));
+        drop(state);
         self.leave.notify_one();
     }
 
-    /// Ends when the connection is told to make room.
-    pub async fn told_to_leave(&self) {
+    /// How it was told to leave, if it was.
+    pub fn leaving(&self) -> Option<Leave> {
+        self.state().leaving
+    }
+
+    /// Ends when the connection is told to make room, or told so anew.
+    pub async fn told_to_leave(&self) -> Leave {
         self.leave.notified().await;
+        self.leaving().unwrap_or(Leave::Soon)
     }
 }
 
@@ -169,6 +216,21 @@ impl Drop for Underway {
         let mut state = self.0.state();
         state.underway = state.underway.saturating_sub(1);
         state.quiet_since = now();
+    }
+}
+
+/// A request that waits for memory, until this is dropped.
+pub struct Short(Arc<Activity>);
+
+impl Drop for Short {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.short = state.short.saturating_sub(1);
+        let reader = if state.short == 0 { state.reader.take() } else { None };
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection: its handshake, HTTP/1.1 or HTTP/2 on it, and its end.
 
-use super::activity::now;
+use super::activity::{Leave, now};
 use super::crowd::Member;
 use super::exchange::Exchanges;
 use super::guarded::Guarded;
@@ -19,7 +19,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// The head of a request at most: a token of 64 KiB, and room for the other headers. Above it: 431.
-const MAX_HEAD_BYTES: u32 = 192 * 1024;
+pub const MAX_HEAD_BYTES: u32 = 128 * 1024;
 /// Requests that may be under way on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 /// HTTP/2 streams that a peer may open and reset before they are looked at (CVE-2023-44487); one more closes the connection.
@@ -29,7 +29,7 @@ const MAX_OWN_RESETS: usize = 128;
 /// What a peer may send of one body before somebody reads it; larger than any usual request.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// The same for all bodies of a connection.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
 /// What is kept in the system for a peer that does not read: an answer that waits longer shall be seen to wait.
 const SEND_BUFFER: usize = 256 * 1024;
 /// How long a connection that never asked for anything is kept after the order to stop, and how often it is looked at.
@@ -70,7 +70,7 @@ enum Close {
     /// Its peer has been waited for long enough.
     Overdue,
     /// Others need the room.
-    Pressed,
+    Pressed(Leave),
     /// The server stops.
     Stopping,
 }
@@ -97,7 +97,7 @@ impl Connection {
         let limit = self.member.crowd().limits().timeouts.handshake;
         let shaken = tokio::select! {
             shaken = timeout(limit, tls.accept(stream)) => shaken,
-            () = activity.told_to_leave() => return,
+            _ = activity.told_to_leave() => return,
             _ = self.phase.wait_for(|phase| *phase >= Phase::Closing) => return,
         };
         // A failed handshake is its peer's affair: scanners and health checks of the port make many.
@@ -122,7 +122,7 @@ impl Connection {
                 biased;
                 // An error of a connection is its peer's affair.
                 _ = connection.as_mut() => return,
-                () = activity.told_to_leave() => break Close::Pressed,
+                how = activity.told_to_leave() => break Close::Pressed(how),
                 _ = phase.wait_for(|phase| *phase >= Phase::Closing) => break Close::Stopping,
                 () = sleep_until(activity.look_again(timeouts)) => {
                     if activity.is_overdue(timeouts) { break Close::Overdue }
@@ -130,10 +130,11 @@ impl Connection {
             }
         };
         let linger = match close {
-            Close::Pressed if !activity.is_at_work() => return,
+            Close::Pressed(Leave::AtOnce) => return,
+            Close::Pressed(Leave::Soon) if !activity.is_at_work() => return,
             Close::Overdue if activity.is_stalled() => return,
-            Close::Pressed => timeouts.patience,
-            Close::Overdue | Close::Stopping => timeouts.linger,
+            Close::Pressed(Leave::Soon) => timeouts.patience,
+            Close::Pressed(Leave::Gently) | Close::Overdue | Close::Stopping => timeouts.linger,
         };
         if close == Close::Stopping {
             // What has arrived is read before the connection is closed. Whoever is connected and has not asked yet believes
@@ -166,8 +167,8 @@ impl Connection {
 
 /// Ends when a connection that is being closed is needed by others, and has had a moment.
 async fn pressed(activity: &super::activity::Activity, timeouts: &Timeouts) {
-    activity.told_to_leave().await;
-    if activity.is_at_work() {
+    let how = activity.told_to_leave().await;
+    if how < Leave::AtOnce && activity.is_at_work() {
         sleep(timeouts.patience).await;
     }
 }

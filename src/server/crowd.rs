@@ -1,20 +1,23 @@
 //! All connections of one listener, and the room that they share: places and memory.
 //!
-//! Room is waited for, never refused here. Meanwhile those who have kept the server waiting the longest are closed, so that
-//! peers who do nothing, or everything slowly, never keep others out.
+//! A place is waited for; memory too, but not for long. Meanwhile those who have kept the server waiting the longest are closed,
+//! so that peers who do nothing, or everything slowly, never keep others out. Where newcomers go on waiting, places change
+//! hands although nobody keeps the server waiting: whoever is merely there has no right to stay.
 
-use super::activity::{Activity, now, since};
+use super::activity::{Activity, Leave, now, since};
 use super::limits::Limits;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Memory is counted in pieces of this size.
 const PIECE: usize = 1024;
 /// How often those who wait for room look for somebody to close.
 const LOOK: Duration = Duration::from_millis(20);
+/// Newcomers wait without a pause where the next one comes so soon, or at least as soon as patience ends.
+const PAUSE: Duration = Duration::from_millis(200);
 /// One in so many of those who could be closed is closed at a time, so that a look makes room for more than one.
 const SHARE: usize = 64;
 
@@ -22,27 +25,68 @@ const SHARE: usize = 64;
 pub struct Crowd {
     limits: Limits,
     places: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    heads: Budget,
+    parked: Budget,
+    requests: Budget,
+    large: Budget,
     members: Mutex<Members>,
 }
 
 #[derive(Default)]
 struct Members {
-    known: HashMap<u64, Arc<Activity>>,
+    /// In the order in which they came.
+    known: BTreeMap<u64, Arc<Activity>>,
     next: u64,
     /// When somebody was last closed to make room.
     relieved: Option<Instant>,
+    /// Since when newcomers wait for places without a pause, and when one was last seen to wait.
+    pressed: Option<(Instant, Instant)>,
+    /// When those who are at work were last told to go.
+    parted: Option<Instant>,
 }
 
 /// Room that is held, until this is dropped.
 pub type Room = OwnedSemaphorePermit;
 
+/// There was no memory in time.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRoom;
+
+/// One part of the memory.
+struct Budget {
+    octets: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Budget {
+    fn new(octets: usize) -> Self {
+        Self { octets, free: Arc::new(Semaphore::new(octets / PIECE)) }
+    }
+
+    fn held(&self) -> usize {
+        (self.octets / PIECE).saturating_sub(self.free.available_permits()) * PIECE
+    }
+
+    /// Nobody gets more than half of all.
+    fn pieces(&self, octets: usize) -> u32 {
+        u32::try_from(octets.min(self.octets / 2).div_ceil(PIECE)).unwrap_or(u32::MAX)
+    }
+
+    fn now(&self, octets: usize) -> Option<Room> {
+        self.free.clone().try_acquire_many_owned(self.pieces(octets)).ok()
+    }
+}
+
 impl Crowd {
     /// Nobody yet.
     pub fn new(limits: Limits) -> Self {
+        let memory = limits.memory;
         Self {
             places: Arc::new(Semaphore::new(limits.connections)),
-            memory: Arc::new(Semaphore::new(limits.memory / PIECE)),
+            heads: Budget::new(memory.heads),
+            parked: Budget::new(memory.parked),
+            requests: Budget::new(memory.requests),
+            large: Budget::new(memory.large),
             members: Mutex::default(),
             limits,
         }
@@ -60,7 +104,7 @@ impl Crowd {
 
     /// How many octets are held for peers.
     pub fn held(&self) -> usize {
-        self.limits.memory.saturating_sub(self.memory.available_permits() * PIECE)
+        [&self.heads, &self.parked, &self.requests, &self.large].map(Budget::held).iter().sum()
     }
 
     /// Ends when no connection is open.
@@ -72,7 +116,10 @@ impl Crowd {
 
     /// A place for a connection, when there is one.
     pub async fn place(&self) -> Option<Room> {
-        self.room(&self.places, 1, false).await
+        if let Some(room) = self.place_now() {
+            return Some(room);
+        }
+        self.room(&self.places, 1, || self.relieve_places()).await
     }
 
     /// A place for a connection, if there is one now.
@@ -80,23 +127,50 @@ impl Crowd {
         self.places.clone().try_acquire_owned().ok()
     }
 
-    /// Memory for so many octets, when there is some. Nobody gets more than half of all.
-    pub async fn memory(&self, octets: usize) -> Option<Room> {
-        self.room(&self.memory, self.pieces(octets), true).await
+    /// Memory for a head that is not whole yet, when there is some. Nothing of it is read before.
+    pub async fn large_head(&self, octets: usize) -> Option<Room> {
+        self.memory(&self.heads, octets).await
     }
 
-    fn pieces(&self, octets: usize) -> u32 {
-        u32::try_from(octets.min(self.limits.memory / 2).div_ceil(PIECE)).unwrap_or(u32::MAX)
+    /// Memory for a request that waits, if there is some now.
+    pub fn parked_now(&self, octets: usize) -> Option<Room> {
+        self.parked.now(octets)
+    }
+
+    /// Memory for a request, if there is some now.
+    pub fn request_now(&self, octets: usize) -> Option<Room> {
+        self.requests.now(octets)
+    }
+
+    /// Memory for a request.
+    pub async fn request(&self, octets: usize) -> Result<Room, NoRoom> {
+        self.memory_in_time(&self.requests, octets).await
+    }
+
+    /// Memory for a body or an answer, for a request that has its own.
+    pub async fn large(&self, octets: usize) -> Result<Room, NoRoom> {
+        self.memory_in_time(&self.large, octets).await
+    }
+
+    async fn memory_in_time(&self, of: &Budget, octets: usize) -> Result<Room, NoRoom> {
+        match timeout(self.limits.timeouts.room, self.memory(of, octets)).await {
+            Ok(Some(room)) => Ok(room),
+            _ => Err(NoRoom),
+        }
+    }
+
+    async fn memory(&self, of: &Budget, octets: usize) -> Option<Room> {
+        if let Some(room) = of.now(octets) {
+            return Some(room);
+        }
+        self.room(&of.free, of.pieces(octets), || self.relieve_memory()).await
     }
 
     /// `None` only if the semaphore is closed, which nobody does.
-    async fn room(&self, of: &Arc<Semaphore>, pieces: u32, holding: bool) -> Option<Room> {
-        if let Ok(room) = of.clone().try_acquire_many_owned(pieces) {
-            return Some(room);
-        }
+    async fn room(&self, of: &Arc<Semaphore>, pieces: u32, relieve: impl Fn()) -> Option<Room> {
         let mut room = std::pin::pin!(of.clone().acquire_many_owned(pieces));
         loop {
-            self.relieve(holding);
+            relieve();
             tokio::select! {
                 room = room.as_mut() => return room.ok(),
                 () = sleep(LOOK) => {}
@@ -104,29 +178,67 @@ impl Crowd {
         }
     }
 
-    /// Tells those to leave who have kept the server waiting the longest, `holding` memory if that is what is short.
-    fn relieve(&self, holding: bool) {
-        let mut waiting = {
+    /// Makes memory free: who holds some and has kept the server waiting the longest is told to leave.
+    fn relieve_memory(&self) {
+        self.close_longest(true, self.limits.timeouts.patience);
+    }
+
+    /// The same for places. When that has not been enough for a while: those who are quiet, for however short a time. When
+    /// nobody is: those who came first, after what they are at.
+    fn relieve_places(&self) {
+        let patience = self.limits.timeouts.patience;
+        let pressed = {
             let mut members = self.members();
-            if members.relieved.is_some_and(|relieved| since(relieved) < LOOK) {
-                return;
-            }
-            members.relieved = Some(now());
-            let waiting = members.known.values().filter_map(|activity| {
-                let begun = activity.waiting_since(holding)?;
-                (since(begun) >= self.limits.timeouts.patience).then(|| (begun, activity.clone()))
-            });
-            waiting.collect::<Vec<_>>()
+            let begun = match members.pressed {
+                Some((begun, last)) if since(last) <= patience + PAUSE => begun,
+                _ => now(),
+            };
+            members.pressed = Some((begun, now()));
+            since(begun) >= patience
         };
+        if self.close_longest(false, patience) || !pressed || self.close_longest(false, Duration::ZERO) {
+            return;
+        }
+        let mut members = self.members();
+        if members.parted.is_some_and(|parted| since(parted) < patience) {
+            return;
+        }
+        members.parted = Some(now());
+        let share = members.known.len().div_ceil(SHARE);
+        for activity in members.known.values().filter(|one| one.leaving().is_none()).take(share) {
+            activity.tell_to_leave(Leave::Gently);
+        }
+        drop(members);
+        tracing::debug!("the oldest connections are closed after what they are at, to make room");
+    }
+
+    /// Tells those to leave who have kept the server waiting the longest, `holding` memory if that is what is short, and for so
+    /// long at least. Whether there are any, or were
+    /// a moment ago.
+    fn close_longest(&self, holding: bool, patience: Duration) -> bool {
+        let mut members = self.members();
+        if members.relieved.is_some_and(|relieved| since(relieved) < LOOK) {
+            return true;
+        }
+        let waiting = members.known.values().filter_map(|activity| {
+            let begun = activity.waiting_since(holding)?;
+            (since(begun) >= patience).then(|| (begun, activity.clone()))
+        });
+        let mut waiting = waiting.collect::<Vec<_>>();
+        if !waiting.is_empty() {
+            members.relieved = Some(now());
+        }
+        drop(members);
         waiting.sort_unstable_by_key(|(begun, _)| *begun);
         let leaving = waiting.len().div_ceil(SHARE);
         for (_, activity) in waiting.iter().take(leaving) {
-            activity.tell_to_leave();
+            activity.tell_to_leave(Leave::Soon);
         }
         if leaving > 0 {
             let short = if holding { "memory" } else { "connections" };
             tracing::debug!(short, closed = leaving, "connections that kept waiting are closed to make room");
         }
+        leaving > 0
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

@@ -1,10 +1,13 @@
 //! One request and its answer on a connection: counted, and given memory, from the head's end to the answer's last octet.
 
-use super::activity::{Activity, Awaited, Underway, Wait};
-use super::crowd::{Crowd, Room};
-use axum::Router;
+use super::activity::{Activity, Awaited, Leave, Underway, Wait};
+use super::crowd::{Crowd, NoRoom, Room};
+use super::limits::UNASKED;
+use crate::api;
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::{BoxError, Router};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,11 +16,20 @@ use std::task::{Context, Poll, ready};
 use tower::Service;
 
 /// Memory that every request gets besides its head: for the usual body, and for the usual answer after it.
-const USUAL: usize = 16 * 1024;
+pub const USUAL: usize = 8 * 1024;
+/// What a request takes by being there: its stream, its task, its handlers.
+const BEING: usize = 4 * 1024;
 /// Larger bodies get memory in steps of this.
 const STEP: usize = 64 * 1024;
 /// What a header takes besides its name and value (RFC 9113 §6.5.2 counts 32; this is what it is in memory).
 const HEADER: usize = 104;
+/// Whoever asks whether the server is well needs an answer the more, the less memory there is.
+const HEALTH: [&str; 4] = ["/healthz", "/readyz", "/livez", "/grpc.health.v1.Health/Check"];
+/// The body of a question for health.
+const SMALL: usize = 1024;
+/// What the edge could say, who is not asked: a request without memory does not get as far.
+const NO_ROOM: &str = r#"{"code":14,"message":"The server has no memory for the request now","details":[]}"#;
+const RETRY_SECONDS: u64 = 2;
 
 /// The router, around which requests are counted.
 #[derive(Clone)]
@@ -32,6 +44,35 @@ impl Exchanges {
     pub const fn new(router: Router, crowd: Arc<Crowd>, activity: Arc<Activity>) -> Self {
         Self { router, crowd, activity }
     }
+
+    /// What pays for a request that has just begun.
+    fn admit(&self, request: &Request<Incoming>) -> Admitted {
+        let head = head_size(request) + BEING;
+        // What is held for the connection itself has room for one small request.
+        let small = head <= UNASKED && self.activity.is_of_one();
+        if small && HEALTH.contains(&request.uri().path()) {
+            return Admitted::Ready(None);
+        }
+        if let Some(room) = self.crowd.request_now(head + USUAL) {
+            return Admitted::Ready(Some(room));
+        }
+        let parked = self.crowd.parked_now(head);
+        if parked.is_none() && !small {
+            self.activity.tell_to_leave(Leave::AtOnce);
+            return Admitted::Never;
+        }
+        Admitted::Later(parked, head + USUAL)
+    }
+}
+
+/// Whether there is memory for a request.
+enum Admitted {
+    /// There is; nothing besides the connection's own where there is none.
+    Ready(Option<Room>),
+    /// Perhaps soon; meanwhile it is held with this, and needs so many octets.
+    Later(Option<Room>, usize),
+    /// Not even for waiting: its connection ends.
+    Never,
 }
 
 impl Service<Request<Incoming>> for Exchanges {
@@ -45,21 +86,77 @@ impl Service<Request<Incoming>> for Exchanges {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let underway = self.activity.begin();
-        let (mut router, crowd) = (self.router.clone(), self.crowd.clone());
+        let admitted = self.admit(&request);
+        // From here on the connection is not read until there is room.
+        let short = matches!(admitted, Admitted::Later(..)).then(|| self.activity.short());
+        let wait = (!request.body().is_end_stream()).then(|| self.activity.wait(Awaited::Body));
+        let (router, crowd) = (self.router.clone(), self.crowd.clone());
         Box::pin(async move {
-            let body = (!request.body().is_end_stream()).then(|| underway.activity().wait(Awaited::Body));
-            let room = crowd.memory(head_size(&request) + USUAL).await;
-            let exchange = Arc::new(Exchange { underway, _room: room, body: Mutex::new((body, None)) });
-            let request = request.map(|body| Body::new(Received::new(body, &crowd, &exchange)));
-            let Ok(mut answer) = router.call(request).await;
-            exchange.end_body();
-            let size = answer.body().size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(0));
-            let room = if size > USUAL { crowd.memory(size).await } else { None };
-            // Whoever makes large answers a few at a time may make the next one now: this one has its room.
-            answer.extensions_mut().clear();
-            Ok(answer.map(|body| Body::new(Given { body, room, exchange })))
+            let (room, free) = match admitted {
+                Admitted::Ready(Some(room)) => (Ok(Some(room)), USUAL),
+                Admitted::Ready(None) => (Ok(None), SMALL),
+                Admitted::Later(parked, octets) => match crowd.request(octets).await {
+                    Ok(room) => (Ok(Some(room)), USUAL),
+                    Err(NoRoom) => (Err(parked), 0),
+                },
+                Admitted::Never => (Err(None), 0),
+            };
+            drop(short);
+            let exchange =
+                |room| Arc::new(Exchange { underway, _room: room, body: Mutex::new((wait, None)) });
+            Ok(match room {
+                // Of what comes later nothing is in the parked request's own future, which stays small.
+                Ok(room) => Box::pin(answered(router, crowd, request, exchange(room), free)).await,
+                Err(parked) => {
+                    let exchange = exchange(parked);
+                    exchange.end_body();
+                    given(no_room(), None, exchange)
+                }
+            })
         })
     }
+}
+
+/// The answer to a request that has its memory.
+async fn answered(
+    mut router: Router,
+    crowd: Arc<Crowd>,
+    request: Request<Incoming>,
+    exchange: Arc<Exchange>,
+    free: usize,
+) -> Response<Body> {
+    let request = request.map(|body| Body::new(Received::new(body, &crowd, &exchange, free)));
+    let Ok(answer) = router.call(request).await;
+    exchange.end_body();
+    let size = answer.body().size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(0));
+    if size <= USUAL {
+        return given(answer, None, exchange);
+    }
+    let short = exchange.underway.activity().short();
+    let room = crowd.large(size).await;
+    drop(short);
+    match room {
+        Ok(room) => given(answer, Some(room), exchange),
+        Err(NoRoom) => given(no_room(), None, exchange),
+    }
+}
+
+/// An answer on its way.
+fn given(mut answer: Response<Body>, room: Option<Room>, exchange: Arc<Exchange>) -> Response<Body> {
+    // Whoever makes large answers a few at a time may make the next one now: this one has its room.
+    answer.extensions_mut().clear();
+    answer.map(|body| Body::new(Given { body, room, exchange }))
+}
+
+/// 503: gRPC's clients take it for UNAVAILABLE.
+fn no_room() -> Response<Body> {
+    let mut answer = Response::new(Body::from(NO_ROOM));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+    answer
 }
 
 /// What the head takes.
@@ -88,8 +185,12 @@ impl Exchange {
         *self.body.lock().unwrap_or_else(PoisonError::into_inner) = (None, None);
     }
 
-    fn add_room(&self, more: Option<Room>) {
-        let Some(more) = more else { return };
+    /// What was read is not kept: a body that is larger than any that is taken.
+    fn end_room(&self) {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
+    }
+
+    fn add_room(&self, more: Room) {
         let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut body.1 {
             Some(room) => room.merge(more),
@@ -98,7 +199,7 @@ impl Exchange {
     }
 }
 
-type MoreRoom = Pin<Box<dyn Future<Output = Option<Room>> + Send>>;
+type MoreRoom = Pin<Box<dyn Future<Output = Result<Room, NoRoom>> + Send>>;
 
 /// A request's body: it gets memory before it is read on.
 struct Received {
@@ -111,30 +212,46 @@ struct Received {
 }
 
 impl Received {
-    fn new(body: Incoming, crowd: &Arc<Crowd>, exchange: &Arc<Exchange>) -> Self {
+    fn new(body: Incoming, crowd: &Arc<Crowd>, exchange: &Arc<Exchange>, free: usize) -> Self {
         let (crowd, exchange) = (crowd.clone(), exchange.clone());
-        Self { body, crowd, exchange, read: 0, granted: USUAL, more: None }
+        // Of a body that announces to be too large nothing is kept.
+        let too_large = body.size_hint().lower() > api::MAX_BODY_BYTES as u64;
+        let granted = if too_large { usize::MAX } else { free };
+        Self { body, crowd, exchange, read: 0, granted, more: None }
     }
 }
 
 impl HttpBody for Received {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.read > api::MAX_BODY_BYTES && self.granted < usize::MAX {
+            (self.granted, self.more) = (usize::MAX, None);
+            self.exchange.end_room();
+        }
         if self.read > self.granted && self.more.is_none() {
             let step = (self.read - self.granted).next_multiple_of(STEP);
             self.granted += step;
-            let crowd = self.crowd.clone();
-            self.more = Some(Box::pin(async move { crowd.memory(step).await }));
+            let (crowd, short) = (self.crowd.clone(), self.exchange.underway.activity().short());
+            self.more = Some(Box::pin(async move {
+                let _short = short;
+                crowd.large(step).await
+            }));
         }
         if let Some(more) = &mut self.more {
             let room = ready!(more.as_mut().poll(context));
-            self.exchange.add_room(room);
             self.more = None;
+            match room {
+                Ok(room) => self.exchange.add_room(room),
+                Err(NoRoom) => {
+                    self.exchange.end_wait();
+                    return Poll::Ready(Some(Err(api::NoRoom.into())));
+                }
+            }
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
@@ -144,7 +261,7 @@ impl HttpBody for Received {
         if self.body.is_end_stream() {
             self.exchange.end_wait();
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,28 +1,30 @@
 //! A connection's octets on their way in: what is not yet a request takes memory too.
 
 use super::activity::Activity;
+use super::connection::MAX_HEAD_BYTES;
 use super::crowd::{Crowd, Room};
+use super::exchange;
+use super::limits::UNASKED;
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What every connection may send before it has made a request of it.
-const USUAL: usize = 16 * 1024;
-/// What hyper may hold above that: over HTTP/1 a head and one more read, each as long as a head may be; over HTTP/2 less, the
-/// window for bodies that nobody reads yet.
-const LARGE: usize = 368 * 1024;
+/// What hyper may hold above what is unasked: over HTTP/1 a head and one more read, each as long as a head may be; over HTTP/2
+/// less, the window for bodies that nobody reads yet.
+const LARGE: usize = 2 * MAX_HEAD_BYTES as usize;
 
-/// A stream that is read on only when there is memory for it.
+/// A stream that is read on only when there is memory for it, and while none of its requests waits for memory.
 pub struct Guarded<S> {
     stream: S,
     crowd: Arc<Crowd>,
     activity: Arc<Activity>,
-    /// Requests that had begun at the last look.
+    /// Requests that had begun, and had their memory, at the last look.
     started: u64,
-    /// Octets read since.
+    /// Octets read since, and how many may be.
     read: usize,
+    allowed: usize,
     room: Option<Room>,
     more: Option<Pin<Box<dyn Future<Output = Option<Room>> + Send>>>,
 }
@@ -30,35 +32,35 @@ pub struct Guarded<S> {
 impl<S> Guarded<S> {
     /// Around a connection's stream.
     pub const fn new(stream: S, crowd: Arc<Crowd>, activity: Arc<Activity>) -> Self {
-        Self { stream, crowd, activity, started: 0, read: 0, room: None, more: None }
+        Self { stream, crowd, activity, started: 0, read: 0, allowed: UNASKED, room: None, more: None }
     }
 
-    /// Ready when the stream may be read on.
-    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.read <= USUAL {
-            return Poll::Ready(());
-        }
-        let started = self.activity.started();
+    /// Ready when the stream may be read on, with how much of it.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        let started = ready!(self.activity.poll_settled(context));
         if started != self.started {
-            // What was read has become a request, which has memory of its own.
+            // What was read has become a request, which has memory of its own: for a usual body too.
             (self.started, self.read, self.more) = (started, 0, None);
+            self.allowed = UNASKED + exchange::USUAL;
             if self.room.take().is_some() {
                 self.activity.hold_large_head(false);
             }
-            return Poll::Ready(());
         }
         if self.room.is_some() {
-            return Poll::Ready(());
+            return Poll::Ready(usize::MAX);
+        }
+        if self.read < self.allowed {
+            return Poll::Ready(self.allowed - self.read);
         }
         let crowd = &self.crowd;
         let more = self.more.get_or_insert_with(|| {
             let crowd = crowd.clone();
-            Box::pin(async move { crowd.memory(LARGE).await })
+            Box::pin(async move { crowd.large_head(LARGE).await })
         });
         self.room = ready!(more.as_mut().poll(context));
         self.more = None;
         self.activity.hold_large_head(true);
-        Poll::Ready(())
+        Poll::Ready(usize::MAX)
     }
 }
 
@@ -69,10 +71,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_room(context));
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        this.read = this.read.saturating_add(buffer.filled().len() - before);
+        let allowed = ready!(this.poll_room(context));
+        let read = if buffer.remaining() <= allowed {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            buffer.filled().len() - before
+        } else {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(allowed));
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut part))?;
+            let read = part.filled().len();
+            buffer.advance(read);
+            read
+        };
+        this.read = this.read.saturating_add(read);
         Poll::Ready(Ok(()))
     }
 }

@@ -13,7 +13,7 @@ pub mod limits;
 pub mod listener;
 mod operations;
 mod reload;
-mod signals;
+pub mod signals;
 mod start;
 mod tls;
 
@@ -23,9 +23,11 @@ use crate::log::CtLog;
 use environment::Environment;
 use listener::Listener;
 use reload::{Asked, Reloader};
+use signals::{Signalled, Signals};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How long callers get to take their last answers after the order to stop, and operators after them: with what is around
@@ -87,16 +89,15 @@ impl Running {
         self.admin.as_ref().map(Listener::address)
     }
 
-    /// Serves until SIGTERM or SIGINT, then shuts down; a second one ends it at once.
+    /// Serves until SIGTERM or SIGINT, then shuts down; a second one ends it at once. SIGHUP makes it look at its files.
     ///
     /// # Errors
-    /// In words for the operator, after the shutdown: when the log stopped for good, and when signals cannot be received.
-    pub async fn until_signal(self) -> Result<(), String> {
+    /// In words for the operator, after the shutdown: when the log stopped for good.
+    pub async fn until_signal(self, mut signals: Signals) -> Result<(), String> {
         let log = self.log.clone();
         let ended = tokio::select! {
-            signal = signals::end() => signal.map_err(|error| format!("signals cannot be received: {error}")),
+            signal = self.reload_until_the_end(&mut signals) => Ok(signal),
             reason = stopped(log.as_deref()) => Err(format!("the log has stopped: {reason}")),
-            error = self.reload_on_hangup() => Err(format!("signals cannot be received: {error}")),
         };
         if let Ok(signal) = &ended {
             tracing::info!(signal, "shutting down");
@@ -104,7 +105,7 @@ impl Running {
         // Whoever asks twice does not want to wait. Nothing that was answered is lost by it.
         tokio::select! {
             () = self.shut_down() => ended.map(|_| ()),
-            Ok(again) = signals::end() => Err(format!("{again} came again: ended before every request was answered")),
+            again = signals.end() => Err(format!("{again} came again: ended before every request was answered")),
         }
     }
 
@@ -119,17 +120,28 @@ impl Running {
         self.reloading.reloader.clone().look(Asked::Routine).await;
     }
 
-    /// Reloads on SIGHUP. Ends only when signals cannot be received.
-    async fn reload_on_hangup(&self) -> std::io::Error {
-        let mut hangups = match signals::hangups() {
-            Ok(hangups) => hangups,
-            Err(error) => return error,
+    /// Reloads on SIGHUP; the signal that ends it all. A file may never answer, and the end is heard all the same.
+    async fn reload_until_the_end(&self, signals: &mut Signals) -> &'static str {
+        let asked = Notify::new();
+        let listening = async {
+            loop {
+                match signals.next().await {
+                    Signalled::End(signal) => return signal,
+                    Signalled::Reload => asked.notify_one(),
+                }
+            }
         };
-        while hangups.recv().await.is_some() {
-            tracing::info!(signal = "SIGHUP", "reload: the configuration and its files are read again");
-            self.reload().await;
+        let reloading = async {
+            loop {
+                asked.notified().await;
+                tracing::info!(signal = "SIGHUP", "reload: the configuration and its files are read again");
+                self.reload().await;
+            }
+        };
+        tokio::select! {
+            signal = listening => signal,
+            never = reloading => never,
         }
-        std::future::pending().await
     }
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.

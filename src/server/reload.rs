@@ -9,16 +9,20 @@
 
 use super::tls::{Look, ServerTls};
 use crate::config::{Config, Fingerprint, Reading, Warning};
-use crate::environment::Clock;
+use crate::environment::{Clock, Stopwatch};
 use crate::issuance::{CertificateAuthority, Rules};
 use crate::oidc::JwksCache;
 use crate::telemetry::metrics::{Metrics, Part};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How often the files are looked at. Soon enough for a list of issuers, and for a certificate that is replaced days before
 /// its end.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A look that takes longer is itself worth a warning: a file does not answer.
+const LONG_LOOK: Duration = Duration::from_secs(30);
 
 /// The part of a configuration that can be taken over while the server runs, but for TLS, which has a keeper of its own.
 pub fn rules(config: &Config) -> Rules {
@@ -40,8 +44,19 @@ pub struct Reloader {
     keys: Arc<JwksCache>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    stopwatch: Arc<dyn Stopwatch>,
     tls: Option<Arc<ServerTls>>,
+    /// Held for as long as a look takes, which may be for ever where a file does not answer: by threads of looks alone.
     state: Mutex<State>,
+    /// What is told of the looks; never held while files are read.
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// When the look began that is under way.
+    looking_since: Option<Duration>,
+    warnings: Vec<String>,
 }
 
 struct State {
@@ -73,8 +88,18 @@ impl Reloader {
         if tls.is_some() {
             metrics.loaded_at_start(Part::Tls, clock.now());
         }
+        let stopwatch = authority.stopwatch.clone();
         let state = Mutex::new(State { config, refused: None, tls_refused: None });
-        Self { authority, keys, metrics, clock, tls: tls.map(Arc::new), state }
+        Self {
+            authority,
+            keys,
+            metrics,
+            clock,
+            stopwatch,
+            tls: tls.map(Arc::new),
+            state,
+            told: Mutex::default(),
+        }
     }
 
     /// Looks every ten seconds, for as long as it is polled. Between looks it keeps nothing alive: a data directory is free
@@ -87,30 +112,43 @@ impl Reloader {
         }
     }
 
-    /// Looks now, on a thread where files may be read.
+    /// Looks now, on a thread of its own: the runtime's would be waited for at the end, and a file may never answer.
     pub async fn look(self: Arc<Self>, asked: Asked) {
-        // An error: the look panicked, and has said so.
-        let _ = tokio::task::spawn_blocking(move || self.look_at_files(asked)).await;
+        let (done, is_done) = oneshot::channel();
+        let look = move || {
+            self.look_at_files(asked);
+            // An error: nobody waits any more.
+            let _ = done.send(());
+        };
+        match std::thread::Builder::new().name("reload".into()).spawn(look) {
+            // An error: the look panicked, and has said so.
+            Ok(_) => drop(is_done.await),
+            Err(error) => tracing::warn!(%error, "reload: the files cannot be looked at"),
+        }
     }
 
-    /// What an operator should know of the last reload; empty while all is well.
+    /// What an operator should know of the last reload; empty while all is well. Never waits for a file.
     pub fn warnings(&self) -> Vec<String> {
-        let state = self.state();
-        let refused = state.refused.as_ref().map(|refused| {
-            format!("the configuration was refused, and the last good one is in force: {}", refused.reason)
+        let told = self.told();
+        let looking = told.looking_since.map(|since| self.stopwatch.elapsed().saturating_sub(since));
+        let stuck = looking.filter(|long| *long >= LONG_LOOK).map(|long| {
+            let long = long.as_secs();
+            format!("a file of the configuration has not answered for {long} s: changes are not taken over")
         });
-        let tls = state
-            .tls_refused
-            .as_ref()
-            .map(|reason| format!("the TLS certificate was refused, and the last good one serves: {reason}"));
-        refused.into_iter().chain(tls).collect()
+        stuck.into_iter().chain(told.warnings.iter().cloned()).collect()
     }
 
     fn look_at_files(&self, asked: Asked) {
         // One look at a time: SIGHUP may come while the clock's look is under way.
-        let mut state = self.state();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.told().looking_since = Some(self.stopwatch.elapsed());
         self.look_at_configuration(&mut state, asked);
         self.look_at_tls(&mut state);
+        *self.told() = Told { looking_since: None, warnings: state.warnings() };
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look_at_configuration(&self, state: &mut State, asked: Asked) {
@@ -153,7 +191,7 @@ impl Reloader {
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls)
             && config.tls != state.config.tls
         {
-            tls.replace(files.clone())?;
+            tls.replace(files.clone(), self.clock.now())?;
             state.tls_refused = None;
             self.metrics.reloaded(Part::Tls, true, self.clock.now());
         }
@@ -188,7 +226,7 @@ impl Reloader {
 
     fn look_at_tls(&self, state: &mut State) {
         let Some(tls) = &self.tls else { return };
-        match tls.look() {
+        match tls.look(self.clock.now()) {
             Look::Unchanged => {}
             Look::Loaded => {
                 state.tls_refused = None;
@@ -200,8 +238,17 @@ impl Reloader {
             }
         }
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl State {
+    fn warnings(&self) -> Vec<String> {
+        let refused = self.refused.as_ref().map(|refused| {
+            format!("the configuration was refused, and the last good one is in force: {}", refused.reason)
+        });
+        let tls = self
+            .tls_refused
+            .as_ref()
+            .map(|reason| format!("the TLS certificate was refused, and the last good one serves: {reason}"));
+        refused.into_iter().chain(tls).collect()
     }
 }

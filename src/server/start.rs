@@ -246,10 +246,18 @@ fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> 
 
 /// A file of at most `most` bytes.
 pub fn read_capped(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    use rustix::fs::OFlags;
     use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
     // Room from the start: it may be a key, and a buffer that grows leaves copies behind.
     let mut bytes = Vec::with_capacity(ROOM);
-    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    // Opening a pipe would wait for somebody who writes into it.
+    let nonblocking = i32::from_ne_bytes(OFlags::NONBLOCK.bits().to_ne_bytes());
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(std::io::Error::other(format!("it is larger than {} KiB", most / 1024)));
     }

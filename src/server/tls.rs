@@ -3,6 +3,7 @@
 
 use super::StartError;
 use crate::config::TlsConfig;
+use crate::environment::UnixMillis;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
@@ -85,7 +86,7 @@ impl ServerTls {
 
     /// Loads the certificate anew if a file has changed. What cannot be used is reported once, and the last good one stays:
     /// the second of the two files may still be on its way. Reads files.
-    pub fn look(&self) -> Look {
+    pub fn look(&self, now: UnixMillis) -> Look {
         let files = self.files();
         let material = match Material::read(&files) {
             Ok(material) => material,
@@ -100,7 +101,7 @@ impl ServerTls {
         if !self.is_news(material.fingerprint()) {
             return Look::Unchanged;
         }
-        match material.certified(&files, &self.provider) {
+        match material.certified(&files, &self.provider).and_then(|key| still_valid(key, now)) {
             Ok(key) => {
                 self.serve(key);
                 Look::Loaded
@@ -116,9 +117,12 @@ impl ServerTls {
     ///
     /// # Errors
     /// What is wrong with them; then everything is as it was.
-    pub fn replace(&self, files: TlsConfig) -> Result<(), String> {
+    pub fn replace(&self, files: TlsConfig, now: UnixMillis) -> Result<(), String> {
         let material = Material::read(&files).map_err(|error| format!("tls: {error}"))?;
-        let key = material.certified(&files, &self.provider).map_err(|error| format!("tls: {error}"))?;
+        let key = material
+            .certified(&files, &self.provider)
+            .and_then(|key| still_valid(key, now))
+            .map_err(|error| format!("tls: {error}"))?;
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
         self.is_news(material.fingerprint());
         self.serve(key);
@@ -186,16 +190,32 @@ impl Material {
     }
 }
 
+/// A certificate that has ended never takes the place of another: no client would go on.
+fn still_valid(key: CertifiedKey, now: UnixMillis) -> Result<CertifiedKey, String> {
+    let end = leaf(&key).map(|leaf| leaf.tbs_certificate().validity().not_after.to_unix_duration());
+    match end {
+        Some(end) if end.as_secs() < now.as_secs() => {
+            Err(format!("the certificate ended at {}", UnixMillis::from_secs(end.as_secs())))
+        }
+        _ => Ok(key),
+    }
+}
+
 /// The end of the server's own certificate, for the log.
 fn expiry(key: &CertifiedKey) -> Option<String> {
-    let certificate = x509_cert::Certificate::from_der(key.cert.first()?).ok()?;
-    Some(certificate.tbs_certificate().validity().not_after.to_string())
+    Some(leaf(key)?.tbs_certificate().validity().not_after.to_string())
+}
+
+fn leaf(key: &CertifiedKey) -> Option<x509_cert::Certificate> {
+    x509_cert::Certificate::from_der(key.cert.first()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tempfile::TempDir;
+
+    const NOW: UnixMillis = UnixMillis::from_secs(1_800_000_000);
 
     struct Files {
         directory: TempDir,
@@ -239,26 +259,42 @@ mod tests {
         let files = Files::new();
         let tls = ServerTls::load(files.config()).expect("loaded");
         let first = served(&tls);
-        tls.look();
+        tls.look(NOW);
         assert_eq!(served(&tls), first);
         files.replace();
-        tls.look();
+        tls.look(NOW);
         let second = served(&tls);
         assert_ne!(second, first);
         // The certificate is there before its key: the old pair stays until both are.
         let (certificate, key) = Files::fresh();
         std::fs::write(files.config().certificate, certificate).expect("written");
-        tls.look();
+        tls.look(NOW);
         assert_eq!(served(&tls), second);
         std::fs::write(files.config().key, key).expect("written");
-        tls.look();
+        tls.look(NOW);
         let third = served(&tls);
         assert_ne!(third, second);
         std::fs::remove_file(files.config().key).expect("removed");
-        tls.look();
+        tls.look(NOW);
         std::fs::write(files.config().certificate, "nothing").expect("written");
-        tls.look();
+        tls.look(NOW);
         assert_eq!(served(&tls), third);
+    }
+
+    #[test]
+    fn a_certificate_that_has_ended_never_replaces_one() {
+        let files = Files::new();
+        let tls = ServerTls::load(files.config()).expect("loaded");
+        let first = served(&tls);
+        let mut ended = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("names");
+        ended.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let ended = ended.self_signed(&key).expect("a certificate");
+        std::fs::write(files.config().certificate, ended.pem()).expect("written");
+        std::fs::write(files.config().key, key.serialize_pem()).expect("written");
+        assert!(matches!(tls.look(NOW), Look::Refused(reason) if reason.contains("ended at 2020-02-01")));
+        assert!(tls.replace(files.config(), NOW).is_err());
+        assert_eq!(served(&tls), first);
     }
 
     #[test]

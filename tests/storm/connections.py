@@ -3,6 +3,9 @@
 Usage: connections.py --countersign BINARY [--seconds N] [--share F]
 
 The short form (40 seconds, the default) waits until every hostile connection is over; the time-outs are the server's own.
+Then two shorter ones, each against a server of its own: a few dozen HTTP/2 connections that send thousands of GETs with large
+heads while heads that never end hold memory; and every place taken by callers who are merely active.
+
 Fails when a well-behaved caller is refused or kept waiting, when a hostile connection outlives its time, when memory grows
 beyond the bound, or when the server does not end with 0 on SIGTERM. Needs `cryptography` (tests/interop/requirements.txt).
 """
@@ -44,7 +47,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 class Server:
     """A countersign that trusts a make-believe GitLab."""
 
-    def __init__(self, binary: str, directory: pathlib.Path) -> None:
+    def __init__(self, binary: str, directory: pathlib.Path, files: int | None = None) -> None:
         self.gitlab = gitlab.Gitlab()
         ca = directory / "ca"
         ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
@@ -52,7 +55,8 @@ class Server:
         self.log = open(directory / "server.log", "w+")
         self.process = subprocess.Popen(
             [binary, "--json", "serve", "--config", ca / "countersign.yaml", "--log-filter", "error"],
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
+            stdout=subprocess.PIPE, stderr=self.log, text=True,
+            preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))))
         text, decoder = "", json.JSONDecoder()
         while True:
             text += self.process.stdout.readline()
@@ -194,7 +198,7 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
         ("idle", count(800), lambda: hostile.hold("idle", ask)),
         ("idle HTTP/2", count(200), lambda: hostile.hold("idle HTTP/2", idle_h2)),
         ("slow heads", count(500), lambda: hostile.hold("slow heads", b"GET / HTTP/1.1\r\nhost: x\r\nx: ", b"y")),
-        ("large heads", count(100), lambda: hostile.hold("large heads", b"GET / HTTP/1.1\r\nx: " + b"y" * 150_000, b"y")),
+        ("large heads", count(100), lambda: hostile.hold("large heads", b"GET / HTTP/1.1\r\nx: " + b"y" * 100_000, b"y")),
         ("slow bodies", count(400), lambda: hostile.hold("slow bodies", server.head, b" ")),
         ("large bodies", count(100), lambda: hostile.hold(
             "large bodies", server.head.replace(b"content-length: ", b"content-length: 400") + b" " * 20_000, b" " * 4000, 0.2)),
@@ -250,6 +254,115 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
     return failures
 
 
+async def answered(address: tuple[str, int], request: bytes, within: float) -> int:
+    """The status of the answer; 0 when there is none in time."""
+    async def ask() -> int:
+        reader, writer = await asyncio.open_connection(*address, limit=1 << 20)
+        try:
+            writer.write(request)
+            return await whole_answer(reader)
+        finally:
+            writer.transport.abort()
+    try:
+        return await asyncio.wait_for(ask(), within)
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return 0
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+def literal(octets: bytes) -> bytes:
+    """A string of HPACK (RFC 7541 §5)."""
+    left, prefix = len(octets), b""
+    if left < 127:
+        return bytes([left]) + octets
+    left, prefix = left - 127, b"\x7f"
+    while left >= 128:
+        prefix, left = prefix + bytes([left & 127 | 128]), left >> 7
+    return prefix + bytes([left]) + octets
+
+
+async def many_large_heads(server: Server, args: argparse.Namespace) -> list[str]:
+    """GETs over HTTP/2, each with a large head and for a large answer, and windows wide open: everything is read."""
+    failures, closed = [], 0
+    await answered(server.public, server.request, 30)
+    head = b"\x82\x86\x04" + literal(b"/openapi.json") + b"\x01\x01x" + b"\0" + literal(b"a") + literal(b"x" * 15_000)
+    window = (2**31 - 1).to_bytes(4, "big")
+    begin = PREFACE[:24] + frame(4, 0, 0, b"\0\4" + window) + frame(8, 0, 0, (2**31 - 65536).to_bytes(4, "big"))
+
+    async def never_ends() -> None:
+        reader, writer = await asyncio.open_connection(*server.public)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"y" * 20_000)
+        await reader.read()
+
+    async def asks() -> None:
+        nonlocal closed
+        try:
+            reader, writer = await asyncio.open_connection(*server.public)
+            writer.write(begin)
+            async def send() -> None:
+                for number in range(250):
+                    writer.write(frame(1, 5, 1 + 2 * number, head))
+                    await writer.drain()
+            sending = asyncio.create_task(send())
+            while True:
+                kind, flags = (header := await reader.readexactly(9))[3:5]
+                octets = await reader.readexactly(int.from_bytes(header[:3], "big"))
+                if kind in (4, 6) and not flags & 1:
+                    writer.write(frame(kind, 1, 0, octets if kind == 6 else b""))
+        except (OSError, asyncio.IncompleteReadError):
+            closed += 1
+        finally:
+            sending.cancel()
+
+    slow = [asyncio.create_task(never_ends()) for _ in range(max(1, int(1200 * args.share)))]
+    await asyncio.sleep(1)
+    fast = [asyncio.create_task(asks()) for _ in range(max(1, int(100 * args.share)))]
+    for _ in range(5):
+        await asyncio.sleep(3)
+        began = time.monotonic()
+        status = await answered(server.public, HEALTH, 5)
+        print(f"large heads over HTTP/2: health {status} in {time.monotonic() - began:.2f} s, {server.memory()[0]:.0f} MB, {closed} closed")
+        if status != 200:
+            failures.append("health was not answered while large heads came over HTTP/2")
+    for task in [*slow, *fast]:
+        task.cancel()
+    await asyncio.gather(*slow, *fast, return_exceptions=True)
+    if await answered(server.public, server.request, 10) != 200:
+        failures.append("no certificate after large heads over HTTP/2")
+    if server.memory()[1] > MEMORY_MB:
+        failures.append(f"memory reached {server.memory()[1]:.0f} MB by large heads over HTTP/2")
+    return failures
+
+
+# Open files of a server that has 128 places for connections.
+FEW_FILES, FEW_PLACES = 640, 128
+
+
+async def active_at_the_cap(server: Server, args: argparse.Namespace) -> list[str]:
+    """Each place is taken by somebody who asks for something twice a second, and comes back when closed."""
+    failures = []
+    hostile = Hostile(server)
+
+    async def active() -> None:
+        while True:
+            await hostile.hold("active", HEALTH.replace(b"connection: close\r\n", b""), HEALTH.replace(b"connection: close\r\n", b""), 0.5)
+
+    tasks = [asyncio.create_task(active()) for _ in range(FEW_PLACES)]
+    await asyncio.sleep(3)
+    for _ in range(6):
+        began = time.monotonic()
+        status = await answered(server.public, server.request, 10)
+        print(f"all places taken by active callers: a newcomer is answered {status} in {time.monotonic() - began:.2f} s")
+        if status != 200:
+            failures.append("a newcomer was kept out by callers who are merely active")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return failures
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--countersign", required=True)
@@ -258,16 +371,19 @@ def main() -> int:
     args = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with tempfile.TemporaryDirectory() as directory:
-        server = Server(args.countersign, pathlib.Path(directory))
-        try:
-            failures = asyncio.run(run(server, args))
-        finally:
-            server.process.kill()
-            server.process.wait()
-        if failures:
-            server.log.seek(0)
-            print("".join(server.log.readlines()[-20:]))
+    failures = []
+    for storm, files in ((run, None), (many_large_heads, None), (active_at_the_cap, FEW_FILES)):
+        with tempfile.TemporaryDirectory() as directory:
+            server = Server(args.countersign, pathlib.Path(directory), files)
+            try:
+                found = asyncio.run(storm(server, args))
+            finally:
+                server.process.kill()
+                server.process.wait()
+            if found:
+                server.log.seek(0)
+                print("".join(server.log.readlines()[-20:]))
+            failures += found
     for failure in failures:
         print(f"FAILED: {failure}")
     return 1 if failures else 0

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A CA that runs with a configuration file, and a second GitLab that is not in it.
 struct Reloadable {
@@ -310,6 +311,64 @@ async fn the_tls_files_are_a_part_of_their_own() {
     server.reload(&text.replace("tls: { certificate: two.pem, key: two.key }\n", "")).await;
     let warning = server.ready().await["warnings"][0].as_str().expect("a warning").to_owned();
     assert!(warning.contains("tls (on or off) changed"), "{warning}");
+}
+
+/// Nobody ever writes into the pipe: opening it would wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_does_not_answer_holds_up_nobody() {
+    let server = Reloadable::with(|directory| {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        fs::write(directory.join("one.pem"), made.cert.pem()).expect("written");
+        fs::write(directory.join("one.key"), made.signing_key.serialize_pem()).expect("written");
+        "tls: { certificate: one.pem, key: one.key }\n".to_owned()
+    })
+    .await;
+    let directory = server.file.parent().expect("a directory").to_owned();
+    let pem = fs::read(directory.join("one.pem")).expect("a file");
+    fs::remove_file(directory.join("one.key")).expect("removed");
+    let made = Command::new("mkfifo").arg(directory.join("one.key")).status();
+    assert!(made.expect("mkfifo runs").success());
+    let root = reqwest::Certificate::from_pem(&pem).expect("PEM");
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().expect("a client");
+    let asked = async {
+        let asking = async {
+            // More than there are cores.
+            for _ in 0..100 {
+                server.ready().await;
+            }
+            let url = server.ca.url("/healthz");
+            client.get(url).send().await.expect("an answer").status()
+        };
+        tokio::join!(server.ca.look(), asking).1
+    };
+    let answered = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    assert_eq!(answered.expect("nobody waits for the pipe"), 200);
+    let warnings = server.ready().await["warnings"].to_string();
+    assert!(warnings.contains("one.key") && warnings.contains("not a file"), "{warnings}");
+}
+
+/// From the first moments on, as `systemctl restart` and `reload` in a row send it.
+#[test]
+fn sighup_while_it_starts_does_not_end_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("ca");
+    let countersign = || Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let mut init = countersign();
+    init.arg("init").arg(&place).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    assert!(init.output().expect("it runs").status.success());
+    let file = place.join("countersign.yaml");
+    let mut serve = countersign();
+    serve.arg("serve").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut server = serve.env_remove("RUST_LOG").spawn().expect("it runs");
+    let pid = rustix::process::Pid::from_child(&server);
+    // Long before it serves: the first thing that it does is to catch it.
+    hang_up_when_caught(pid);
+    let lines = BufReader::new(server.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let mut seen = lines.filter(|line| line.contains("\"serving\"") || line.contains("has not changed"));
+    assert!(seen.next().expect("it starts").contains("serving"));
+    assert!(seen.next().expect("what came before is not forgotten").contains("has not changed"));
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told");
+    assert!(server.wait().expect("it ends").success());
 }
 
 /// Issuers come and go while many ask: each answer is one that the old or the new file gives, whole.

@@ -2,6 +2,7 @@
 //! to rules that a client library keeps to.
 
 use super::{PATIENCE, Server, flood, limits, octets, read};
+use countersign::server::limits::{Limits, Memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -212,7 +213,7 @@ async fn cve_2019_9517_answers_behind_an_open_window_that_nobody_reads_end_the_c
     while server.listener.held() == 0 {
         tokio::task::yield_now().await;
     }
-    assert!(server.listener.held() <= limits().memory);
+    assert!(server.listener.held() <= limits().memory.large + (16 << 20));
     server.is_left().await;
     drop(unread);
     server.serves().await;
@@ -220,20 +221,54 @@ async fn cve_2019_9517_answers_behind_an_open_window_that_nobody_reads_end_the_c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_on_many_streams_stay_within_the_memory_for_all() {
-    let mut limits = limits();
-    limits.memory = 2 << 20;
-    let server = Server::start(limits.clone()).await;
+    const MEMORY: usize = 4 << 20;
+    let server = Server::start(Limits { memory: Memory::of(MEMORY), ..limits() }).await;
     let begun =
         |stream| [frame(HEADERS, END_HEADERS, stream, POST), frame(DATA, 0, stream, &[b' '; 1000])].concat();
     let mut slow = Vec::new();
     for _ in 0..4 {
         slow.push(http2(&server, &[], streams(250).map(begun)).await);
-        assert!(server.listener.held() <= limits.memory);
+        assert!(server.listener.held() <= MEMORY);
     }
     // Others get in meanwhile: whoever keeps the server waiting the longest makes way.
     let mut stream = server.sent("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(read(&mut stream).await.ends_with("ok"));
     drop(slow);
+    server.serves().await;
+}
+
+/// What waits for memory is in memory too: it is counted, and its connection is not read on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_for_memory_stop_their_connection_and_are_bounded() {
+    let mut limits = limits();
+    limits.memory = Memory { requests: 24 * 1024, ..Memory::of(1 << 20) };
+    limits.timeouts.room = std::time::Duration::from_secs(3600);
+    let bound = limits.memory.heads + limits.memory.parked + limits.memory.requests;
+    let server = Server::start(limits).await;
+    let held = server.sent("GET /held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    while server.listener.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // A header of 7,000 octets on each stream, never indexed.
+    let large = [GET, &b"\x10\x01x\x7f\xd9\x35"[..], &[b'y'; 7000]].concat();
+    let ask: Vec<u8> =
+        streams(250).flat_map(|stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, &large)).collect();
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let mut stream = server.sent([PREFACE, &settings(&[])].concat()).await;
+        // What the system keeps is not the server's.
+        let _ = timeout(std::time::Duration::from_millis(200), stream.write_all(&ask)).await;
+        unread.push(stream);
+        assert!(server.listener.held() <= bound, "{}", server.listener.held());
+    }
+    // A flood of small ones in one piece: more than may wait ends the connection.
+    let tiny: Vec<u8> =
+        streams(250).flat_map(|stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, GET)).collect();
+    let mut flood = server.sent([PREFACE, &settings(&[]), &tiny].concat()).await;
+    octets(&mut flood).await;
+    assert!(server.listener.held() <= bound, "{}", server.listener.held());
+    server.release.add_permits(1);
+    drop((held, unread));
     server.serves().await;
 }
 

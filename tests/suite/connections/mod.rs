@@ -11,7 +11,7 @@ mod tls;
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
-use countersign::server::limits::{Limits, Timeouts};
+use countersign::server::limits::{Limits, Memory, Timeouts};
 use countersign::server::listener::Listener;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 /// A large answer: more than all buffers between a handler and a peer that does not read.
 const BIG: usize = 24 * 1024 * 1024;
+/// An answer that needs more memory than the usual.
+const MEDIUM: usize = 64 * 1024;
 /// A test that takes longer has failed: something did not end.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -35,12 +37,14 @@ fn timeouts() -> Timeouts {
         take: Duration::from_millis(200),
         linger: Duration::from_millis(200),
         patience: Duration::from_millis(20),
+        room: Duration::from_secs(20),
         keep_alive: Duration::from_secs(20),
     }
 }
 
 fn limits() -> Limits {
-    Limits { connections: 64, memory: 64 * 1024 * 1024, timeouts: timeouts() }
+    let memory = Memory { large: 64 * 1024 * 1024, ..Memory::of(16 * 1024 * 1024) };
+    Limits { connections: 64, memory, timeouts: timeouts() }
 }
 
 /// A listener with a few routes.
@@ -58,11 +62,16 @@ impl Server {
 
     async fn start_with(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let release = Arc::new(Semaphore::new(0));
-        let held = release.clone();
+        let (held, medium) = (release.clone(), release.clone());
         let router = Router::new()
             .route("/", get(|| async { "ok" }))
             .route("/big", get(|| async { vec![b'x'; BIG] }))
             .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
+            .route("/healthz", get(|| async { "well" }))
+            .route(
+                "/held-medium",
+                get(|| async move { medium.acquire().await.map_or(Vec::new(), |_| vec![b'x'; MEDIUM]) }),
+            )
             .route("/held", get(|| async move { held.acquire().await.map_or("never", |_| "released") }));
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let listener = Listener::start(socket, tls, router, limits).expect("it starts");
