@@ -53,8 +53,9 @@ pub async fn fill(home: &Arc<Home>, request: &Wire, entries: u64, small: bool) {
     let began = Instant::now();
     let stores = Stores::from(DataDirectory::open(&home.path().join("data")).expect("the data directory"));
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
-    let clock = Environment::system().clock;
-    let log = Arc::new(CtLog::open(settings, Arc::new(Unsigned(key)), stores, clock).expect("the log"));
+    let Environment { clock, stopwatch, .. } = Environment::system();
+    let log =
+        Arc::new(CtLog::open(settings, Arc::new(Unsigned(key)), stores, clock, stopwatch).expect("the log"));
     let to_come = Arc::new(AtomicU64::new(entries.saturating_sub(1)));
     let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {

@@ -179,8 +179,8 @@ fn grown() -> Arc<CtLog> {
 fn open(stores: Stores, setting: Setting) -> Arc<CtLog> {
     let issuers = setting.chain.certificates().to_vec();
     let settings = CtLogSettings { origin: "steps.example/ct".into(), issuers };
-    let (signer, clock) = (Arc::new(setting.log_key), setting.machine.clock.clone());
-    Arc::new(CtLog::open(settings, signer, stores, clock).unwrap())
+    let (signer, machine) = (Arc::new(setting.log_key), setting.machine);
+    Arc::new(CtLog::open(settings, signer, stores, machine.clock, machine.stopwatch).unwrap())
 }
 
 async fn enter(log: &Arc<CtLog>, candidate: &PrecertificateEntry, entries: usize) {
