@@ -223,16 +223,14 @@ impl<C: Candidate> Sequencer<C> {
         if self.unsettled.is_none() {
             return true;
         }
-        match self.timed(|this| this.record.write(&Recorded::from(&this.head))) {
-            Ok(()) => self.status.clear(Trouble::Recording),
-            Err(error) => {
-                self.status.set(Trouble::Recording, &error.to_string());
-                return false;
-            }
+        if let Err(error) = self.timed(|this| this.record.write(&Recorded::from(&this.head))) {
+            self.status.set(Trouble::Recording, &error.to_string());
+            return false;
         }
         self.unsynced = true;
         let entries = self.unsettled.take().unwrap_or_default();
         self.view.write().unwrap_or_else(PoisonError::into_inner).push_group(self.head.clone(), entries);
+        self.status.clear(Trouble::Recording);
         true
     }
 
