@@ -35,6 +35,7 @@ const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
 const PUBLIC_KEY: &str = "The public key supplied in the request could not be parsed";
 const INSECURE_KEY: &str = "The public key supplied in the request is insecure";
 const SIGNATURE: &str = "The signature supplied in the request could not be verified";
+const TIMESTAMP: &str = "Error generating timestamp response";
 const CSR: &str = "The certificate signing request could not be parsed";
 
 /// How `reason` is presented. Every reason is named, so that a new one cannot be forgotten.
@@ -47,6 +48,8 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::MethodNotAllowed => (501, 12, "Method Not Allowed"),
         R::RequestTimeout => (408, 4, "The request did not arrive in time"),
         R::EncodingUnsupported => (415, 12, "The request's encoding is not supported"),
+        R::RequestEmpty => (422, 3, "The request has no body"),
+        R::ContentTypeUnsupported => (415, 3, "The request's content type is not supported"),
         R::RpcUnknown => (404, 12, "unknown service or method"),
 
         R::TokenMissing
@@ -80,12 +83,17 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::CsrAlgorithmNotPermitted => (400, 3, "signing algorithm not permitted"),
         R::ProofInvalid => (400, 3, SIGNATURE),
 
+        R::TimestampHashUnsupported => (400, 3, "Weak hash algorithm in timestamp request"),
+        R::TimestampHashLength => (400, 3, "Message digest has incorrect length for specified algorithm"),
+        R::TimestampPolicyUnknown | R::TimestampExtensionUnknown => (400, 3, TIMESTAMP),
+
         R::ChainNotAccepted => (400, 3, "The chain is not accepted"),
 
         R::IssuerUnavailable => (503, 14, "The identity token's issuer cannot be reached"),
         R::KeyFetchLimited => (429, 8, "The identity token's issuer was asked for its keys too often"),
         R::LogUnavailable => (503, 14, "Error entering certificate in CTL"),
         R::CaUnavailable => (503, 14, "error communicating with CA backend"),
+        R::TimestampUnavailable | R::TimeUnavailable => (503, 14, TIMESTAMP),
         R::Overloaded => (429, 8, "The server has more work than it can take"),
         R::ShuttingDown => (503, 14, "The server is shutting down"),
         R::Internal => (500, 13, "Internal Server Error"),
