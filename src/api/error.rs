@@ -5,6 +5,7 @@
 //! `docs/ERRORS.md` shows the whole table, and a test holds the two together.
 
 use crate::refusal::{Fault, Reason, Refusal};
+use crate::timestamping::request::failure;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -133,11 +134,23 @@ impl IntoResponse for Rejection {
     }
 }
 
+/// On a response: its error has the HTTP status as its `code`, and what RFC 3161 calls the failure, as the reference's timestamp
+/// authority and the RFC have it.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusAsCode;
+
 /// Gives a rejected response its JSON body and its headers; whatever a layer put on it before stays.
 pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
-    let body = body(refusal, request_id).to_string();
+    let mut body = body(refusal, request_id);
     *response.status_mut() = status(refusal.reason());
-    *response.body_mut() = Body::from(body);
+    if response.extensions().get::<StatusAsCode>().is_some() {
+        if refusal.reason() == Reason::MethodNotAllowed {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
+        body["code"] = response.status().as_u16().into();
+        body["details"][0]["metadata"]["failure_info"] = failure(refusal.reason()).1.into();
+    }
+    *response.body_mut() = Body::from(body.to_string());
     let headers = response.headers_mut();
     // axum has counted the empty body; hyper counts the new one.
     headers.remove(CONTENT_LENGTH);

@@ -260,6 +260,7 @@ impl TestCaBuilder {
                 },
                 validity: Duration::from_secs(600),
             },
+            timestamps: None,
             log: LogConfig::Embedded(EmbeddedLogConfig {
                 key: file("log.key", &ca.log_key),
                 origin: "ca.example.com/ct".into(),
