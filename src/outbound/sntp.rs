@@ -115,7 +115,7 @@ fn unix_millis(timestamp: [u8; 8]) -> u64 {
     }
     let seconds = value >> 32;
     let era = if seconds >> 31 == 0 { 1 << 32 } else { 0 };
-    let millis = (value & 0xffff_ffff) * 1000 >> 32;
+    let millis = ((value & 0xffff_ffff) * 1000) >> 32;
     ((seconds + era).saturating_sub(TO_1970)) * 1000 + millis
 }
 

@@ -245,3 +245,6 @@ pub const fn failure(reason: Reason) -> (PkiFailure, &'static str) {
         _ => (PkiFailure::BadRequest, "badRequest"),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;
