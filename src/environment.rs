@@ -48,7 +48,8 @@ pub trait Clock: Send + Sync {
 }
 
 /// A clock for durations: it never goes back, and its zero is arbitrary. For logs and metrics, and for how much work may be
-/// under way at once; nothing about a certificate is decided by it.
+/// under way at once; nothing about a certificate is decided by it. The timestamp
+/// authority holds the wall clock against it.
 pub trait Stopwatch: Send + Sync {
     /// The time since its zero.
     fn elapsed(&self) -> Duration;

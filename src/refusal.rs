@@ -61,6 +61,10 @@ reasons! {
     EncodingUnsupported = "ENCODING_UNSUPPORTED", Caller;
     /// There is no gRPC service or method of this name. Server reflection lists those that there are.
     RpcUnknown = "RPC_UNKNOWN", Caller;
+    /// The body is empty.
+    RequestEmpty = "REQUEST_EMPTY", Caller;
+    /// The body's content type is not one that is read here. Compare it with the API description.
+    ContentTypeUnsupported = "CONTENT_TYPE_UNSUPPORTED", Caller;
     // --- the token
     /// The request has no ID token: put it into `credentials.oidcIdentityToken` or into `Authorization: Bearer`.
     TokenMissing = "TOKEN_MISSING", Caller;
@@ -127,6 +131,15 @@ reasons! {
     // --- submissions to the log
     /// The submitted chain is not proper, or does not lead to a root that this log accepts.
     ChainNotAccepted = "CHAIN_NOT_ACCEPTED", Caller;
+    // --- timestamps
+    /// The hash algorithm is not one of SHA-256, SHA-384 and SHA-512.
+    TimestampHashUnsupported = "TIMESTAMP_HASH_UNSUPPORTED", Caller;
+    /// The hash does not have the length of its algorithm.
+    TimestampHashLength = "TIMESTAMP_HASH_LENGTH", Caller;
+    /// The request names a policy that is not this authority's. Leave it out.
+    TimestampPolicyUnknown = "TIMESTAMP_POLICY_UNKNOWN", Caller;
+    /// The request has extensions; this authority knows none.
+    TimestampExtensionUnknown = "TIMESTAMP_EXTENSION_UNKNOWN", Caller;
     // --- the issuer
     /// The issuer's keys could not be fetched. Try again later.
     IssuerUnavailable = "ISSUER_UNAVAILABLE", Issuer;
@@ -137,6 +150,10 @@ reasons! {
     LogUnavailable = "LOG_UNAVAILABLE", Server;
     /// The CA cannot sign now. Try again later.
     CaUnavailable = "CA_UNAVAILABLE", Server;
+    /// The timestamp authority cannot sign now: its key or its certificate cannot be used. Try again later.
+    TimestampUnavailable = "TIMESTAMP_UNAVAILABLE", Server;
+    /// The timestamp authority does not trust its clock, so it says no time. Try again later.
+    TimeUnavailable = "TIME_UNAVAILABLE", Server;
     /// The server has more work than it can take. Try again later.
     Overloaded = "OVERLOADED", Server;
     /// The server is shutting down. Try again later.

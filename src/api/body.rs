@@ -39,11 +39,25 @@ impl Bodies {
     pub async fn read(
         &self,
         headers: &HeaderMap,
-        mut body: Body,
+        body: Body,
         draining: impl Future<Output = ()>,
     ) -> Result<Bytes, Refusal> {
+        self.read_capped(headers, body, draining, MAX_BODY_BYTES).await
+    }
+
+    /// The same with another cap than everybody's, in octets.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_capped(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+        draining: impl Future<Output = ()>,
+        most: usize,
+    ) -> Result<Bytes, Refusal> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let too_large = declared.is_some_and(|length| length > MAX_BODY_BYTES as u64);
+        let too_large = declared.is_some_and(|length| length > most as u64);
         // RFC 9110 §10.1.1: a caller that expects `100 Continue` has not begun to send.
         if too_large && headers.contains_key(EXPECT) {
             return Err(Reason::RequestTooLarge.into());
@@ -53,7 +67,7 @@ impl Bodies {
             false => tokio::select! {
                 // Nearly always the body is here already, and no timer is needed.
                 biased;
-                read = collect(&mut body) => read,
+                read = collect(&mut body, most) => read,
                 () = sleep(READ_TIMEOUT) => Err(Reason::RequestTimeout.into()),
                 () = async { draining.await; sleep(LAST_READ_TIMEOUT).await } => Err(Reason::ShuttingDown.into()),
             },
@@ -65,12 +79,12 @@ impl Bodies {
     }
 }
 
-async fn collect(body: &mut Body) -> Result<Bytes, Refusal> {
+async fn collect(body: &mut Body, most: usize) -> Result<Bytes, Refusal> {
     let mut whole = Vec::new();
     let mut first: Option<Bytes> = None;
     while let Some(data) = next(body).await? {
         let length = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
-        if length > MAX_BODY_BYTES {
+        if length > most {
             return Err(Reason::RequestTooLarge.into());
         }
         match (first.take(), whole.is_empty()) {

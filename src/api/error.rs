@@ -5,6 +5,7 @@
 //! `docs/ERRORS.md` shows the whole table, and a test holds the two together.
 
 use crate::refusal::{Fault, Reason, Refusal};
+use crate::timestamping::request::failure;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -35,6 +36,7 @@ const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
 const PUBLIC_KEY: &str = "The public key supplied in the request could not be parsed";
 const INSECURE_KEY: &str = "The public key supplied in the request is insecure";
 const SIGNATURE: &str = "The signature supplied in the request could not be verified";
+const TIMESTAMP: &str = "Error generating timestamp response";
 const CSR: &str = "The certificate signing request could not be parsed";
 
 /// How `reason` is presented. Every reason is named, so that a new one cannot be forgotten.
@@ -47,6 +49,8 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::MethodNotAllowed => (501, 12, "Method Not Allowed"),
         R::RequestTimeout => (408, 4, "The request did not arrive in time"),
         R::EncodingUnsupported => (415, 12, "The request's encoding is not supported"),
+        R::RequestEmpty => (422, 3, "The request has no body"),
+        R::ContentTypeUnsupported => (415, 3, "The request's content type is not supported"),
         R::RpcUnknown => (404, 12, "unknown service or method"),
 
         R::TokenMissing
@@ -80,12 +84,17 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::CsrAlgorithmNotPermitted => (400, 3, "signing algorithm not permitted"),
         R::ProofInvalid => (400, 3, SIGNATURE),
 
+        R::TimestampHashUnsupported => (400, 3, "Weak hash algorithm in timestamp request"),
+        R::TimestampHashLength => (400, 3, "Message digest has incorrect length for specified algorithm"),
+        R::TimestampPolicyUnknown | R::TimestampExtensionUnknown => (400, 3, TIMESTAMP),
+
         R::ChainNotAccepted => (400, 3, "The chain is not accepted"),
 
         R::IssuerUnavailable => (503, 14, "The identity token's issuer cannot be reached"),
         R::KeyFetchLimited => (429, 8, "The identity token's issuer was asked for its keys too often"),
         R::LogUnavailable => (503, 14, "Error entering certificate in CTL"),
         R::CaUnavailable => (503, 14, "error communicating with CA backend"),
+        R::TimestampUnavailable | R::TimeUnavailable => (503, 14, TIMESTAMP),
         R::Overloaded => (429, 8, "The server has more work than it can take"),
         R::ShuttingDown => (503, 14, "The server is shutting down"),
         R::Internal => (500, 13, "Internal Server Error"),
@@ -125,11 +134,23 @@ impl IntoResponse for Rejection {
     }
 }
 
+/// On a response: its error has the HTTP status as its `code`, and what RFC 3161 calls the failure, as the reference's timestamp
+/// authority and the RFC have it.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusAsCode;
+
 /// Gives a rejected response its JSON body and its headers; whatever a layer put on it before stays.
 pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
-    let body = body(refusal, request_id).to_string();
+    let mut body = body(refusal, request_id);
     *response.status_mut() = status(refusal.reason());
-    *response.body_mut() = Body::from(body);
+    if response.extensions().get::<StatusAsCode>().is_some() {
+        if refusal.reason() == Reason::MethodNotAllowed {
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
+        body["code"] = response.status().as_u16().into();
+        body["details"][0]["metadata"]["failure_info"] = failure(refusal.reason()).1.into();
+    }
+    *response.body_mut() = Body::from(body.to_string());
     let headers = response.headers_mut();
     // axum has counted the empty body; hyper counts the new one.
     headers.remove(CONTENT_LENGTH);

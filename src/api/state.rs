@@ -7,6 +7,7 @@ use super::v2::Prepared;
 use crate::environment::UnixMillis;
 use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued};
 use crate::refusal::{Reason, Refusal};
+use crate::timestamping::TimestampAuthority;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,8 @@ const READS_AT_ONCE: usize = 8;
 const READS_WAITING: usize = 1024;
 /// How many gRPC streams (health watched, reflection) may be open at once.
 const STREAMS_AT_ONCE: usize = 1024;
+/// How many timestamps may be waited for at once: some 20 ms of work, so that those that are refused know it at once.
+const TIMESTAMPS_AT_ONCE: usize = 512;
 /// How long a failed signature keeps the server out of service before it is tried again.
 const SIGNER_REST: Duration = Duration::from_secs(30);
 
@@ -32,6 +35,9 @@ pub struct ApiState {
     pub(super) bodies: Bodies,
     pub(super) reads: Arc<Semaphore>,
     pub(super) sparse: Sparse,
+    /// The timestamp authority, where there is one.
+    pub(super) timestamps: Option<Arc<TimestampAuthority>>,
+    pub(super) timestamping: Semaphore,
     readers: Semaphore,
     submissions: Semaphore,
     streams: Arc<Semaphore>,
@@ -50,12 +56,20 @@ impl ApiState {
             bodies: Bodies::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             sparse: Sparse::new(),
+            timestamps: None,
+            timestamping: Semaphore::new(TIMESTAMPS_AT_ONCE),
             readers: Semaphore::new(READS_WAITING),
             submissions: Semaphore::new(SUBMISSIONS_AT_ONCE),
             streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
             draining: watch::Sender::new(false),
             signer_failed: AtomicU64::new(0),
         }
+    }
+
+    /// The same, with a timestamp authority beside the CA.
+    #[must_use]
+    pub fn with_timestamps(self, timestamps: Option<Arc<TimestampAuthority>>) -> Self {
+        Self { timestamps, ..self }
     }
 
     /// From now on health says no, and HTTP/1 connections are closed after their answer.
@@ -115,11 +129,17 @@ impl ApiState {
     /// # Errors
     /// Why not, in words for the operator.
     pub fn health(&self) -> Result<(), String> {
-        self.checks().into_iter().try_for_each(|(_, check)| check)
+        self.issuing_checks().into_iter().try_for_each(|(_, check)| check)
     }
 
-    /// Everything that issuing needs, by name: all is well, or what is wrong, in words for the operator.
-    pub fn checks(&self) -> [(&'static str, Result<(), String>); 4] {
+    /// Everything that the server needs, by name: all is well, or what is wrong, in words for the operator. What only
+    /// timestamps need is looked at here, and not by [`Self::health`]: certificates are issued without them.
+    pub fn checks(&self) -> Vec<(&'static str, Result<(), String>)> {
+        let timestamps = self.timestamps.as_ref().map(|authority| ("timestamps", authority.health()));
+        self.issuing_checks().into_iter().chain(timestamps).collect()
+    }
+
+    fn issuing_checks(&self) -> [(&'static str, Result<(), String>); 4] {
         let now = self.authority.clock.now();
         let chain = self.authority.chain.check_validity(now).map_err(|error| error.to_string());
         [

@@ -5,6 +5,7 @@
 
 use super::encode;
 use super::link::{Link, check_links};
+use super::oids;
 use super::pem;
 use super::reader::SEQUENCE;
 use super::signature::PublicKeyKind;
@@ -140,13 +141,13 @@ impl CaChain {
         }
         let mut links = Vec::with_capacity(certificates.len());
         for (index, der) in certificates.iter().enumerate() {
-            links.push(Link::read(index, der)?);
+            links.push(Link::read("CA certificate", index, der)?);
         }
         let (Some(issuing), Some(root)) = (links.first(), links.last()) else {
             let problem = "it is empty; give the issuing certificate first and the root last, as PEM".into();
             return Err(ChainError::Unreadable(problem));
         };
-        check_links(&links, root)?;
+        check_links(&links, root, oids::CODE_SIGNING)?;
         let algorithm = issuing.algorithm()?;
         let issuing_key_id = issuing.key_id.clone().unwrap_or_else(|| issuing.computed_key_id.clone());
         let chain = Self {
@@ -167,17 +168,7 @@ impl CaChain {
 
     /// Refuses a chain of which any certificate is expired or not valid yet.
     pub fn check_validity(&self, now: UnixMillis) -> Result<(), ChainError> {
-        let now = UnixMillis::from_secs(now.as_secs());
-        for (title, &(not_before, not_after)) in self.titles.iter().zip(&self.validities) {
-            let certificate = title.clone();
-            if now < not_before {
-                return Err(ChainError::NotYetValid { certificate, not_before });
-            }
-            if now > not_after {
-                return Err(ChainError::Expired { certificate, not_after });
-            }
-        }
-        Ok(())
+        check_validity(&self.titles, &self.validities, now)
     }
 
     /// Place and subject of each certificate, and the last second of its validity; issuing certificate first.
@@ -247,8 +238,27 @@ impl fmt::Debug for CaChain {
     }
 }
 
+/// That none of these certificates is expired or not valid yet.
+pub(super) fn check_validity(
+    titles: &[String],
+    validities: &[(UnixMillis, UnixMillis)],
+    now: UnixMillis,
+) -> Result<(), ChainError> {
+    let now = UnixMillis::from_secs(now.as_secs());
+    for (title, &(not_before, not_after)) in titles.iter().zip(validities) {
+        let certificate = title.clone();
+        if now < not_before {
+            return Err(ChainError::NotYetValid { certificate, not_before });
+        }
+        if now > not_after {
+            return Err(ChainError::Expired { certificate, not_after });
+        }
+    }
+    Ok(())
+}
+
 /// The certificates of a PEM file.
-fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn read_pem(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     if text.len() > MAX_CHAIN_FILE {
         return Err(format!("it is larger than {MAX_CHAIN_FILE} octets"));
     }

@@ -9,7 +9,7 @@ use der::asn1::ObjectIdentifier;
 const BOOLEAN_TRUE: [u8; 3] = [0x01, 0x01, 0xff];
 
 /// Appends tag and length of a value of `length` octets.
-pub(super) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
+pub(crate) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
     out.push(tag);
     if let Ok(short @ 0..=0x7f) = u8::try_from(length) {
         out.push(short);
@@ -23,13 +23,13 @@ pub(super) fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) {
 }
 
 /// The octets that tag, length and value take together.
-pub(super) const fn tlv_len(length: usize) -> usize {
+pub(crate) const fn tlv_len(length: usize) -> usize {
     let significant = (usize::BITS - length.leading_zeros()).div_ceil(8) as usize;
     length + if length < 0x80 { 2 } else { 2 + significant }
 }
 
 /// Appends a whole value.
-pub(super) fn push_tlv(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
+pub(crate) fn push_tlv(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     push_header(out, tag, value.len());
     out.extend_from_slice(value);
 }

@@ -6,6 +6,7 @@ use super::reader::SEQUENCE;
 use super::signature::{self, PublicKeyKind, SignatureError};
 use super::{key_identifier, oids};
 use der::Decode;
+use der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
 };
@@ -13,7 +14,11 @@ use x509_cert::name::Name;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 /// That every certificate may stand where it stands and was issued by the next, the last by itself.
-pub(super) fn check_links(links: &[Link<'_>], root: &Link<'_>) -> Result<(), ChainError> {
+pub(super) fn check_links(
+    links: &[Link<'_>],
+    root: &Link<'_>,
+    purpose: ObjectIdentifier,
+) -> Result<(), ChainError> {
     if !root.is_self_issued() {
         let problem = "the last certificate is not self-signed; append its issuer, up to and including the root \
                        (issuing certificate first, root last)";
@@ -28,7 +33,7 @@ pub(super) fn check_links(links: &[Link<'_>], root: &Link<'_>) -> Result<(), Cha
         if links.iter().take(index).any(|earlier| earlier.raw.tbs_der == link.raw.tbs_der) {
             return Err(link.unusable("stands in the file twice"));
         }
-        link.check_is_ca(below)?;
+        link.check_is_ca(below, purpose)?;
         // RFC 5280 §6.1.4 (l): self-issued certificates do not count.
         below += usize::from(!link.is_self_issued());
         link.check_issued_by(links.get(index + 1).unwrap_or(root))?;
@@ -52,9 +57,9 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// Reads the certificate in that place, from 0.
-    pub(super) fn read(index: usize, der: &'a [u8]) -> Result<Self, ChainError> {
-        let place = format!("CA certificate {}", index + 1);
+    /// Reads the certificate in that place, from 0; `what` it is is for messages.
+    pub(super) fn read(what: &str, index: usize, der: &'a [u8]) -> Result<Self, ChainError> {
+        let place = format!("{what} {}", index + 1);
         let unreadable = |error: Malformed| ChainError::Unusable {
             certificate: place.clone(),
             problem: format!("cannot be read: {error}"),
@@ -90,7 +95,7 @@ impl<'a> Link<'a> {
     }
 
     /// What must hold for a CA certificate of its own, with `below` intermediate certificates under it.
-    fn check_is_ca(&self, below: usize) -> Result<(), ChainError> {
+    fn check_is_ca(&self, below: usize, purpose: ObjectIdentifier) -> Result<(), ChainError> {
         if self.raw.tbs.version != 3 {
             return Err(self.unusable("not a version 3 certificate; make a new one"));
         }
@@ -110,9 +115,12 @@ impl<'a> Link<'a> {
             return Err(self.unusable("may not sign certificates (keyUsage lacks keyCertSign)"));
         }
         if let Some(usages) = &self.extended_key_usage
-            && !usages.0.iter().any(|usage| [oids::CODE_SIGNING, oids::ANY_USAGE].contains(usage))
+            && !usages.0.iter().any(|usage| [purpose, oids::ANY_USAGE].contains(usage))
         {
-            return Err(self.unusable("not for code signing (its extendedKeyUsage lacks codeSigning)"));
+            return Err(self.unusable(match purpose {
+                oids::TIME_STAMPING => "not for timestamps (its extendedKeyUsage lacks timeStamping)",
+                _ => "not for code signing (its extendedKeyUsage lacks codeSigning)",
+            }));
         }
         let unknown = |oid| !oids::UNDERSTOOD_IN_CA.contains(&oid);
         if let Some(extension) = self.raw.tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
@@ -121,8 +129,39 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
+    /// What RFC 3161 §2.3 wants of the authority's certificate, and what clients of Sigstore check.
+    pub(super) fn check_is_for_timestamps(&self) -> Result<(), ChainError> {
+        if self.raw.tbs.version != 3 || self.raw.tbs.not_before > self.raw.tbs.not_after {
+            return Err(self.unusable("not version 3, or ends before it begins; make a new one"));
+        }
+        if self.raw.tbs.subject == [SEQUENCE, 0] {
+            return Err(self.unusable("has no subject, which is the authority's name in every token"));
+        }
+        if self.constraints.as_ref().is_some_and(|constraints| constraints.ca) {
+            return Err(self.unusable("is a CA certificate; put the timestamp authority's own first"));
+        }
+        let critical = self.raw.tbs.extension(oids::EXTENDED_KEY_USAGE).is_some_and(|usage| usage.critical);
+        let usages = self.extended_key_usage.as_ref().map(|usage| usage.0.as_slice());
+        if !critical || usages != Some(&[oids::TIME_STAMPING]) {
+            return Err(self.unusable(
+                "its extendedKeyUsage must be critical and have timeStamping alone (RFC 3161 §2.3); make a new one",
+            ));
+        }
+        let signs = |usage: &KeyUsage| {
+            (usage.digital_signature() || usage.non_repudiation()) && !usage.key_cert_sign()
+        };
+        if !self.key_usage.as_ref().is_none_or(signs) {
+            return Err(self.unusable("its keyUsage must have digitalSignature, and no keyCertSign"));
+        }
+        let unknown = |oid| !oids::UNDERSTOOD_IN_LEAF.contains(&oid);
+        if let Some(extension) = self.raw.tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
+            return Err(self.unusable(format!("has the unknown critical extension {}", extension.oid)));
+        }
+        Ok(())
+    }
+
     /// That `issuer` issued it: name, key identifier, signature.
-    fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
+    pub(super) fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
         if self.raw.tbs.issuer != issuer.raw.tbs.subject {
             return Err(self.unusable(format!(
                 "its issuer is not the subject of {}; put the issuing certificate first, then each certificate's issuer",

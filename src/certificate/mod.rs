@@ -4,7 +4,7 @@
 
 pub mod accepted;
 mod chain;
-mod encode;
+pub(crate) mod encode;
 pub mod inspect;
 mod link;
 pub mod oids;
@@ -17,6 +17,7 @@ mod signature;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timestamping;
 mod verification;
 
 pub use chain::{CaAlgorithm, CaChain, ChainError};
@@ -26,6 +27,7 @@ pub use precertificate::{
 pub use raw::{Malformed, without_extension};
 pub use signature::{PublicKeyKind, SignatureError, verify as verify_signature};
 pub use template::{Template, ToBeSigned};
+pub use timestamping::TimestampChain;
 pub use verification::VerificationError;
 
 use aws_lc_rs::digest::{SHA256, digest};

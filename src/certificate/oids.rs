@@ -5,6 +5,8 @@ use der::oid::db::rfc5280;
 
 /// id-kp-codeSigning
 pub(super) const CODE_SIGNING: ObjectIdentifier = rfc5280::ID_KP_CODE_SIGNING;
+/// id-kp-timeStamping
+pub(super) const TIME_STAMPING: ObjectIdentifier = rfc5280::ID_KP_TIME_STAMPING;
 /// anyExtendedKeyUsage
 pub(super) const ANY_USAGE: ObjectIdentifier = rfc5280::ANY_EXTENDED_KEY_USAGE;
 /// keyUsage

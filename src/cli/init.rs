@@ -15,13 +15,15 @@ use std::path::{Path, PathBuf};
 const TEMPLATE: &str = include_str!("../../config/countersign.yaml");
 const DEFAULT_ADMIN: &str = "127.0.0.1:2112";
 /// Everything that is made below the directory, and that must not be there before.
-const MADE: [&str; 7] = [
+const MADE: [&str; 9] = [
     "countersign.yaml",
     "fulcio.yaml",
     "ca/chain.pem",
     "ca/key.pem",
     "ca/root-key.pem",
     "log/key.pem",
+    "timestamps/chain.pem",
+    "timestamps/key.pem",
     "data",
 ];
 
@@ -35,6 +37,7 @@ const MADE: [&str; 7] = [
         ca/key.pem         the issuing certificate's key\n  \
         ca/root-key.pem    the root's key: move it to a place that is offline\n  \
         log/key.pem        the log's key\n  \
+        timestamps/        the timestamp authority's chain.pem and key.pem\n  \
         data/              the log, empty\n  \
         fulcio.yaml        a copy of the file given with --fulcio-config\n\n\
         Keys are readable for their owner alone. Nothing that exists is ever overwritten; when something goes wrong, \
@@ -168,13 +171,17 @@ type Written = Result<(), (PathBuf, io::Error)>;
 
 fn write(files: &mut Files, args: &InitArgs, ca: &NewCa, fulcio: Option<&[u8]>) -> Written {
     let directory = args.directory.as_path();
-    for made in [directory.to_owned(), directory.join("ca"), directory.join("log")] {
+    for made in
+        [directory.to_owned(), directory.join("ca"), directory.join("log"), directory.join("timestamps")]
+    {
         files.directory(made)?;
     }
     files.file(directory.join("ca/chain.pem"), 0o644, ca.chain().as_bytes())?;
     files.file(directory.join("ca/key.pem"), 0o600, ca.issuing_key.as_bytes())?;
     files.file(directory.join("ca/root-key.pem"), 0o600, ca.root_key.as_bytes())?;
     files.file(directory.join("log/key.pem"), 0o600, ca.log_key.as_bytes())?;
+    files.file(directory.join("timestamps/chain.pem"), 0o644, ca.timestamps_chain().as_bytes())?;
+    files.file(directory.join("timestamps/key.pem"), 0o600, ca.timestamps_key.as_bytes())?;
     if let Some(fulcio) = fulcio {
         files.file(directory.join("fulcio.yaml"), 0o644, fulcio)?;
     }
@@ -363,6 +370,9 @@ mod tests {
                 "  mode: embedded",
                 "  key: log/key.pem",
                 "  origin: ca.example.org/ct",
+                "timestamps:",
+                "  certificates: timestamps/chain.pem",
+                "  key: timestamps/key.pem",
                 "issuers:",
                 "  - url: https://gitlab.com",
                 "    type: gitlab-pipeline",

@@ -10,6 +10,7 @@ mod providers;
 mod reader;
 mod reading;
 mod report;
+mod timestamps;
 mod tls;
 mod tree;
 mod values;
@@ -17,6 +18,7 @@ mod values;
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};
+pub use timestamps::{NtpConfig, TimestampsConfig, TimestampsMaterial};
 pub use tls::TlsConfig;
 
 use crate::certificate::{CaAlgorithm, CaChain};
@@ -55,6 +57,8 @@ pub struct Config {
     pub ca: CaConfig,
     /// The transparency log.
     pub log: LogConfig,
+    /// The timestamp authority; `None`: there is none.
+    pub timestamps: Option<TimestampsConfig>,
     /// The allow-list, from `issuers` and `identity_config` together.
     pub issuers: Issuers,
     /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
@@ -217,6 +221,10 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         .require("log", "`countersign init` writes it")
         .and_then(|field| log::read(&field.section()?, directory, default_origin));
     refuse_shared_key(&top, ca.as_ref(), log.as_ref());
+    let timestamps = top.get("timestamps").map(|field| timestamps::read(&field.section()?, directory));
+    if let Some(Some(timestamps)) = &timestamps {
+        check_timestamps(&top, timestamps, ca.as_ref(), log.as_ref());
+    }
     let claims_arc = match top.get("extensions") {
         Some(field) => read_extensions(&field.section()?),
         None => Some(ClaimsArc::default()),
@@ -231,6 +239,10 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         Some(tls) => Some(tls?),
         None => None,
     };
+    let timestamps = match timestamps {
+        Some(timestamps) => Some(timestamps?),
+        None => None,
+    };
     Some(Config {
         listen: listen?,
         tls,
@@ -239,6 +251,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         data: data?,
         ca: ca?,
         log: log?,
+        timestamps,
         issuers,
         claims_arc,
         origin: None,
@@ -255,6 +268,29 @@ fn refuse_shared_key(top: &Section<'_>, ca: Option<&CaConfig>, log: Option<&LogC
         && let Some(field) = section.get("key")
     {
         field.error("is the CA's key; the log needs one of its own");
+    }
+}
+
+/// Material that stands and falls with the CA's, and a key of its own.
+fn check_timestamps(
+    top: &Section<'_>,
+    timestamps: &TimestampsConfig,
+    ca: Option<&CaConfig>,
+    log: Option<&LogConfig>,
+) {
+    let Some(section) = top.get("timestamps").and_then(|field| field.section()) else { return };
+    if timestamps.material == TimestampsMaterial::Ephemeral
+        && ca.is_some_and(|ca| ca.material != CaMaterial::Ephemeral)
+        && let Some(field) = section.get("ephemeral")
+    {
+        field.error("has a use only beside ca.ephemeral; name certificates and key");
+    }
+    let others = [ca.and_then(CaConfig::key), log.and_then(LogConfig::embedded).map(|log| log.key.as_path())];
+    if let Some(key) = timestamps.key()
+        && others.contains(&Some(key))
+        && let Some(field) = section.get("key")
+    {
+        field.error("is the CA's key or the log's; the timestamp authority needs one of its own");
     }
 }
 

@@ -69,6 +69,7 @@ impl Config {
             ("data", self.data != other.data),
             ("ca", self.ca != other.ca),
             ("log", self.log != other.log),
+            ("timestamps", self.timestamps != other.timestamps),
         ];
         differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -244,6 +244,11 @@ impl CtLog {
         Extent { entries: view.head.size, unsealed: view.unsealed.len() as u64 }
     }
 
+    /// The last time that the log has signed; zero for an empty one.
+    pub fn last_timestamp(&self) -> UnixMillis {
+        self.log.view().read().unwrap_or_else(PoisonError::into_inner).head.timestamp
+    }
+
     /// All is well, or what is wrong, for operators; see [`Log::health`].
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod operations;
 mod reload;
 pub mod signals;
 mod start;
+mod timestamps;
 mod tls;
 
 use crate::api::ApiState;
@@ -51,11 +52,16 @@ pub struct Running {
 struct Reloading {
     reloader: Arc<Reloader>,
     watching: JoinHandle<()>,
+    /// Asks NTP servers, where there are any.
+    comparing: Option<JoinHandle<()>>,
 }
 
 impl Drop for Reloading {
     fn drop(&mut self) {
         self.watching.abort();
+        if let Some(comparing) = &self.comparing {
+            comparing.abort();
+        }
     }
 }
 

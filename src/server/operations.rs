@@ -6,7 +6,11 @@ use crate::api::{self, Answered, ApiState, Refreshed};
 use crate::issuance::{Answer, CertificateAuthority, Rules};
 use crate::oidc::JwksCache;
 use crate::telemetry::metrics::{Call, KeysReading, KeysTotals, Metrics, Readings, TEXT_FORMAT};
+use crate::timestamping::TimestampAuthority;
 use std::sync::{Arc, OnceLock};
+
+/// How many days before its end a timestamp certificate is told of.
+const ALARM_DAYS: u64 = 30;
 
 /// Counts answers.
 pub struct Counting(pub Arc<Metrics>);
@@ -27,6 +31,7 @@ pub struct Operations {
     authority: Arc<CertificateAuthority>,
     keys: Arc<JwksCache>,
     reloader: Arc<Reloader>,
+    timestamps: Option<Arc<TimestampAuthority>>,
     connections: OnceLock<Vec<(&'static str, OpenConnections)>>,
 }
 
@@ -37,8 +42,9 @@ impl Operations {
         authority: Arc<CertificateAuthority>,
         keys: Arc<JwksCache>,
         reloader: Arc<Reloader>,
+        timestamps: Option<Arc<TimestampAuthority>>,
     ) -> Self {
-        Self { metrics, authority, keys, reloader, connections: OnceLock::new() }
+        Self { metrics, authority, keys, reloader, timestamps, connections: OnceLock::new() }
     }
 
     /// The listeners' connections, once there are listeners.
@@ -63,7 +69,10 @@ impl Operations {
         Readings {
             now,
             checks: state.checks().into_iter().map(|(name, check)| (name, check.is_ok())).collect(),
-            certificates: chain.ends().collect(),
+            certificates: chain
+                .ends()
+                .chain(self.timestamps.iter().flat_map(|it| it.chain().ends()))
+                .collect(),
             log: log.own().map(|log| log.extent()),
             keys: keys.collect(),
             keys_totals: KeysTotals {
@@ -96,7 +105,15 @@ impl api::Operations for Operations {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.reloader.warnings()
+        let mut warnings = self.reloader.warnings();
+        let now = self.authority.clock.now();
+        for (title, end) in self.timestamps.iter().flat_map(|authority| authority.chain().ends()) {
+            let days = end.since(now).as_secs() / 86_400;
+            if days < ALARM_DAYS {
+                warnings.push(format!("{title} expires in {days} days; renew it"));
+            }
+        }
+        warnings
     }
 
     fn refresh<'a>(&'a self, issuer: Option<&'a str>) -> Answer<'a, Vec<Refreshed>> {

@@ -5,6 +5,7 @@ use super::limits::Limits;
 use super::listener::Listener;
 use super::operations::{Counting, Operations};
 use super::reload::{self, Reloader};
+use super::timestamps::{self, Ephemeral};
 use super::tls::ServerTls;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
@@ -40,7 +41,7 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         Some(_) => Some(open_data(&config.data).await?),
         None => None,
     };
-    let (chain, signer) = authority(&config.ca.material, &environment)?;
+    let (chain, signer, ephemeral) = authority(&config.ca.material, &environment)?;
     let chain = Arc::new(chain);
     let tls = config.tls.clone().map(ServerTls::load).transpose()?;
     let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
@@ -49,6 +50,22 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let stores = data.map(|data| metrics.measured(data.into(), environment.stopwatch.clone()));
     let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;
     let own_log = log.own().cloned();
+    let stamping = config.timestamps.as_ref().map(|timestamps| {
+        timestamps::open(timestamps, ephemeral, &chain, own_log.clone(), &metrics, &environment).map(Arc::new)
+    });
+    let stamping = match stamping {
+        Some(Err(error)) => {
+            super::close(own_log).await;
+            return Err(error);
+        }
+        Some(Ok(authority)) => Some(authority),
+        None => None,
+    };
+    let comparing = config.timestamps.as_ref().and_then(|timestamps| timestamps.ntp.clone());
+    let comparing = stamping
+        .as_ref()
+        .zip(comparing)
+        .map(|(authority, ntp)| timestamps::compare(Arc::downgrade(authority), ntp, environment.clone()));
 
     let authority = Arc::new(CertificateAuthority {
         chain,
@@ -65,12 +82,22 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     });
     let (listen, admin) = (config.listen, config.admin);
     let reloader = Arc::new(Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config));
-    let operations = Arc::new(Operations::new(metrics.clone(), authority.clone(), keys, reloader.clone()));
-    let state = Arc::new(ApiState::new(authority, Arc::new(Counting(metrics))));
+    let operations = Arc::new(Operations::new(
+        metrics.clone(),
+        authority.clone(),
+        keys,
+        reloader.clone(),
+        stamping.clone(),
+    ));
+    let state = ApiState::new(authority, Arc::new(Counting(metrics))).with_timestamps(stamping);
+    let state = Arc::new(state);
     match open_listeners(listen, tls_config, admin, &state, operations) {
         Ok((public, admin)) => {
-            let reloading =
-                Reloading { watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))), reloader };
+            let reloading = Reloading {
+                watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))),
+                comparing: comparing.map(tokio::spawn),
+                reloader,
+            };
             if let Some(log) = &own_log {
                 tokio::spawn(super::watch(Arc::downgrade(log)));
             }
@@ -83,8 +110,11 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     }
 }
 
-/// The chain that issues, and its key.
-fn authority(material: &CaMaterial, environment: &Environment) -> Result<(CaChain, FileSigner), StartError> {
+/// The chain that issues, its key, and what an ephemeral CA has made beside.
+fn authority(
+    material: &CaMaterial,
+    environment: &Environment,
+) -> Result<(CaChain, FileSigner, Option<Ephemeral>), StartError> {
     match material {
         CaMaterial::Files { certificates, key, password_file } => {
             let chain = chain(certificates, environment)?;
@@ -99,7 +129,7 @@ fn authority(material: &CaMaterial, environment: &Environment) -> Result<(CaChai
                     advice(&error, password.as_ref())
                 ))
             })?;
-            Ok((chain, signer))
+            Ok((chain, signer, None))
         }
         CaMaterial::Ephemeral => ephemeral(environment),
     }
@@ -115,7 +145,7 @@ fn advice(error: &SignerOpenError, password: Option<&Password>) -> String {
 }
 
 /// A CA that nobody will know after this process.
-fn ephemeral(environment: &Environment) -> Result<(CaChain, FileSigner), StartError> {
+fn ephemeral(environment: &Environment) -> Result<(CaChain, FileSigner, Option<Ephemeral>), StartError> {
     let failed = |error: String| StartError::Failed(format!("ca.ephemeral: {error}"));
     let ca = NewCa::make(&ceremony::Options::default(), environment.clock.now())
         .map_err(|error| failed(error.to_string()))?;
@@ -124,7 +154,8 @@ fn ephemeral(environment: &Environment) -> Result<(CaChain, FileSigner), StartEr
     tracing::warn!(
         "the CA is ephemeral: its keys are gone when this process ends; GET /api/v2/trustBundle has its root"
     );
-    Ok((chain, signer))
+    let timestamps = Ephemeral { chain: ca.timestamps_chain(), key: ca.timestamps_key };
+    Ok((chain, signer, Some(timestamps)))
 }
 
 async fn log_mode(

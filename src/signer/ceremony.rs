@@ -1,13 +1,15 @@
-//! Makes what a new CA needs: a root, an issuing certificate, and the keys of both and of the log.
+//! Makes what a new CA needs: a root, an issuing certificate, and the keys of both and of the log;
+//! and a timestamp authority under the same root.
 //!
 //! The shape is what Fulcio's clients know: a root without extended key usage that may have one CA below it, an issuing
-//! certificate for code signing that may have none. rcgen draws its own randomness.
+//! certificate for code signing that may have none, a certificate for timestamps alone. rcgen draws its own randomness.
 
 use crate::certificate::pem;
 use crate::environment::UnixMillis;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    SignatureAlgorithm,
 };
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -17,11 +19,19 @@ pub const ROOT_LIFETIME: Duration = Duration::from_secs(315_576_000);
 /// How long the issuing certificate is valid: five of them.
 pub const ISSUING_LIFETIME: Duration = Duration::from_secs(157_788_000);
 
+/// ExtKeyUsageSyntax with id-kp-timeStamping alone (RFC 3161 §2.3), which rcgen cannot mark as critical.
+const TIME_STAMPING: [u8; 12] = [0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 8];
+/// id-ce-extKeyUsage
+const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
+
 /// Validity begins that much earlier, so that a machine whose clock is a little slow can start at once.
 const BACKDATE: Duration = Duration::from_secs(300);
 
 /// The longest organization, in characters: a common name made of it has at most 64 (RFC 5280 §A.1, ub-common-name).
 const MAX_ORGANIZATION: usize = 53;
+
+/// The role in the common name of the timestamp authority.
+const TIMESTAMPS: &str = "timestamps";
 
 /// Curve of the issuing key. The root's is always P-384, the log's P-256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +70,10 @@ pub struct NewCa {
     pub issuing_key: Zeroizing<String>,
     /// The log's key.
     pub log_key: Zeroizing<String>,
+    /// The timestamp authority's certificate, issued by the root, valid as long as the issuing one.
+    pub timestamps: String,
+    /// The timestamp authority's key, P-256.
+    pub timestamps_key: Zeroizing<String>,
 }
 
 /// Why there is no new CA.
@@ -98,18 +112,28 @@ impl NewCa {
         let root_certificate = root.self_signed(&*root_key)?;
         let issuing_certificate =
             issuing.signed_by(&*issuing_key, &Issuer::from_params(&root, &*root_key))?;
+        let timestamps_key = new_key(&PKCS_ECDSA_P256_SHA256)?;
+        let timestamps_certificate = timestamps_params(organization, now)?
+            .signed_by(&*timestamps_key, &Issuer::from_params(&root, &*root_key))?;
         Ok(Self {
             root: pem::encode("CERTIFICATE", root_certificate.der()),
             issuing: pem::encode("CERTIFICATE", issuing_certificate.der()),
             root_key: key_pem(&root_key),
             issuing_key: key_pem(&issuing_key),
             log_key: key_pem(&*new_key(&PKCS_ECDSA_P256_SHA256)?),
+            timestamps: pem::encode("CERTIFICATE", timestamps_certificate.der()),
+            timestamps_key: key_pem(&timestamps_key),
         })
     }
 
     /// The chain file: issuing certificate first, root last.
     pub fn chain(&self) -> String {
         format!("{}{}", self.issuing, self.root)
+    }
+
+    /// The timestamp authority's chain file: its certificate first, root last.
+    pub fn timestamps_chain(&self) -> String {
+        format!("{}{}", self.timestamps, self.root)
     }
 }
 
@@ -137,8 +161,32 @@ fn issuing_params(organization: &str, now: UnixMillis) -> Result<CertificatePara
     Ok(params)
 }
 
-/// What both have in common.
+/// RFC 3161 §2.3: for timestamps alone, and critical.
+fn timestamps_params(organization: &str, now: UnixMillis) -> Result<CertificateParams, CeremonyError> {
+    let mut params = params(organization, TIMESTAMPS, now, ISSUING_LIFETIME)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let mut usage = CustomExtension::from_oid_content(&EXTENDED_KEY_USAGE, TIME_STAMPING.to_vec());
+    usage.set_criticality(true);
+    params.custom_extensions = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// What the CA certificates have in common.
 fn ca_params(
+    organization: &str,
+    role: &str,
+    now: UnixMillis,
+    lifetime: Duration,
+) -> Result<CertificateParams, CeremonyError> {
+    let mut params = params(organization, role, now, lifetime)?;
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+/// What all have in common.
+fn params(
     organization: &str,
     role: &str,
     now: UnixMillis,
@@ -157,7 +205,6 @@ fn ca_params(
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, organization);
     params.distinguished_name.push(DnType::CommonName, format!("{organization} {role}"));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
 
@@ -166,7 +213,7 @@ mod tests {
     use super::*;
     use crate::certificate::inspect::Inspected;
     use crate::certificate::testing::NOW;
-    use crate::certificate::{CaChain, PublicKeyKind};
+    use crate::certificate::{CaChain, PublicKeyKind, TimestampChain};
 
     #[test]
     fn a_new_ca_is_a_chain_with_the_shape_that_clients_know() {
@@ -196,11 +243,27 @@ mod tests {
     }
 
     #[test]
+    fn the_timestamp_authority_stands_under_the_same_root_for_timestamps_alone() {
+        let ca = NewCa::make(&Options::default(), NOW).unwrap();
+        let chain = TimestampChain::from_pem(ca.timestamps_chain().as_bytes()).unwrap();
+        chain.check_validity(NOW).unwrap();
+        let certificate = Inspected::parse(ca.timestamps.as_bytes()).unwrap();
+        assert_eq!(certificate.public_key(), PublicKeyKind::P256);
+        assert_eq!(certificate.key_usage(), ["digitalSignature"]);
+        assert_eq!(certificate.subject_common_name(), Some("countersign timestamps"));
+        assert!(!certificate.is_ca());
+        let root = Inspected::parse(ca.root.as_bytes()).unwrap();
+        assert_eq!(certificate.authority_key_id(), root.subject_key_id());
+    }
+
+    #[test]
     fn every_ceremony_makes_other_keys() {
         let [one, two] = [(), ()].map(|()| NewCa::make(&Options::default(), NOW).unwrap());
-        let keys = [&one, &two].map(|ca| [&*ca.root_key, &*ca.issuing_key, &*ca.log_key]).concat();
+        let keys = [&one, &two]
+            .map(|ca| [&*ca.root_key, &*ca.issuing_key, &*ca.log_key, &*ca.timestamps_key])
+            .concat();
         let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
-        assert_eq!(distinct.len(), 6);
+        assert_eq!(distinct.len(), 8);
         assert!(
             keys.iter().all(|key| key.starts_with("-----BEGIN PRIVATE KEY-----\n") && key.ends_with('\n'))
         );

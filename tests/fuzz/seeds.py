@@ -334,6 +334,51 @@ write("trusted_root", "types", compact({"certificateAuthorities": [7], "ctlogs":
 write("trusted_root", "wrong-id", compact(root).replace(b64(log_id).encode(), b64(bytes(32)).encode()))
 write("trusted_root", "time", compact(root).replace(b"2026-01-01T00:00:00Z", b"2026-13-41T99:00:00Z"))
 
+# requests for timestamps
+def tlv(tag, data):
+    length = bytes([len(data)]) if len(data) < 128 else bytes([0x81, len(data)]) if len(data) < 256 else bytes([0x82]) + len(data).to_bytes(2, "big")
+    return bytes([tag]) + length + data
+
+
+def query(arc=1, length=32, more=b"", version=b"\x01", parameters=b"\x05\x00"):
+    algorithm = tlv(0x30, bytes.fromhex("06096086480165030402") + bytes([arc]) + parameters)
+    return tlv(0x30, tlv(2, version) + tlv(0x30, algorithm + tlv(4, bytes([7]) * length)) + more)
+
+
+for name, data in {
+    "sha256": query(),
+    "sha384": query(2, 48),
+    "sha512": query(3, 64),
+    "absent": query(parameters=b""),
+    "all": query(more=bytes.fromhex("060a2b0601040183bf3002") + tlv(2, b"\x7f" * 8) + b"\x01\x01\xff"),
+    "negative": query(more=tlv(2, b"\xff")),
+    "long-nonce": query(more=tlv(2, b"\x01" * 65)),
+    "extensions": query(more=tlv(0xA0, tlv(0x30, bytes.fromhex("06022a0304020500")))),
+    "short": query(length=31),
+    "sha224": query(4, 28),
+    "version": query(version=b"\x02"),
+    "cert-false": query(more=b"\x01\x01\x00"),
+    "trailing": query() + b"\x00",
+    "cut": query()[:-1],
+    "indefinite": b"\x30\x80\x00\x00",
+}.items():
+    write("timestamp_der", name, data)
+HASH = {"artifactHash": base64.b64encode(bytes([7]) * 32).decode(), "hashAlgorithm": "sha256"}
+for name, more in {
+    "plain": {},
+    "all": {"nonce": 12345678901234567890, "certificates": True, "tsaPolicyOID": "1.3.6.1.4.1.57264.2"},
+    "null": {"nonce": None, "certificates": None, "tsaPolicyOID": None},
+    "negative": {"nonce": -129},
+    "huge": {"nonce": 10**180},
+    "float": {"nonce": 1.5},
+    "text": {"nonce": "1"},
+    "length": {"hashAlgorithm": "SHA512"},
+    "policy": {"tsaPolicyOID": "9.9"},
+    "unknown": {"x": [[[[]]]]},
+}.items():
+    write("timestamp_json", name, compact(HASH | more))
+write("timestamp_json", "twice", compact(HASH)[:-1] + b',"hashAlgorithm":"sha256"}')
+
 # configurations
 for name in ["countersign", "external-log", "gitlab-com", "self-managed"]:
     write("config", name, (ROOT / f"config/{name}.yaml").read_bytes())

@@ -64,7 +64,10 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
             "countersign.yaml",
             "data",
             "log",
-            "log/key.pem"
+            "log/key.pem",
+            "timestamps",
+            "timestamps/chain.pem",
+            "timestamps/key.pem"
         ]
     );
     let file = ca.join("countersign.yaml");
@@ -93,6 +96,8 @@ fn keys_and_directories_are_for_their_owner_alone() {
         ("ca/key.pem", 0o600),
         ("ca/root-key.pem", 0o600),
         ("log/key.pem", 0o600),
+        ("timestamps", 0o700),
+        ("timestamps/key.pem", 0o600),
     ] {
         let mode = fs::metadata(ca.join(name)).expect("made").permissions().mode() & 0o777;
         assert_eq!(mode, expected, "{name}");

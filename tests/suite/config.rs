@@ -46,12 +46,13 @@ impl Place {
     fn new() -> Self {
         let directory = TempDir::new().expect("a directory");
         let place = Self { directory };
-        for name in ["ca", "log"] {
+        for name in ["ca", "log", "timestamps"] {
             fs::create_dir(place.path(name)).expect("a directory");
         }
         let authority = authority();
         place.write("ca/chain.pem", authority.chain());
-        for key in ["ca/key.pem", "log/key.pem"] {
+        place.write("timestamps/chain.pem", authority.timestamps_chain());
+        for key in ["ca/key.pem", "log/key.pem", "timestamps/key.pem"] {
             let path = place.write(key, "only its presence and its mode are checked");
             fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode");
         }

@@ -33,6 +33,7 @@ mod reload;
 mod secrets;
 mod server;
 mod support;
+mod timestamps;
 mod tls;
 mod token;
 mod traffic;

@@ -11,6 +11,7 @@ mod readings;
 mod reloads;
 mod requests;
 mod stores;
+mod timestamps;
 
 pub use readings::{KeysReading, KeysTotals, Readings};
 pub use reloads::Part;
@@ -25,6 +26,7 @@ use reloads::Reloads;
 use requests::Requests;
 use std::sync::{Mutex, PoisonError};
 use stores::LogStores;
+use timestamps::Timestamps;
 
 /// What `Content-Type` the text has.
 pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,6 +42,7 @@ pub struct Metrics {
     stores: LogStores,
     gauges: Gauges,
     reloads: Reloads,
+    timestamps: Timestamps,
     process: Process,
     /// One text at a time: gauges are set for each.
     rendering: Mutex<()>,
@@ -63,6 +66,7 @@ impl Metrics {
             stores: LogStores::new(&families)?,
             gauges: Gauges::new(&families)?,
             reloads: Reloads::new(&families)?,
+            timestamps: Timestamps::new(&families)?,
             process: Process::new(&families)?,
             rendering: Mutex::new(()),
             registry,

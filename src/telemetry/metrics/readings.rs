@@ -90,7 +90,7 @@ impl Gauges {
             .get_metric_with_label_values(&[version])?
             .set(1.0);
         Ok(Self {
-            ready: families.gauge("countersign_ready", "1 while a certificate could be issued, else 0.")?,
+            ready: families.gauge("countersign_ready", "1 while every check of /readyz passes, else 0.")?,
             checks: families.gauges("countersign_check", "1 for each check of /readyz that passes, else 0.", &["check"])?,
             expiry: families.gauges(
                 "countersign_ca_expiry_days",

@@ -43,7 +43,7 @@ const GRPC_CODES: [&str; 17] = [
 ];
 
 /// The statuses that we answer with, which are labels; any other is `other`.
-const STATUSES: [(u16, &str); 14] = [
+const STATUSES: [(u16, &str); 15] = [
     (200, "200"),
     (201, "201"),
     (204, "204"),
@@ -54,6 +54,7 @@ const STATUSES: [(u16, &str); 14] = [
     (408, "408"),
     (413, "413"),
     (415, "415"),
+    (422, "422"),
     (429, "429"),
     (500, "500"),
     (501, "501"),

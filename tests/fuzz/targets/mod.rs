@@ -22,6 +22,8 @@ pub mod server;
 pub mod template;
 pub mod tile;
 pub mod tile_path;
+pub mod timestamp_der;
+pub mod timestamp_json;
 pub mod token;
 pub mod trusted_root;
 pub mod world;
@@ -49,6 +51,8 @@ pub const TARGETS: &[Target] = &[
     ("template", template::target),
     ("tile", tile::target),
     ("tile_path", tile_path::target),
+    ("timestamp_der", timestamp_der::target),
+    ("timestamp_json", timestamp_json::target),
     ("token", token::target),
     ("trusted_root", trusted_root::target),
 ];

@@ -228,7 +228,9 @@ impl TestCaBuilder {
         let directory = tempfile::tempdir().expect("a directory");
         let ca = NewCa::make(&Options::default(), clock.now()).expect("a CA");
         logs::collect();
-        [&ca.issuing_key, &ca.root_key, &ca.log_key].iter().for_each(|key| secrets::note_key(key));
+        [&ca.issuing_key, &ca.root_key, &ca.log_key, &ca.timestamps_key]
+            .iter()
+            .for_each(|key| secrets::note_key(key));
         let file = |name: &str, content: &str| {
             let path = directory.path().join(name);
             fs::write(&path, content).expect("a file");
@@ -245,6 +247,9 @@ impl TestCaBuilder {
                 outage_grace: Duration::from_secs(3600),
             }),
         };
+        // For those who switch the timestamp authority on.
+        file("timestamps.pem", &ca.timestamps_chain());
+        file("timestamps.key", &ca.timestamps_key);
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config {
             listen: loopback,
@@ -260,6 +265,7 @@ impl TestCaBuilder {
                 },
                 validity: Duration::from_secs(600),
             },
+            timestamps: None,
             log: LogConfig::Embedded(EmbeddedLogConfig {
                 key: file("log.key", &ca.log_key),
                 origin: "ca.example.com/ct".into(),
