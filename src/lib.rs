@@ -37,12 +37,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bundle;
 pub mod certificate;
 pub mod environment;
 pub mod identity;
 pub mod panics;
 pub mod possession;
 pub mod refusal;
+pub mod timestamping;
 pub mod token;
 pub mod transparency;
 

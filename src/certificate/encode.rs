@@ -28,7 +28,7 @@ pub(super) const fn tlv_len(length: usize) -> usize {
 }
 
 /// Appends a whole value.
-pub(super) fn push_tlv(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
+pub(crate) fn push_tlv(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
     push_header(out, tag, value.len());
     out.extend_from_slice(value);
 }

@@ -1,0 +1,3 @@
+//! Timestamps (RFC 3161, RFC 5816).
+
+pub mod verification;
