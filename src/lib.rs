@@ -28,7 +28,7 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`];
+//!   [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
 //! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
