@@ -5,7 +5,17 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, innermost first. A module may use its own layer where `PEERS` says so, and every layer before it.
 const LAYERS: [&[&str]; 7] = [
-    &["environment", "refusal", "panics", "token", "identity", "possession", "certificate", "transparency"],
+    &[
+        "environment",
+        "refusal",
+        "panics",
+        "token",
+        "identity",
+        "possession",
+        "certificate",
+        "transparency",
+        "rekor",
+    ],
     &["log"],
     &["issuance"],
     &["outbound"],
