@@ -1,6 +1,6 @@
 //! The public API and the operators' listener: routes, messages, errors.
 //!
-//! Fulcio's v1 and v2 APIs in JSON and in gRPC at the root, the log's reads below `/ct`. It decides nothing: `issuance` and `log` do.
+//! Fulcio's v1 and v2 APIs in JSON and in gRPC at the root, the log's reads below `/ct`, the signature log's as Rekor has it. It decides nothing: `issuance` and `log` do.
 //! Sockets, HTTP versions and time-outs of connections are `server`'s.
 
 mod admin;
@@ -13,6 +13,7 @@ mod message;
 mod openapi;
 mod paths;
 mod ports;
+mod rekor;
 mod signing;
 mod sparse;
 mod state;
@@ -50,6 +51,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/openapi.json", only(get(openapi::document)))
         .merge(ct::routes(&state))
         .merge(submit::routes(&state))
+        .merge(rekor::routes(&state))
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());

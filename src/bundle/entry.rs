@@ -4,9 +4,11 @@
 use super::dsse::pre_authentication_encoding;
 use super::error::{Problem, VerificationError, problem};
 use super::format::{Envelope, LogEntry};
-use super::json::{base64, from_base64};
-use super::signature::{Artifact, HashAlgorithm, SigningKey};
+use super::json::from_base64;
+use super::signature::{Artifact, SigningKey, plain_name};
 use crate::certificate::path::verifier_der;
+use crate::rekor::algorithm::{HashAlgorithm, KeyDetails};
+use crate::rekor::canonical::{CanonicalBody, KeyMaterial, SignatureOf};
 use serde_json::Value;
 
 /// Which API the entry came by.
@@ -50,10 +52,8 @@ pub fn verify(entry: &LogEntry, signed: &Signed<'_>) -> Result<Generation, Verif
     let kind = (entry.kind_version.kind.as_str(), entry.kind_version.version.as_str());
     let body = &entry.canonicalized_body;
     match (kind, signed.what) {
-        (("hashedrekord", "0.0.2"), _) => rebuilt(body, |details| hashedrekord_v2(signed, details), signed),
-        (("dsse", "0.0.2"), What::Envelope(envelope)) => {
-            rebuilt(body, |details| Some(dsse_v2(signed, envelope, details)), signed)
-        }
+        (("hashedrekord", "0.0.2"), _) => hashedrekord_v2(body, signed),
+        (("dsse", "0.0.2"), What::Envelope(envelope)) => dsse_v2(body, signed, envelope),
         (("hashedrekord", "0.0.1"), What::Artifact { artifact, hash, signature }) => {
             let spec = spec(body, kind)?;
             hashedrekord_v1(&spec, signed, artifact, hash, signature).map_err(mismatch)?;
@@ -75,6 +75,7 @@ pub fn verify(entry: &LogEntry, signed: &Signed<'_>) -> Result<Generation, Verif
 }
 
 const PLACE: &str = "log entry";
+const NO_DIGEST: &str = "the artifact's digest in its hash function is not known; give the file";
 
 fn mismatch(words: &'static str) -> VerificationError {
     problem(Problem::LogEntryMismatch, PLACE, words)
@@ -94,63 +95,45 @@ fn spec(body: &[u8], (kind, version): (&str, &str)) -> Result<Value, Verificatio
 /// The one octet string that the body can be, for one of the names that the key may have there.
 fn rebuilt(
     body: &[u8],
-    build: impl Fn(&str) -> Option<String>,
+    hash: HashAlgorithm,
     signed: &Signed<'_>,
+    build: impl Fn(SignatureOf<'_>) -> Option<CanonicalBody>,
 ) -> Result<Generation, VerificationError> {
-    let hash = match signed.what {
-        What::Artifact { hash, .. } => hash,
-        What::Envelope(_) => signed.key.own_hash().unwrap_or(HashAlgorithm::Sha256),
+    let signature = match signed.what {
+        What::Artifact { signature, .. } => signature,
+        What::Envelope(envelope) => envelope.signatures.first().map_or(&[][..], |one| &*one.sig),
     };
-    let hashes = [hash, HashAlgorithm::Sha256];
-    let names = hashes.iter().flat_map(|hash| signed.key.details(*hash));
-    let mut bodies = names.filter_map(|details| build(details));
-    if bodies.any(|expected| expected.as_bytes() == body) {
+    let key = match signed.certificate {
+        Some(certificate) => KeyMaterial::Certificate(certificate),
+        None => KeyMaterial::PublicKey(signed.key.spki()),
+    };
+    let built = |details: KeyDetails| build(SignatureOf { content: signature, key, details });
+    if signed.key.details(hash).filter_map(built).any(|expected| expected.as_bytes() == body) {
         Ok(Generation::V2)
     } else {
         Err(mismatch("`canonicalizedBody` is not the entry for this signature, signer and content"))
     }
 }
 
-/// `{"keyDetails":…,"x509Certificate":{"rawBytes":…}}`, or the same with `publicKey`: sorted, as RFC 8785 asks.
-fn verifier_v2(signed: &Signed<'_>, details: &str) -> String {
-    match signed.certificate {
-        Some(certificate) => {
-            let certificate = base64(certificate);
-            format!(r#"{{"keyDetails":"{details}","x509Certificate":{{"rawBytes":"{certificate}"}}}}"#)
-        }
-        None => {
-            let key = base64(signed.key.spki());
-            format!(r#"{{"keyDetails":"{details}","publicKey":{{"rawBytes":"{key}"}}}}"#)
-        }
-    }
-}
-
 /// For an envelope the digest is that of its PAE.
-fn hashedrekord_v2(signed: &Signed<'_>, details: &str) -> Option<String> {
-    let (hash, digest, signature) = match signed.what {
-        What::Artifact { artifact, hash, signature } => {
-            (hash, artifact.digest(hash)?.as_ref().to_vec(), signature)
+fn hashedrekord_v2(body: &[u8], signed: &Signed<'_>) -> Result<Generation, VerificationError> {
+    let (hash, digest) = match signed.what {
+        What::Artifact { artifact, hash, .. } => {
+            (hash, artifact.digest(hash).map(|digest| digest.as_ref().to_vec()))
         }
         What::Envelope(envelope) => {
             let hash = signed.key.own_hash().unwrap_or(HashAlgorithm::Sha256);
             let encoded = pre_authentication_encoding(&envelope.payload_type, &envelope.payload);
-            (hash, hash.digest(&encoded), &*envelope.signatures.first()?.sig)
+            (hash, Some(hash.digest(&encoded)))
         }
     };
-    let (algorithm, digest, signature) = (hash.name(), base64(&digest), base64(signature));
-    let verifier = verifier_v2(signed, details);
-    Some(format!(
-        r#"{{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{{"hashedRekordV002":{{"data":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":{{"content":"{signature}","verifier":{verifier}}}}}}}}}"#
-    ))
+    let digest = digest.ok_or_else(|| mismatch(NO_DIGEST))?;
+    rebuilt(body, hash, signed, |signature| CanonicalBody::hashedrekord(hash, &digest, signature))
 }
 
-fn dsse_v2(signed: &Signed<'_>, envelope: &Envelope, details: &str) -> String {
-    let digest = base64(&HashAlgorithm::Sha256.digest(&envelope.payload));
-    let signature = base64(envelope.signatures.first().map_or(&[], |one| &*one.sig));
-    let verifier = verifier_v2(signed, details);
-    format!(
-        r#"{{"apiVersion":"0.0.2","kind":"dsse","spec":{{"dsseV002":{{"payloadHash":{{"algorithm":"SHA2_256","digest":"{digest}"}},"signatures":[{{"content":"{signature}","verifier":{verifier}}}]}}}}}}"#
-    )
+fn dsse_v2(body: &[u8], signed: &Signed<'_>, envelope: &Envelope) -> Result<Generation, VerificationError> {
+    let hash = signed.key.own_hash().unwrap_or(HashAlgorithm::Sha256);
+    rebuilt(body, hash, signed, |signature| CanonicalBody::dsse(&envelope.payload, &[signature]))
 }
 
 fn hashedrekord_v1(
@@ -213,8 +196,8 @@ fn octets(value: &Value) -> Option<Vec<u8>> {
 
 /// `{ "algorithm": "sha256", "value": hex }`
 fn check_hash(logged: &Value, hash: HashAlgorithm, digest: Option<&[u8]>) -> Result<(), &'static str> {
-    let digest = digest.ok_or("the artifact's digest in its hash function is not known; give the file")?;
-    let right = logged["algorithm"] == hash.plain_name()
+    let digest = digest.ok_or(NO_DIGEST)?;
+    let right = logged["algorithm"] == plain_name(hash)
         && logged["value"].as_str().is_some_and(|value| value.eq_ignore_ascii_case(&hex::encode(digest)));
     if right { Ok(()) } else { Err("it holds another digest") }
 }

@@ -3,6 +3,7 @@
 
 use super::error::{Problem, VerificationError, problem};
 use crate::certificate::PublicKeyKind;
+use crate::rekor::algorithm::{HashAlgorithm, KeyDetails};
 use crate::transparency::{Hash, sha256};
 use aws_lc_rs::digest::{self, Digest, digest};
 use aws_lc_rs::signature::{self as algorithms, UnparsedPublicKey, VerificationAlgorithm};
@@ -39,7 +40,7 @@ impl Artifact<'_> {
     /// Its digest, where that can be known.
     pub(super) fn digest(&self, algorithm: HashAlgorithm) -> Option<Digest> {
         match (self, algorithm) {
-            (Self::Octets(octets), _) => Some(digest(algorithm.implementation(), octets)),
+            (Self::Octets(octets), _) => Some(digest(algorithm.algorithm(), octets)),
             (Self::Sha256(hash), HashAlgorithm::Sha256) => {
                 Digest::import_less_safe(hash, &digest::SHA256).ok()
             }
@@ -48,59 +49,12 @@ impl Artifact<'_> {
     }
 }
 
-/// A hash function that signatures are made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashAlgorithm {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl HashAlgorithm {
-    const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
-
-    /// The name of the enum's value.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "SHA2_256",
-            Self::Sha384 => "SHA2_384",
-            Self::Sha512 => "SHA2_512",
-        }
-    }
-
-    /// The name in Rekor v1's entries and in-toto's digest sets.
-    pub const fn plain_name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    /// By the name of the enum's value.
-    pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-
-    /// By the plain name.
-    pub fn of_plain(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.plain_name() == name)
-    }
-
-    const fn implementation(self) -> &'static digest::Algorithm {
-        match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha384 => &digest::SHA384,
-            Self::Sha512 => &digest::SHA512,
-        }
-    }
-
-    /// The digest of `octets`.
-    pub fn digest(self, octets: &[u8]) -> Vec<u8> {
-        digest(self.implementation(), octets).as_ref().to_vec()
+/// Its name in Rekor v1's entries and in in-toto's digest sets.
+pub(super) const fn plain_name(hash: HashAlgorithm) -> &'static str {
+    match hash {
+        HashAlgorithm::Sha256 => "sha256",
+        HashAlgorithm::Sha384 => "sha384",
+        HashAlgorithm::Sha512 => "sha512",
     }
 }
 
@@ -134,22 +88,11 @@ impl SigningKey {
         }
     }
 
-    /// The names that entries of a signature log may give to this key and that hash.
-    pub(super) fn details(&self, hash: HashAlgorithm) -> &'static [&'static str] {
-        use HashAlgorithm::{Sha256, Sha384, Sha512};
-        match (self.kind, hash) {
-            (PublicKeyKind::P256, Sha256) => &["PKIX_ECDSA_P256_SHA_256"],
-            (PublicKeyKind::P384, Sha384) => &["PKIX_ECDSA_P384_SHA_384"],
-            (PublicKeyKind::P384, Sha256) => &["PKIX_ECDSA_P384_SHA_256"],
-            (PublicKeyKind::P521, Sha512) => &["PKIX_ECDSA_P521_SHA_512"],
-            (PublicKeyKind::P521, Sha256) => &["PKIX_ECDSA_P521_SHA_256"],
-            (PublicKeyKind::Rsa(2048), Sha256) => &["PKIX_RSA_PKCS1V15_2048_SHA256"],
-            (PublicKeyKind::Rsa(3072), Sha256) => &["PKIX_RSA_PKCS1V15_3072_SHA256"],
-            (PublicKeyKind::Rsa(4096), Sha256) => &["PKIX_RSA_PKCS1V15_4096_SHA256"],
-            (PublicKeyKind::Ed25519, Sha512) => &["PKIX_ED25519_PH"],
-            (PublicKeyKind::Ed25519, Sha256) => &["PKIX_ED25519"],
-            _ => &[],
-        }
+    /// What entries of a signature log may call this key, when it signs with that hash.
+    pub(super) fn details(&self, hash: HashAlgorithm) -> impl Iterator<Item = KeyDetails> {
+        let fitting = KeyDetails::ALL.iter().copied().filter(|details| details.fits(self.kind));
+        // Pure Ed25519 has no hash of its own; entries give the message's SHA-256 or SHA-512.
+        fitting.filter(move |details| details.hash().is_none_or(|own| own == hash))
     }
 
     /// That the key signed `artifact`, with that hash.

@@ -5,12 +5,13 @@ use super::entry::{Signed, What};
 use super::error::{Problem, VerificationError, problem};
 use super::format::{Bundle, Signer};
 use super::policy::Identity;
-use super::signature::{Artifact, HashAlgorithm, SigningKey};
+use super::signature::{Artifact, SigningKey};
 use super::trusted_root::{TrustedAuthority, TrustedRoot};
 use super::{log_entries, times};
 use crate::certificate::inspect::Inspected;
 use crate::certificate::path::{PathError, Purpose};
 use crate::environment::UnixMillis;
+use crate::rekor::algorithm::HashAlgorithm;
 use crate::transparency::sct::ReceivedSct;
 use crate::transparency::sha256;
 
@@ -318,7 +319,7 @@ fn what<'b>(
     let hash = match &message.message_digest {
         None => key.own_hash().unwrap_or(HashAlgorithm::Sha512),
         Some(stated) => {
-            let hash = HashAlgorithm::of(&stated.algorithm).ok_or_else(|| {
+            let hash = HashAlgorithm::named(&stated.algorithm).ok_or_else(|| {
                 let words = "`messageDigest.algorithm` is none that is accepted";
                 problem(Problem::BundleMalformed, PLACE, words)
             })?;

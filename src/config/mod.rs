@@ -10,6 +10,7 @@ mod providers;
 mod reader;
 mod reading;
 mod report;
+mod signature_log;
 mod tls;
 mod tree;
 mod values;
@@ -17,6 +18,7 @@ mod values;
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};
+pub use signature_log::SignatureLogConfig;
 pub use tls::TlsConfig;
 
 use crate::certificate::{CaAlgorithm, CaChain};
@@ -55,6 +57,8 @@ pub struct Config {
     pub ca: CaConfig,
     /// The transparency log.
     pub log: LogConfig,
+    /// The signature log; `None`: there is none.
+    pub signature_log: Option<SignatureLogConfig>,
     /// The allow-list, from `issuers` and `identity_config` together.
     pub issuers: Issuers,
     /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
@@ -217,6 +221,12 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         .require("log", "`countersign init` writes it")
         .and_then(|field| log::read(&field.section()?, directory, default_origin));
     refuse_shared_key(&top, ca.as_ref(), log.as_ref());
+    let signature_log = top.get("signature_log").map(|field| {
+        let origin = signature_log::default_origin(public_url.as_deref(), listen);
+        signature_log::read(&field.section()?, directory, origin)
+    });
+    let ca_key = ca.as_ref().and_then(CaConfig::key);
+    signature_log::refuse_mixed(&top, ca_key, log.as_ref(), signature_log.as_ref().and_then(Option::as_ref));
     let claims_arc = match top.get("extensions") {
         Some(field) => read_extensions(&field.section()?),
         None => Some(ClaimsArc::default()),
@@ -231,6 +241,10 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         Some(tls) => Some(tls?),
         None => None,
     };
+    let signature_log = match signature_log {
+        Some(log) => Some(log?),
+        None => None,
+    };
     Some(Config {
         listen: listen?,
         tls,
@@ -239,6 +253,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         data: data?,
         ca: ca?,
         log: log?,
+        signature_log,
         issuers,
         claims_arc,
         origin: None,
@@ -310,7 +325,7 @@ fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAdd
 
 /// The directory of the log's store; one that is not used where the log is not ours.
 fn read_data(top: &Section<'_>, directory: &Path) -> Option<PathBuf> {
-    if !top.has("data") && !log::is_embedded(top) {
+    if !top.has("data") && !log::is_embedded(top) && !top.has("signature_log") {
         return Some(directory.join("data"));
     }
     let field = top.require("data", "name the directory of the log's store, data for instance")?;

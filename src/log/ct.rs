@@ -240,8 +240,7 @@ impl CtLog {
 
     /// How large the log is now.
     pub fn extent(&self) -> Extent {
-        let view = self.log.view().read().unwrap_or_else(PoisonError::into_inner);
-        Extent { entries: view.head.size, unsealed: view.unsealed.len() as u64 }
+        self.log.extent()
     }
 
     /// All is well, or what is wrong, for operators; see [`Log::health`].

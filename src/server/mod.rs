@@ -19,7 +19,7 @@ mod tls;
 
 use crate::api::ApiState;
 use crate::config::Config;
-use crate::log::CtLog;
+use crate::log::{CtLog, SignatureLog};
 use environment::Environment;
 use listener::Listener;
 use reload::{Asked, Reloader};
@@ -40,6 +40,8 @@ pub struct Running {
     state: Arc<ApiState>,
     /// Our own log, where there is one.
     log: Option<Arc<CtLog>>,
+    /// Our own signature log, where there is one.
+    signatures: Option<Arc<SignatureLog>>,
     reloading: Reloading,
 }
 
@@ -90,10 +92,13 @@ impl Running {
     /// # Errors
     /// In words for the operator, after the shutdown: when the log stopped for good, and when signals cannot be received.
     pub async fn until_signal(self) -> Result<(), String> {
-        let log = self.log.clone();
+        let (log, signatures) = (self.log.clone(), self.signatures.clone());
         let ended = tokio::select! {
             signal = signals::end() => signal.map_err(|error| format!("signals cannot be received: {error}")),
             reason = stopped(log.as_deref()) => Err(format!("the log has stopped: {reason}")),
+            reason = signatures_stopped(signatures.as_deref()) => {
+                Err(format!("the signature log has stopped: {reason}"))
+            }
             error = self.reload_on_hangup() => Err(format!("signals cannot be received: {error}")),
         };
         if let Ok(signal) = &ended {
@@ -132,13 +137,13 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, reloading: _ending } = self;
+        let Self { public, admin, state, log, signatures, reloading: _ending } = self;
         state.drain();
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
         }
-        close(log).await;
+        close(log, signatures).await;
         tracing::info!("stopped");
     }
 }
@@ -151,9 +156,24 @@ async fn stopped(log: Option<&CtLog>) -> String {
     }
 }
 
-/// Closes the log, which blocks.
-async fn close(log: Option<Arc<CtLog>>) {
-    let Some(log) = log else { return };
-    // An error: the log panicked while closing, and has said so.
-    let _ = tokio::task::spawn_blocking(move || log.close()).await;
+/// The same for the signature log.
+async fn signatures_stopped(log: Option<&SignatureLog>) -> String {
+    match log {
+        Some(log) => log.stopped().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Closes the logs, which blocks.
+async fn close(log: Option<Arc<CtLog>>, signatures: Option<Arc<SignatureLog>>) {
+    let closing = move || {
+        if let Some(log) = log {
+            log.close();
+        }
+        if let Some(log) = signatures {
+            log.close();
+        }
+    };
+    // An error: a log panicked while closing, and has said so.
+    let _ = tokio::task::spawn_blocking(closing).await;
 }

@@ -65,6 +65,8 @@ impl Operations {
             checks: state.checks().into_iter().map(|(name, check)| (name, check.is_ok())).collect(),
             certificates: chain.ends().collect(),
             log: log.own().map(|log| log.extent()),
+            signature_log: state.signature_log_extent(),
+            recording: state.recording_occupancy(),
             keys: keys.collect(),
             keys_totals: KeysTotals {
                 fetches: totals.fetches,

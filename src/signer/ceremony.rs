@@ -7,7 +7,8 @@ use crate::certificate::pem;
 use crate::environment::UnixMillis;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    SignatureAlgorithm,
 };
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -60,6 +61,8 @@ pub struct NewCa {
     pub issuing_key: Zeroizing<String>,
     /// The log's key.
     pub log_key: Zeroizing<String>,
+    /// The signature log's key, Ed25519.
+    pub signature_log_key: Zeroizing<String>,
 }
 
 /// Why there is no new CA.
@@ -104,6 +107,7 @@ impl NewCa {
             root_key: key_pem(&root_key),
             issuing_key: key_pem(&issuing_key),
             log_key: key_pem(&*new_key(&PKCS_ECDSA_P256_SHA256)?),
+            signature_log_key: key_pem(&*new_key(&PKCS_ED25519)?),
         })
     }
 

@@ -9,12 +9,14 @@ mod counterparts;
 mod file;
 mod key_file;
 mod log_key;
+mod note_key;
 mod password;
 mod signing_key;
 
 pub use file::FileSigner;
 pub use key_file::NO_PASSWORD;
 pub use log_key::LogKey;
+pub use note_key::NoteSigningKey;
 pub use password::Password;
 
 /// Why a key cannot be used. The text is for operators: which file, what is wrong, what to do.

@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 7] = [
         "transparency",
         "timestamping",
         "bundle",
+        "rekor",
     ],
     &["log"],
     &["issuance"],

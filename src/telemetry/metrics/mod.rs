@@ -38,6 +38,7 @@ pub struct Metrics {
     requests: Requests,
     issuances: Issuances,
     stores: LogStores,
+    signature_stores: LogStores,
     gauges: Gauges,
     reloads: Reloads,
     process: Process,
@@ -57,10 +58,12 @@ impl Metrics {
     fn registered<'l>(issuers: impl Iterator<Item = &'l str>) -> Result<Self> {
         let registry = Registry::new();
         let families = Families(&registry);
+        let [stores, signature_stores] = LogStores::new(&families)?;
         Ok(Self {
             requests: Requests::new(&families)?,
             issuances: Issuances::new(&families, issuers)?,
-            stores: LogStores::new(&families)?,
+            stores,
+            signature_stores,
             gauges: Gauges::new(&families)?,
             reloads: Reloads::new(&families)?,
             process: Process::new(&families)?,
