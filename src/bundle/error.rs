@@ -34,6 +34,8 @@ problems! {
     BundleVersion = "BUNDLE_VERSION";
     /// The trusted root is not one, or lacks what it must have.
     TrustedRootMalformed = "TRUSTED_ROOT_MALFORMED";
+    /// The signing config is not one, or names no service that counts now.
+    SigningConfigMalformed = "SIGNING_CONFIG_MALFORMED";
     /// A certificate was asked for and the bundle is signed with a managed key, or the other way round.
     SignerMismatch = "SIGNER_MISMATCH";
     // --- what was signed

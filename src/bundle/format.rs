@@ -122,7 +122,12 @@ pub struct LogEntry {
     #[serde(alias = "kind_version")]
     pub kind_version: KindVersion,
     /// Seconds since 1970; 0 with Rekor v2.
-    #[serde(default, alias = "integrated_time", deserialize_with = "plain")]
+    #[serde(
+        default,
+        alias = "integrated_time",
+        deserialize_with = "plain",
+        skip_serializing_if = "Number::is_zero"
+    )]
     pub integrated_time: Number,
     /// Rekor v1's signed entry timestamp.
     #[serde(default, alias = "inclusion_promise", skip_serializing_if = "Option::is_none")]

@@ -77,6 +77,13 @@ impl Serialize for Octets {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(pub u64);
 
+impl Number {
+    /// Whether it is protobuf's default.
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = match serde_json::Value::deserialize(from)? {

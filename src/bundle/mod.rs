@@ -29,6 +29,7 @@ mod log_entries;
 mod note;
 mod policy;
 pub mod signature;
+mod signing_config;
 mod times;
 mod trusted_root;
 mod verifier;
@@ -41,5 +42,6 @@ pub use format::{
 pub use json::{Number, Octets, base64, from_base64};
 pub use policy::{Expected, Identity, issuer_of};
 pub use signature::{Artifact, SigningKey};
+pub use signing_config::{MAX_SIGNING_CONFIG, SigningConfig};
 pub use trusted_root::{MAX_TRUSTED_ROOT, TrustedAuthority, TrustedLog, TrustedRoot, Window};
 pub use verifier::{Fact, LoggedAt, Signatory, SignedTime, TimeSource, Verified, Verifier};

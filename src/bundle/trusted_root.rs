@@ -188,7 +188,7 @@ struct KeyId {
 }
 
 #[derive(Deserialize)]
-struct TimeRange {
+pub(super) struct TimeRange {
     #[serde(default)]
     start: Option<String>,
     #[serde(default)]
@@ -282,7 +282,7 @@ fn certificate_log(instance: LogInstance) -> Result<Option<TrustedLog>, String> 
     }
 }
 
-fn window(range: Option<TimeRange>) -> Result<Window, String> {
+pub(super) fn window(range: Option<TimeRange>) -> Result<Window, String> {
     let range = range.ok_or("`validFor` is missing")?;
     let start = range.start.ok_or("`validFor.start` is missing")?;
     let start = time(&start).ok_or("`validFor.start` is no RFC 3339 time")?;

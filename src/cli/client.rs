@@ -262,12 +262,43 @@ impl CaClient {
         &self,
         request: &SigningRequest<'_>,
         patience: Patience,
-        mut note: impl FnMut(&str),
+        note: impl FnMut(&str),
     ) -> Result<Vec<String>, RequestError> {
-        let body = request.to_json().to_string();
+        let post = Post { who: "the CA", url: &self.endpoint, content_type: "application/json" };
+        let body = request.to_json().to_string().into_bytes();
+        let answer = self.http.post(&post, body, patience, note).await?;
+        chain_of(&answer).ok_or_else(|| {
+            RequestError::Failed(format!(
+                "{} answered, but not with a certificate chain: is this the URL of a CA?",
+                self.endpoint
+            ))
+        })
+    }
+}
+
+/// What is posted where.
+#[derive(Clone, Copy, Debug)]
+pub struct Post<'p> {
+    /// Who is there, for messages.
+    pub who: &'p str,
+    /// Where.
+    pub url: &'p str,
+    /// What the body is.
+    pub content_type: &'static str,
+}
+
+impl Http {
+    /// The body of the answer to a POST that succeeded; tried again while another try may help. `note` hears of that.
+    pub async fn post(
+        &self,
+        post: &Post<'_>,
+        body: Vec<u8>,
+        patience: Patience,
+        mut note: impl FnMut(&str),
+    ) -> Result<Vec<u8>, RequestError> {
         for tried in 1.. {
-            let (error, wish) = match self.post(body.clone()).await {
-                Ok(Ok(chain)) => return Ok(chain),
+            let (error, wish) = match self.post_once(post, body.clone()).await {
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(refused)) if !refused.is_passing() => {
                     return Err(RequestError::Refused(Box::new(refused)));
                 }
@@ -281,7 +312,7 @@ impl CaClient {
             let Some(wait) = patience.wait(tried, wish) else { return Err(error) };
             let what = match &error {
                 RequestError::Refused(answer) => {
-                    format!("the CA answers {}: {}", answer.status, answer.message)
+                    format!("{} answers {}: {}", post.who, answer.status, answer.message)
                 }
                 RequestError::Failed(text) => text.clone(),
             };
@@ -291,14 +322,18 @@ impl CaClient {
         Err(RequestError::Failed("no further try".to_owned()))
     }
 
-    async fn post(&self, json: String) -> Result<Result<Vec<String>, RefusedAnswer>, Exchange> {
-        let response = self.http.client_for(&self.endpoint).post(&self.endpoint);
+    async fn post_once(
+        &self,
+        post: &Post<'_>,
+        octets: Vec<u8>,
+    ) -> Result<Result<Vec<u8>, RefusedAnswer>, Exchange> {
+        let response = self.client_for(post.url).post(post.url);
         let response = response
-            .header(CONTENT_TYPE, "application/json")
-            .body(json)
+            .header(CONTENT_TYPE, post.content_type)
+            .body(octets)
             .send()
             .await
-            .map_err(|error| Exchange::Unreachable(format!("{}: {}", self.endpoint, causes(&error))))?;
+            .map_err(|error| Exchange::Unreachable(format!("{}: {}", post.url, causes(&error))))?;
         let status = response.status();
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -308,23 +343,16 @@ impl CaClient {
         let request_id = header("x-request-id");
         if status.is_redirection() {
             return Err(Exchange::Nonsense(format!(
-                "{} redirects elsewhere ({status}); give the CA's own URL",
-                self.endpoint
+                "{} redirects elsewhere ({status}); give {}'s own URL",
+                post.url, post.who
             )));
         }
-        let body = body(response)
-            .await
-            .map_err(|error| Exchange::Unreachable(format!("{}: {error}", self.endpoint)))?;
+        let body =
+            body(response).await.map_err(|error| Exchange::Unreachable(format!("{}: {error}", post.url)))?;
         if !status.is_success() {
             return Ok(Err(RefusedAnswer::parse(status, retry_after, request_id, &body)));
         }
-        match chain_of(&body) {
-            Some(chain) => Ok(Ok(chain)),
-            None => Err(Exchange::Nonsense(format!(
-                "{} answered {status}, but not with a certificate chain: is this the URL of a CA?",
-                self.endpoint
-            ))),
-        }
+        Ok(Ok(body))
     }
 }
 
