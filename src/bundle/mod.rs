@@ -30,6 +30,8 @@ mod note;
 mod policy;
 pub mod signature;
 mod signing_config;
+#[cfg(test)]
+mod tests;
 mod times;
 mod trusted_root;
 mod verifier;

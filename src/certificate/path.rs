@@ -239,3 +239,38 @@ pub fn verifier_der(pem: &[u8]) -> Result<Vec<u8>, Malformed> {
         _ => Err(Malformed("not one PEM block".into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, NOW};
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_path_holds_for_its_purpose_while_all_of_it_is_valid() {
+        let chain = testing::chain();
+        let leaf = testing::issue(&chain, NOW);
+        let authorities = Authorities::new(chain.certificates().to_vec()).unwrap();
+        assert_eq!(authorities.verify(leaf.der(), Purpose::CodeSigning, NOW), Ok(()));
+        assert_eq!(authorities.issuing_spki(), Ok(chain.issuing_spki()));
+        let late =
+            authorities.verify(leaf.der(), Purpose::CodeSigning, NOW.plus(Duration::from_secs(86_400)));
+        assert!(matches!(late, Err(PathError::NotValid { .. })));
+        let other_use = authorities.verify(leaf.der(), Purpose::Timestamping, NOW);
+        assert!(matches!(other_use, Err(PathError::Unfit(_))));
+        let root = Authorities::new(chain.certificates()[1..].to_vec()).unwrap();
+        let skipped = root.verify(leaf.der(), Purpose::CodeSigning, NOW);
+        assert!(matches!(skipped, Err(PathError::NotIssued(_))));
+        let ca = root.verify(&chain.certificates()[0], Purpose::CodeSigning, NOW);
+        assert_eq!(ca, Err(PathError::Unfit("the certificate is a CA's".into())));
+    }
+
+    #[test]
+    fn only_readable_certificates_are_authorities() {
+        assert!(Authorities::new(Vec::new()).is_err());
+        assert!(Authorities::new(vec![vec![0x30, 0]]).is_err());
+        let root = testing::chain().certificates()[1].clone();
+        assert!(Authorities::new(vec![root.clone(); MAX_LENGTH + 1]).is_err());
+        assert_eq!((is_ca(&root), is_self_issued(&root)), (Ok(true), Ok(true)));
+    }
+}

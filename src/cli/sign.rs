@@ -94,6 +94,7 @@ pub struct SignArgs {
 pub fn run(args: SignArgs, output: &mut Output) -> Result<(), CliError> {
     let environment = Environment::system();
     let services = Services::of(&args, environment.clock.now())?;
+    super::request::check_url(&services.ca, output)?;
     let verifier = Verifier::new(bundle::trusted_root(&args.trusted_root)?);
     let content = files::read_whole(&args.file, "the file")?;
     let payload = args.payload(&content)?;
@@ -240,7 +241,7 @@ impl Asked<'_> {
                 let entry = log(self.http, url, &request, self.patience, note).await;
                 entries.push(entry.map_err(|error| explain("the signature log", &error))?);
             }
-            Ok((certificate, entries))
+            Ok::<_, CliError>((certificate, entries))
         };
         let stamped = async {
             let mut timestamps = Vec::new();
@@ -249,7 +250,7 @@ impl Asked<'_> {
                 let answer = timestamp(self.http, url, &signed.signature, random, self.patience, note).await;
                 timestamps.push(answer.map_err(|error| explain("the timestamp authority", &error))?);
             }
-            Ok(timestamps)
+            Ok::<_, CliError>(timestamps)
         };
         let ((certificate, entries), timestamps) = tokio::try_join!(logged, stamped)?;
         Ok(Answers { certificate, timestamps, entries })
