@@ -3,6 +3,7 @@
 //! They stand once, for libFuzzer (`tests/fuzz/fuzz_targets`) and for `cargo test` (`tests/suite/fuzz_corpus.rs`), which runs each
 //! over its corpus and over every input that ever broke it.
 
+pub mod bundle;
 pub mod certificate;
 pub mod chain;
 pub mod checkpoint;
@@ -22,6 +23,7 @@ pub mod server;
 pub mod template;
 pub mod tile;
 pub mod tile_path;
+pub mod timestamp;
 pub mod token;
 pub mod trusted_root;
 pub mod world;
@@ -31,6 +33,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. The name is that of its corpus and of its binary.
 pub const TARGETS: &[Target] = &[
+    ("bundle", bundle::target),
     ("certificate", certificate::target),
     ("chain", chain::target),
     ("checkpoint", checkpoint::target),
@@ -49,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     ("template", template::target),
     ("tile", tile::target),
     ("tile_path", tile_path::target),
+    ("timestamp", timestamp::target),
     ("token", token::target),
     ("trusted_root", trusted_root::target),
 ];
