@@ -82,12 +82,10 @@ fn signer<'t>(token: &Token<'t>, authority: &'t TrustedAuthority) -> Option<&'t 
     match (&authority.own, &authority.authorities) {
         (Some(own), _) => token.names(own).then_some(own),
         (None, Some(authorities)) => {
-            let named = token.certificates().iter().copied().filter(|der| token.names(der));
-            named
-                .filter(|der| {
-                    RawCertificate::parse(der).is_ok_and(|raw| authorities.have_issued(&raw).is_ok())
-                })
-                .next()
+            let issued = |der: &&[u8]| {
+                RawCertificate::parse(der).is_ok_and(|raw| authorities.have_issued(&raw).is_ok())
+            };
+            token.certificates().iter().copied().find(|der| token.names(der) && issued(der))
         }
         (None, None) => None,
     }

@@ -18,6 +18,7 @@ use crate::bundle::{
 use crate::certificate::inspect::Inspected;
 use crate::environment::UnixMillis;
 use crate::server::environment::Environment;
+use crate::timestamping::verification::Token;
 use crate::transparency::sha256;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -246,14 +247,26 @@ impl Asked<'_> {
         let stamped = async {
             let mut timestamps = Vec::new();
             for url in &self.services.timestamp_authorities {
-                let random = &*self.environment.random;
-                let answer = timestamp(self.http, url, &signed.signature, random, self.patience, note).await;
-                timestamps.push(answer.map_err(|error| explain("the timestamp authority", &error))?);
+                timestamps.push(self.timestamp(url, signed, note).await?);
             }
             Ok::<_, CliError>(timestamps)
         };
-        let ((certificate, entries), timestamps) = tokio::try_join!(logged, stamped)?;
+        let ((certificate, entries), mut timestamps) = tokio::try_join!(logged, stamped)?;
+        // Asked for at the same time, a timestamp may be of the second before the certificate's first.
+        let begins = Inspected::from_der(&certificate).map(|certificate| certificate.not_before()).ok();
+        for (url, answer) in self.services.timestamp_authorities.iter().zip(&mut timestamps) {
+            let stated = Token::from_response(answer).map(|token| token.time()).ok();
+            if stated < begins {
+                *answer = self.timestamp(url, signed, note).await?;
+            }
+        }
         Ok(Answers { certificate, timestamps, entries })
+    }
+
+    async fn timestamp(&self, url: &str, signed: &Signed, note: &impl Fn(&str)) -> Result<Vec<u8>, CliError> {
+        let random = &*self.environment.random;
+        let answer = timestamp(self.http, url, &signed.signature, random, self.patience, note).await;
+        answer.map_err(|error| explain("the timestamp authority", &error))
     }
 
     /// The certificate for the key, DER.
