@@ -13,6 +13,9 @@ const MESSAGE: &str = include_str!("../../tests/fixtures/bundle/message.json");
 const ATTESTATION: &str = include_str!("../../tests/fixtures/bundle/attestation.json");
 const DSSE: &str = include_str!("../../tests/fixtures/bundle/attestation-dsse.json");
 
+/// What a case does to a whole bundle or trusted root.
+type Change = fn(&mut Value);
+
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
@@ -67,7 +70,7 @@ fn a_whole_bundle_verifies_by_its_file_or_its_digest_and_survives_being_written(
 fn identities_are_exact_or_patterns() {
     let (root, bundle) = (parsed(ROOT), parsed(MESSAGE));
     let verify = |who| verify_as(&root, &bundle, Artifact::Octets(ARTIFACT), &who).map(drop);
-    assert_eq!(verify(somebody(&SAN[..SAN.len() - 1], ISSUER)), Err(Problem::IdentityMismatch));
+    assert_eq!(verify(somebody(SAN.trim_end_matches('n'), ISSUER)), Err(Problem::IdentityMismatch));
     assert_eq!(verify(somebody("", ISSUER)), Err(Problem::IdentityMismatch));
     assert_eq!(verify(somebody(SAN, "https://gitlab.example.com/")), Err(Problem::IssuerMismatch));
     let pattern = |name: &str, issuer: &str| {
@@ -120,7 +123,6 @@ fn a_bundle_of_a_certificate_needs_an_identity_and_one_of_a_key_the_key() {
 
 #[test]
 fn each_part_that_is_missing_or_of_something_else_is_named() {
-    type Change = fn(&mut Value);
     let cases: [(Change, Problem); 17] = [
         (
             |it| it["mediaType"] = json!("application/vnd.dev.sigstore.bundle.v0.4+json"),
@@ -207,7 +209,7 @@ fn only_what_the_trusted_root_names_at_that_time_counts() {
 
 #[test]
 fn a_trusted_root_is_whole_or_refused_by_place() {
-    let cases: [(fn(&mut Value), &str); 7] = [
+    let cases: [(Change, &str); 7] = [
         (|it| it["mediaType"] = json!("x"), "trusted root"),
         (|it| it["tlogs"][0]["publicKey"]["validFor"] = json!({}), "tlogs[0]"),
         (|it| it["tlogs"][0]["logId"]["keyId"] = json!("AAAA"), "tlogs[0]"),
