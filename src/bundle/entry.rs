@@ -3,8 +3,9 @@
 
 use super::dsse::pre_authentication_encoding;
 use super::error::{Problem, VerificationError, problem};
-use super::format::{Envelope, LogEntry};
+use super::format::Envelope;
 use super::json::from_base64;
+use super::log_entry::LogEntry;
 use super::signature::{Artifact, SigningKey, plain_name};
 use crate::certificate::path::verifier_der;
 use crate::rekor::algorithm::{HashAlgorithm, KeyDetails};

@@ -2,8 +2,9 @@
 
 use super::entry::{self, Generation, Signed};
 use super::error::{Problem, VerificationError, problem};
-use super::format::{Bundle, LogEntry};
+use super::format::Bundle;
 use super::json::base64;
+use super::log_entry::LogEntry;
 use super::note::{self, Naming};
 use super::trusted_root::{TrustedLog, TrustedRoot};
 use super::verifier::{LoggedAt, SignedTime, TimeSource};

@@ -26,6 +26,7 @@ mod error;
 mod format;
 mod json;
 mod log_entries;
+mod log_entry;
 mod note;
 mod policy;
 pub mod signature;
@@ -38,10 +39,11 @@ mod verifier;
 
 pub use error::{Problem, VerificationError};
 pub use format::{
-    Bundle, CheckpointMessage, Content, Envelope, EnvelopeSignature, HashOutput, InclusionPromise,
-    InclusionProof, KindVersion, LogEntry, LogId, MAX_BUNDLE, MEDIA_TYPE, MessageSignature, Signer, Version,
+    Bundle, Content, Envelope, EnvelopeSignature, HashOutput, MAX_BUNDLE, MEDIA_TYPE, MessageSignature,
+    Signer, Version,
 };
 pub use json::{Number, Octets, base64, from_base64};
+pub use log_entry::{CheckpointMessage, InclusionPromise, InclusionProof, KindVersion, LogEntry, LogId};
 pub use policy::{Expected, Identity, issuer_of};
 pub use signature::{Artifact, SigningKey};
 pub use signing_config::{MAX_SIGNING_CONFIG, SigningConfig};

@@ -192,7 +192,11 @@ fn check_leaf(leaf: &RawCertificate<'_>, purpose: Purpose) -> Result<(), PathErr
     if tbs.extension(oids::POISON).is_some() {
         return unfit("is a precertificate".into());
     }
-    if tbs.decoded::<KeyUsage>()?.is_some_and(|usage| !usage.digital_signature()) {
+    // RFC 3161 leaves the key usage open: a timestamp is a signature, and evidence.
+    let may_sign = |usage: KeyUsage| {
+        usage.digital_signature() || purpose == Purpose::Timestamping && usage.non_repudiation()
+    };
+    if tbs.decoded::<KeyUsage>()?.is_some_and(|usage| !may_sign(usage)) {
         return unfit("may not sign (keyUsage lacks digitalSignature)".into());
     }
     let usages = tbs.decoded::<ExtendedKeyUsage>()?.map(|usages| usages.0).unwrap_or_default();
