@@ -140,6 +140,27 @@ reasons! {
     TimestampPolicyUnknown = "TIMESTAMP_POLICY_UNKNOWN", Caller;
     /// The request has extensions; this authority knows none.
     TimestampExtensionUnknown = "TIMESTAMP_EXTENSION_UNKNOWN", Caller;
+    // --- entries of the signature log
+    /// The request has no entry: `hashedRekordRequestV002` or `dsseRequestV002` is expected.
+    EntryKindMissing = "ENTRY_KIND_MISSING", Caller;
+    /// A signature comes without its `verifier`: `x509Certificate` or `publicKey`, with `rawBytes` in DER.
+    VerifierMissing = "VERIFIER_MISSING", Caller;
+    /// The verifier's certificate or public key cannot be read: DER is expected, of a certificate or of a SubjectPublicKeyInfo.
+    VerifierUnparsable = "VERIFIER_UNPARSABLE", Caller;
+    /// The verifier's `keyDetails` is missing, or no algorithm that this log takes: ECDSA P-256, P-384, P-521, RSA PKCS#1 v1.5, Ed25519ph.
+    VerifierAlgorithmNotAllowed = "VERIFIER_ALGORITHM_NOT_ALLOWED", Caller;
+    /// The verifier's key is not of the kind that its `keyDetails` names.
+    VerifierKeyMismatch = "VERIFIER_KEY_MISMATCH", Caller;
+    /// The digest does not have the length that the algorithm's hash gives.
+    DigestLengthWrong = "DIGEST_LENGTH_WRONG", Caller;
+    /// The envelope is not one that this log takes.
+    EnvelopeInvalid = "ENVELOPE_INVALID", Caller;
+    /// A signature is missing, or does not verify with the verifier's key.
+    EntrySignatureInvalid = "ENTRY_SIGNATURE_INVALID", Caller;
+    /// The entry would have more than 65,535 octets, which no log of this kind can hold.
+    EntryTooLarge = "ENTRY_TOO_LARGE", Caller;
+    /// This log does not take entries of everybody, and not of this key. Ask the operator to admit it.
+    WriterNotAdmitted = "WRITER_NOT_ADMITTED", Caller;
     // --- the issuer
     /// The issuer's keys could not be fetched. Try again later.
     IssuerUnavailable = "ISSUER_UNAVAILABLE", Issuer;
@@ -148,6 +169,8 @@ reasons! {
     // --- the server
     /// The transparency log cannot take the entry now, so no certificate was issued. Try again later.
     LogUnavailable = "LOG_UNAVAILABLE", Server;
+    /// The signature log cannot take the entry now. Try again later.
+    SignatureLogUnavailable = "SIGNATURE_LOG_UNAVAILABLE", Server;
     /// The CA cannot sign now. Try again later.
     CaUnavailable = "CA_UNAVAILABLE", Server;
     /// The timestamp authority cannot sign now: its key or its certificate cannot be used. Try again later.

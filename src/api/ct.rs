@@ -33,11 +33,11 @@ use tokio::sync::OwnedSemaphorePermit;
 const MAX_ENTRIES: usize = 256;
 
 /// static-ct-api: tiles and issuers never change.
-const IMMUTABLE: &str = "public, max-age=604800, immutable";
+pub(super) const IMMUTABLE: &str = "public, max-age=604800, immutable";
 /// Answers that follow from their parameters.
 const DETERMINED: &str = "public, max-age=86400";
 /// Answers that follow the log's growth.
-const NO_STORE: &str = "no-store";
+pub(super) const NO_STORE: &str = "no-store";
 
 const JSON: &str = "application/json";
 
@@ -61,7 +61,7 @@ pub fn routes(state: &Arc<ApiState>) -> Router<Arc<ApiState>> {
 
 /// A few reads at a time, so that readers cannot starve issuing. The turn goes with the answer, until the server has found
 /// memory for it: answers that nobody takes are no more than there is room for.
-async fn in_turn(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+pub(super) async fn in_turn(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     let _place = match state.admit_read() {
         Ok(place) => place,
         Err(refusal) => return Rejection(refusal).into_response(),
@@ -80,7 +80,7 @@ struct Turn {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-fn read(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
+pub(super) fn read(route: MethodRouter<Arc<ApiState>>) -> MethodRouter<Arc<ApiState>> {
     route.fallback(method_not_allowed)
 }
 
@@ -265,7 +265,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     task.await.unwrap_or_else(|_| Err(Reason::Internal.into()))
 }
 
-fn refused(error: ReadError) -> Refusal {
+pub(super) fn refused(error: ReadError) -> Refusal {
     match error {
         ReadError::OutOfRange(detail) => malformed(format!("Beyond the log: {detail}.")),
         ReadError::Store(error) => corrupt(&error.to_string()),
@@ -286,7 +286,7 @@ pub(super) fn json_answer(value: &Value, caching: &'static str) -> Response {
     cached(plain(StatusCode::OK, JSON, value.to_string()), caching)
 }
 
-fn cached(mut response: Response, caching: &'static str) -> Response {
+pub(super) fn cached(mut response: Response, caching: &'static str) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response

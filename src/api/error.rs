@@ -37,6 +37,8 @@ const PUBLIC_KEY: &str = "The public key supplied in the request could not be pa
 const INSECURE_KEY: &str = "The public key supplied in the request is insecure";
 const SIGNATURE: &str = "The signature supplied in the request could not be verified";
 const TIMESTAMP: &str = "Error generating timestamp response";
+/// The reference's words for every check that fails; what was wrong is in the details.
+const ENTRY: &str = "invalid hashedrekord request";
 const CSR: &str = "The certificate signing request could not be parsed";
 
 /// How `reason` is presented. Every reason is named, so that a new one cannot be forgotten.
@@ -87,12 +89,23 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::TimestampHashUnsupported => (400, 3, "Weak hash algorithm in timestamp request"),
         R::TimestampHashLength => (400, 3, "Message digest has incorrect length for specified algorithm"),
         R::TimestampPolicyUnknown | R::TimestampExtensionUnknown => (400, 3, TIMESTAMP),
+        R::EntryKindMissing => (400, 3, "invalid type, must be hashedrekord or dsse"),
+        R::VerifierMissing
+        | R::VerifierUnparsable
+        | R::VerifierAlgorithmNotAllowed
+        | R::VerifierKeyMismatch
+        | R::DigestLengthWrong
+        | R::EnvelopeInvalid
+        | R::EntrySignatureInvalid => (400, 3, ENTRY),
+        R::EntryTooLarge => (413, 3, ENTRY),
+        R::WriterNotAdmitted => (403, 7, "This log does not take entries of this writer"),
 
         R::ChainNotAccepted => (400, 3, "The chain is not accepted"),
 
         R::IssuerUnavailable => (503, 14, "The identity token's issuer cannot be reached"),
         R::KeyFetchLimited => (429, 8, "The identity token's issuer was asked for its keys too often"),
         R::LogUnavailable => (503, 14, "Error entering certificate in CTL"),
+        R::SignatureLogUnavailable => (503, 14, "The signature log cannot take the entry"),
         R::CaUnavailable => (503, 14, "error communicating with CA backend"),
         R::TimestampUnavailable | R::TimeUnavailable => (503, 14, TIMESTAMP),
         R::Overloaded => (429, 8, "The server has more work than it can take"),

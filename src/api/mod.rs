@@ -1,6 +1,7 @@
 //! The public API and the operators' listener: routes, messages, errors.
 //!
-//! Fulcio's v1 and v2 APIs in JSON and in gRPC at the root, the log's reads below `/ct`, timestamps. It decides nothing: `issuance` and `log` do.
+//! Fulcio's v1 and v2 APIs in JSON and in gRPC at the root, the log's reads below `/ct`, the signature log's as Rekor has it,
+//! timestamps. It decides nothing: `issuance` and `log` do.
 //! Sockets, HTTP versions and time-outs of connections are `server`'s.
 
 mod admin;
@@ -15,6 +16,7 @@ pub mod message;
 mod openapi;
 mod paths;
 mod ports;
+mod rekor;
 mod signing;
 mod sparse;
 mod state;
@@ -52,6 +54,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .merge(ct::routes(&state))
         .merge(submit::routes(&state))
         .merge(timestamp::routes(&state))
+        .merge(rekor::routes(&state))
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());

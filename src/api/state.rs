@@ -5,7 +5,9 @@ use super::ports::Observer;
 use super::sparse::Sparse;
 use super::v2::Prepared;
 use crate::environment::UnixMillis;
-use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued};
+use crate::issuance::recording::Recording;
+use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, Occupancy};
+use crate::log::ct::Extent;
 use crate::refusal::{Reason, Refusal};
 use crate::timestamping::TimestampAuthority;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ const SIGNER_REST: Duration = Duration::from_secs(30);
 pub struct ApiState {
     pub(super) authority: Arc<CertificateAuthority>,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) recording: Option<Arc<Recording>>,
     pub(super) prepared: Prepared,
     pub(super) bodies: Bodies,
     pub(super) reads: Arc<Semaphore>,
@@ -53,6 +56,7 @@ impl ApiState {
             prepared: Prepared::new(&authority),
             authority,
             observer,
+            recording: None,
             bodies: Bodies::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             sparse: Sparse::new(),
@@ -70,6 +74,13 @@ impl ApiState {
     #[must_use]
     pub fn with_timestamps(self, timestamps: Option<Arc<TimestampAuthority>>) -> Self {
         Self { timestamps, ..self }
+    }
+
+    /// The same with a signature log.
+    #[must_use]
+    pub fn recording(mut self, recording: Option<Arc<Recording>>) -> Self {
+        self.recording = recording;
+        self
     }
 
     /// From now on health says no, and HTTP/1 connections are closed after their answer.
@@ -139,15 +150,27 @@ impl ApiState {
         self.issuing_checks().into_iter().chain(timestamps).collect()
     }
 
-    fn issuing_checks(&self) -> [(&'static str, Result<(), String>); 4] {
+    fn issuing_checks(&self) -> Vec<(&'static str, Result<(), String>)> {
         let now = self.authority.clock.now();
         let chain = self.authority.chain.check_validity(now).map_err(|error| error.to_string());
-        [
+        let mut checks = vec![
             ("serving", self.serving()),
             ("ca_certificates", chain),
             ("ca_key", self.signer(now)),
             ("log", self.authority.log.health()),
-        ]
+        ];
+        checks.extend(self.recording.iter().map(|recording| ("signature_log", recording.log().health())));
+        checks
+    }
+
+    /// How large the signature log is, where there is one.
+    pub fn signature_log_extent(&self) -> Option<Extent> {
+        self.recording.as_ref().map(|recording| recording.log().extent())
+    }
+
+    /// Entries of the signature log that are under way.
+    pub fn recording_occupancy(&self) -> Occupancy {
+        self.recording.as_ref().map(|recording| recording.admission().occupancy()).unwrap_or_default()
     }
 
     fn serving(&self) -> Result<(), String> {

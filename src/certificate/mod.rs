@@ -8,11 +8,12 @@ pub(crate) mod encode;
 pub mod inspect;
 mod link;
 pub mod oids;
+pub mod path;
 pub mod pem;
 mod precertificate;
 mod profile;
-mod raw;
-mod reader;
+pub(crate) mod raw;
+pub(crate) mod reader;
 mod signature;
 mod template;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod timestamping;
 mod verification;
 
 pub use chain::{CaAlgorithm, CaChain, ChainError};
+pub(crate) use encode::push_tlv;
 pub use precertificate::{
     Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate, UnpromisedTemplate,
 };

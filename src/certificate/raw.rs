@@ -22,7 +22,7 @@ const MAX_EXTENSIONS: usize = 256;
 /// Octets that are not the DER of what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(pub(super) String);
+pub struct Malformed(pub(crate) String);
 
 impl From<der::Error> for Malformed {
     fn from(error: der::Error) -> Self {

@@ -6,42 +6,42 @@
 use super::raw::Malformed;
 
 /// INTEGER
-pub(super) const INTEGER: u8 = 0x02;
+pub(crate) const INTEGER: u8 = 0x02;
 /// BIT STRING
-pub(super) const BIT_STRING: u8 = 0x03;
+pub(crate) const BIT_STRING: u8 = 0x03;
 /// OCTET STRING
-pub(super) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 /// OBJECT IDENTIFIER
-pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 /// BOOLEAN
-pub(super) const BOOLEAN: u8 = 0x01;
+pub(crate) const BOOLEAN: u8 = 0x01;
 /// SEQUENCE, constructed
-pub(super) const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0]`, constructed: the version of a TBSCertificate.
-pub(super) const VERSION: u8 = 0xa0;
+pub(crate) const VERSION: u8 = 0xa0;
 /// `[3]`, constructed: the extensions of a TBSCertificate.
-pub(super) const EXTENSIONS: u8 = 0xa3;
+pub(crate) const EXTENSIONS: u8 = 0xa3;
 
 /// One element: tag, length and value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Element<'a> {
+pub(crate) struct Element<'a> {
     /// The identifier octet.
-    pub(super) tag: u8,
+    pub(crate) tag: u8,
     /// The contents octets.
-    pub(super) value: &'a [u8],
+    pub(crate) value: &'a [u8],
     /// All of its octets.
-    pub(super) der: &'a [u8],
+    pub(crate) der: &'a [u8],
 }
 
 /// Elements, one after another.
 #[derive(Clone, Debug)]
-pub(super) struct Elements<'a> {
+pub(crate) struct Elements<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Element<'a> {
     /// The one element that `der` is, which must have this tag.
-    pub(super) fn only(der: &'a [u8], tag: u8) -> Result<Self, Malformed> {
+    pub(crate) fn only(der: &'a [u8], tag: u8) -> Result<Self, Malformed> {
         let mut elements = Elements { rest: der };
         let element = elements.expect(tag)?;
         elements.finish()?;
@@ -49,14 +49,19 @@ impl<'a> Element<'a> {
     }
 
     /// The elements inside it.
-    pub(super) fn inside(self) -> Elements<'a> {
+    pub(crate) fn inside(self) -> Elements<'a> {
         Elements { rest: self.value }
     }
 }
 
 impl<'a> Elements<'a> {
+    /// The elements that `octets` are.
+    pub(crate) fn over(octets: &'a [u8]) -> Self {
+        Self { rest: octets }
+    }
+
     /// The next element, of any tag.
-    pub(super) fn element(&mut self) -> Result<Element<'a>, Malformed> {
+    pub(crate) fn element(&mut self) -> Result<Element<'a>, Malformed> {
         let whole = self.rest;
         let (&tag, after_tag) = whole.split_first().ok_or_else(cut)?;
         if tag & 0x1f == 0x1f {
@@ -70,7 +75,7 @@ impl<'a> Elements<'a> {
     }
 
     /// The next element, which must have this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Result<Element<'a>, Malformed> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, Malformed> {
         let element = self.element()?;
         if element.tag != tag {
             return Err(Malformed(format!(
@@ -82,17 +87,17 @@ impl<'a> Elements<'a> {
     }
 
     /// The next element if it has this tag.
-    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Malformed> {
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Malformed> {
         if self.rest.first() == Some(&tag) { self.element().map(Some) } else { Ok(None) }
     }
 
     /// Whether there is no further element.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// That there is no further element.
-    pub(super) fn finish(self) -> Result<(), Malformed> {
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
         if self.is_finished() {
             Ok(())
         } else {

@@ -3,10 +3,13 @@
 //! Redirects are not followed (a token must not travel on), answers are capped, the system's roots count
 //! (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and a private CA may be added to them. Proxies come from the environment.
 
+mod post;
+
+pub use post::Post;
+
 use super::CliError;
 use crate::outbound;
 use crate::refusal::Reason;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response, StatusCode, redirect};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -262,78 +265,18 @@ impl CaClient {
         &self,
         request: &SigningRequest<'_>,
         patience: Patience,
-        mut note: impl FnMut(&str),
+        note: impl FnMut(&str),
     ) -> Result<Vec<String>, RequestError> {
-        let body = request.to_json().to_string();
-        for tried in 1.. {
-            let (error, wish) = match self.post(body.clone()).await {
-                Ok(Ok(chain)) => return Ok(chain),
-                Ok(Err(refused)) if !refused.is_passing() => {
-                    return Err(RequestError::Refused(Box::new(refused)));
-                }
-                Ok(Err(refused)) => {
-                    let wish = refused.retry_after;
-                    (RequestError::Refused(Box::new(refused)), wish)
-                }
-                Err(Exchange::Unreachable(text)) => (RequestError::Failed(text), None),
-                Err(Exchange::Nonsense(text)) => return Err(RequestError::Failed(text)),
-            };
-            let Some(wait) = patience.wait(tried, wish) else { return Err(error) };
-            let what = match &error {
-                RequestError::Refused(answer) => {
-                    format!("the CA answers {}: {}", answer.status, answer.message)
-                }
-                RequestError::Failed(text) => text.clone(),
-            };
-            note(&format!("{what}; trying again in {} s", wait.as_secs()));
-            tokio::time::sleep(wait).await;
-        }
-        Err(RequestError::Failed("no further try".to_owned()))
-    }
-
-    async fn post(&self, json: String) -> Result<Result<Vec<String>, RefusedAnswer>, Exchange> {
-        let response = self.http.client_for(&self.endpoint).post(&self.endpoint);
-        let response = response
-            .header(CONTENT_TYPE, "application/json")
-            .body(json)
-            .send()
-            .await
-            .map_err(|error| Exchange::Unreachable(format!("{}: {}", self.endpoint, causes(&error))))?;
-        let status = response.status();
-        let header = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let retry_after =
-            header(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        let request_id = header("x-request-id");
-        if status.is_redirection() {
-            return Err(Exchange::Nonsense(format!(
-                "{} redirects elsewhere ({status}); give the CA's own URL",
+        let post = Post { who: "the CA", url: &self.endpoint, content_type: "application/json" };
+        let body = request.to_json().to_string().into_bytes();
+        let answer = self.http.post(&post, body, patience, note).await?;
+        chain_of(&answer).ok_or_else(|| {
+            RequestError::Failed(format!(
+                "{} answered, but not with a certificate chain: is this the URL of a CA?",
                 self.endpoint
-            )));
-        }
-        let body = body(response)
-            .await
-            .map_err(|error| Exchange::Unreachable(format!("{}: {error}", self.endpoint)))?;
-        if !status.is_success() {
-            return Ok(Err(RefusedAnswer::parse(status, retry_after, request_id, &body)));
-        }
-        match chain_of(&body) {
-            Some(chain) => Ok(Ok(chain)),
-            None => Err(Exchange::Nonsense(format!(
-                "{} answered {status}, but not with a certificate chain: is this the URL of a CA?",
-                self.endpoint
-            ))),
-        }
+            ))
+        })
     }
-}
-
-/// How an exchange failed below the API.
-enum Exchange {
-    /// Another try may succeed.
-    Unreachable(String),
-    /// It will not.
-    Nonsense(String),
 }
 
 /// The chain in an answer of `signingCert`, with an embedded or a detached SCT.

@@ -13,6 +13,11 @@ const ROOM: usize = 128 * 1024;
 
 /// The file's bytes; `-` is standard input. `what` names it in the error.
 pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
+    read_up_to(path, what, MAX_BYTES)
+}
+
+/// The same with another cap, in bytes.
+pub fn read_up_to(path: &Path, what: &str, most: u64) -> Result<Vec<u8>, CliError> {
     let shown = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
     let refuse = |error: io::Error| CliError::refused(format!("cannot read {what} from {shown}: {error}"));
     let source: Box<dyn Read> = if path == Path::new("-") {
@@ -22,11 +27,11 @@ pub fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
     };
     // Room from the start: it may be a key or a token, and a buffer that grows leaves copies behind.
     let mut bytes = Vec::with_capacity(ROOM);
-    source.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(refuse)?;
-    if bytes.len() as u64 > MAX_BYTES {
+    source.take(most + 1).read_to_end(&mut bytes).map_err(refuse)?;
+    if bytes.len() as u64 > most {
         return Err(CliError::refused(format!(
             "{what} in {shown} is larger than {} MiB",
-            MAX_BYTES / 1024 / 1024
+            most / 1024 / 1024
         )));
     }
     Ok(bytes)

@@ -4,6 +4,7 @@
 
 pub mod audit_source;
 pub mod backup;
+pub mod bundle;
 pub mod client;
 pub mod completions;
 pub mod config;
@@ -25,7 +26,9 @@ pub mod report;
 pub mod request;
 pub mod restore;
 pub mod serve;
+pub mod sign;
 pub mod signing_key;
+pub mod signing_services;
 pub mod time;
 pub mod token;
 pub mod trust;
@@ -76,6 +79,7 @@ pub enum Command {
     Serve(serve::ServeArgs),
     Request(request::RequestArgs),
     Inspect(inspect::InspectArgs),
+    Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
     Token(token::TokenArgs),
     Log(log::LogArgs),
@@ -95,6 +99,7 @@ impl Command {
             Self::Serve(args) => serve::run(args, output),
             Self::Request(args) => request::run(args, output),
             Self::Inspect(args) => inspect::run(args, output),
+            Self::Sign(args) => sign::run(args, output),
             Self::Verify(args) => verify::run(args, output),
             Self::Token(args) => token::run(args, output),
             Self::Log(args) => log::run(args, output),

@@ -243,14 +243,14 @@ impl Issued {
 }
 
 /// The URL must be one, and a token should not travel in the clear.
-fn check_url(text: &str, output: &mut Output) -> Result<(), CliError> {
-    let url = url::Url::parse(text).map_err(|error| CliError::usage(format!("--url {text}: {error}")))?;
+pub(super) fn check_url(text: &str, output: &mut Output) -> Result<(), CliError> {
+    let url = url::Url::parse(text).map_err(|error| CliError::usage(format!("{text}: {error}")))?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => output
             .note("warning: http:// sends the ID token in the clear to everybody on the way; use https://"),
-        other => return Err(CliError::usage(format!("--url {text}: `{other}` is neither http nor https"))),
+        other => return Err(CliError::usage(format!("{text}: `{other}` is neither http nor https"))),
     }
     Ok(())
 }

@@ -12,14 +12,21 @@ use crate::identity::extensions::ClaimsArc;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Verify a certificate: chain, SCT, inclusion in the log, identity
+/// Verify a signed file with its bundle, or a certificate
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Verify a certificate: chain, SCT, inclusion in the log, identity; and a file's signature by it.\n\n\
+    long_about = "Verify a signed file with its bundle, or a certificate.\n\n\
+        With --bundle: the file's signature, or a statement about it, with all that stands in a Sigstore bundle: the \
+        certificate and its SCT, who signed, when (timestamps, or the log's own word), and that it is logged. Nothing is \
+        asked online; only the trusted root is trusted.\n\n\
+        Without: a certificate's chain, SCT, inclusion in the log, identity; and a file's signature by it. \
         Every check is listed as ok, failed or not checked. What is trusted comes from you: the CA's chain and the log's \
         public key, or a trusted root that names both (`countersign trust root` prints it). The certificate lives for \
         ten minutes and is judged as of the time in its SCT, which says when it was issued, or as of --at.",
     after_long_help = "Examples:\n  \
+        countersign verify --bundle artifact.sigstore.json --trusted-root trusted_root.json \\\n    \
+          --certificate-identity https://gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main \\\n    \
+          --certificate-oidc-issuer https://gitlab.com artifact\n  \
         countersign verify certificate.pem --chain chain.pem --log-key log.pem \\\n    \
           --certificate-identity https://gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main \\\n    \
           --certificate-oidc-issuer https://gitlab.com --signature artifact.sig artifact\n  \
@@ -28,12 +35,26 @@ use std::path::{Path, PathBuf};
         Exit codes: 0 every check that was made is ok, 1 one failed."
 )]
 pub struct VerifyArgs {
-    /// The certificate, PEM or DER; `-` is standard input
-    #[arg(value_name = "CERT")]
+    /// With --bundle the signed file, or its digest as `sha256:HEX`; else the certificate, PEM or DER. `-` is standard input
+    #[arg(value_name = "FILE|CERT")]
     pub certificate: PathBuf,
     /// The file that was signed; with --signature
     #[arg(value_name = "FILE", requires = "signature")]
     pub file: Option<PathBuf>,
+    /// The Sigstore bundle of the file
+    #[arg(
+        long,
+        value_name = "BUNDLE",
+        requires = "trusted_root",
+        conflicts_with_all = [
+            "file", "signature", "chain", "log_key", "proof", "log_url", "online", "log_origin", "ca_certificate",
+            "extensions", "arc", "at"
+        ]
+    )]
+    pub bundle: Option<PathBuf>,
+    /// The public key that must have signed the bundle, PEM, in place of an identity
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub key: Option<PathBuf>,
     /// The file's signature, raw or base64
     #[arg(long, value_name = "SIG", requires = "file")]
     pub signature: Option<PathBuf>,
@@ -62,11 +83,17 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub ca_certificate: Option<PathBuf>,
     /// The subject alternative name that the certificate must have, exactly
-    #[arg(long, value_name = "SAN")]
-    pub certificate_identity: String,
+    #[arg(long, value_name = "SAN", required_unless_present_any = ["key", "certificate_identity_regexp"], conflicts_with = "key")]
+    pub certificate_identity: Option<String>,
+    /// The same as a regular expression, found anywhere in it; with --bundle
+    #[arg(long, value_name = "REGEX", requires = "bundle", conflicts_with_all = ["key", "certificate_identity"])]
+    pub certificate_identity_regexp: Option<String>,
     /// The issuer that must vouch for it, exactly
-    #[arg(long, value_name = "URL")]
-    pub certificate_oidc_issuer: String,
+    #[arg(long, value_name = "URL", required_unless_present_any = ["key", "certificate_oidc_issuer_regexp"], conflicts_with = "key")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// The same as a regular expression, found anywhere in it; with --bundle
+    #[arg(long, value_name = "REGEX", requires = "bundle", conflicts_with_all = ["key", "certificate_oidc_issuer"])]
+    pub certificate_oidc_issuer_regexp: Option<String>,
     /// An extension that the certificate must have, by name or OID, exactly; any number of times
     #[arg(long = "extension", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub extensions: Vec<(String, String)>,
@@ -80,6 +107,9 @@ pub struct VerifyArgs {
 
 /// Runs the command.
 pub fn run(args: VerifyArgs, output: &mut Output) -> Result<(), CliError> {
+    if let Some(bundle) = &args.bundle {
+        return super::bundle::verify(&args, bundle, output);
+    }
     let file = files::read(&args.certificate, "the certificate")?;
     let leaf = Leaf::from_file(&file).map_err(|words| {
         CliError::refused(format!("{} is no certificate: {words}", args.certificate.display()))
@@ -93,8 +123,8 @@ pub fn run(args: VerifyArgs, output: &mut Output) -> Result<(), CliError> {
     let sct = verification::scts(&mut checks, &leaf, chain, &material);
     inclusion(&mut checks, &args, &leaf, chain, sct.as_ref())?;
     let expected = ExpectedIdentity {
-        san: args.certificate_identity.clone(),
-        issuer: args.certificate_oidc_issuer.clone(),
+        san: args.certificate_identity.clone().unwrap_or_default(), // there without --bundle
+        issuer: args.certificate_oidc_issuer.clone().unwrap_or_default(),
         extensions: args.extensions.clone(),
     };
     verification::identity(&mut checks, &leaf, &expected, &arc);

@@ -10,6 +10,7 @@ mod providers;
 mod reader;
 mod reading;
 mod report;
+mod signature_log;
 mod timestamps;
 mod tls;
 mod tree;
@@ -18,6 +19,7 @@ mod values;
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};
+pub use signature_log::SignatureLogConfig;
 pub use timestamps::{NtpConfig, TimestampsConfig, TimestampsMaterial};
 pub use tls::TlsConfig;
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The timestamp authority; `None`: there is none.
     pub timestamps: Option<TimestampsConfig>,
+    /// The signature log; `None`: there is none.
+    pub signature_log: Option<SignatureLogConfig>,
     /// The allow-list, from `issuers` and `identity_config` together.
     pub issuers: Issuers,
     /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
@@ -225,6 +229,12 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     if let Some(Some(timestamps)) = &timestamps {
         check_timestamps(&top, timestamps, ca.as_ref(), log.as_ref());
     }
+    let signature_log = top.get("signature_log").map(|field| {
+        let origin = signature_log::default_origin(public_url.as_deref(), listen);
+        signature_log::read(&field.section()?, directory, origin)
+    });
+    let ca_key = ca.as_ref().and_then(CaConfig::key);
+    signature_log::refuse_mixed(&top, ca_key, log.as_ref(), signature_log.as_ref().and_then(Option::as_ref));
     let claims_arc = match top.get("extensions") {
         Some(field) => read_extensions(&field.section()?),
         None => Some(ClaimsArc::default()),
@@ -243,6 +253,10 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         Some(timestamps) => Some(timestamps?),
         None => None,
     };
+    let signature_log = match signature_log {
+        Some(log) => Some(log?),
+        None => None,
+    };
     Some(Config {
         listen: listen?,
         tls,
@@ -252,6 +266,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         ca: ca?,
         log: log?,
         timestamps,
+        signature_log,
         issuers,
         claims_arc,
         origin: None,
@@ -346,7 +361,7 @@ fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAdd
 
 /// The directory of the log's store; one that is not used where the log is not ours.
 fn read_data(top: &Section<'_>, directory: &Path) -> Option<PathBuf> {
-    if !top.has("data") && !log::is_embedded(top) {
+    if !top.has("data") && !log::is_embedded(top) && !top.has("signature_log") {
         return Some(directory.join("data"));
     }
     let field = top.require("data", "name the directory of the log's store, data for instance")?;

@@ -252,6 +252,14 @@ impl<'s> Field<'s> {
         })
     }
 
+    /// The text of a scalar, without a word about anything that is wrong.
+    pub const fn word(&self) -> Option<&'s str> {
+        match &self.node.value {
+            Value::Scalar { text, .. } => Some(text.as_str()),
+            Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
     /// A mapping.
     pub fn section(&self) -> Option<Section<'s>> {
         let section = Section::new(self.source, self.node, &self.path)?;

@@ -4,6 +4,7 @@ pub mod admission;
 mod course;
 mod log_mode;
 mod ports;
+pub mod recording;
 mod rules;
 
 pub use admission::{Admission, Occupancy};

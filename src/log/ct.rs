@@ -240,8 +240,7 @@ impl CtLog {
 
     /// How large the log is now.
     pub fn extent(&self) -> Extent {
-        let view = self.log.view().read().unwrap_or_else(PoisonError::into_inner);
-        Extent { entries: view.head.size, unsealed: view.unsealed.len() as u64 }
+        self.log.extent()
     }
 
     /// The last time that the log has signed; zero for an empty one.

@@ -1,6 +1,7 @@
 //! A tiled transparency log: sequencing, sealing, recovery, reading.
 //!
-//! It knows nothing of certificates: an entry is bytes with a leaf hash. [`ct`] puts precertificates on it.
+//! It knows nothing of certificates: an entry is bytes with a leaf hash. [`ct`] puts precertificates on it, [`signatures`]
+//! signatures.
 //!
 //! ```text
 //! enter -> queue -> sequencer -> HeadStore (durable) -> HeadRecord -> View -> answer with the place
@@ -16,10 +17,12 @@ pub mod ct;
 mod index;
 pub mod ports;
 pub mod reader;
+mod recent;
 mod recovery;
 pub mod replica;
 mod sealer;
 mod sequencer;
+pub mod signatures;
 pub mod snapshot;
 mod status;
 mod submissions;
@@ -30,6 +33,7 @@ pub mod view;
 
 pub use ct::CtLog;
 pub use recovery::{CLOCK_TOLERANCE, StartError};
+pub use signatures::SignatureLog;
 
 use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
@@ -185,6 +189,12 @@ impl<C: Candidate> Log<C> {
     /// The live part of the log, for readers.
     pub fn view(&self) -> &Arc<RwLock<View>> {
         &self.view
+    }
+
+    /// How large the log is now.
+    pub fn extent(&self) -> ct::Extent {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        ct::Extent { entries: view.head.size, unsealed: view.unsealed.len() as u64 }
     }
 
     /// The sealed part of the log, for readers.

@@ -14,7 +14,8 @@ use crate::transparency::{Entry, Hash};
 pub struct Identity {
     /// The checkpoint's origin: the submission prefix without scheme and trailing slash (static-ct-api, "Parameters").
     pub origin: String,
-    /// SHA-256 of the log key's DER SubjectPublicKeyInfo (RFC 6962 §3.2).
+    /// SHA-256 of the log key's DER SubjectPublicKeyInfo (RFC 6962 §3.2); for a signature log with an Ed25519 key as
+    /// [`NoteKey::log_id`](crate::transparency::note::NoteKey::log_id) says.
     pub log_id: Hash,
 }
 
@@ -190,7 +191,7 @@ pub trait LogSigner: Send + Sync + 'static {
     /// The DER SubjectPublicKeyInfo.
     fn public_key(&self) -> &[u8];
 
-    /// A DER ECDSA P-256 signature over the SHA-256 of `message`.
+    /// A DER ECDSA P-256 signature over the SHA-256 of `message`; a signature log's key may also be Ed25519, which signs `message`.
     ///
     /// # Errors
     /// The reason, for operators.

@@ -52,6 +52,16 @@ impl LogReader {
         })
     }
 
+    /// The same in the present tree, with its size and root, out of memory alone: `None` where a node is sealed already, or where
+    /// there is no such leaf. Never blocks for long.
+    pub fn live_inclusion_proof(&self, index: u64) -> Option<(u64, Hash, Vec<Hash>)> {
+        let view = self.view();
+        let (size, root) = (view.head.size, view.head.root);
+        let mut live = |level, index| view.node(level, index).ok_or(());
+        let proof = merkle::inclusion_proof(index, size, &mut live).ok().flatten()?;
+        Some((size, root, proof))
+    }
+
     /// The proof that the tree of `second` entries extends that of `first` (RFC 6962 §2.1.2); empty when `first` is 0 or
     /// `second`.
     pub fn consistency_proof(&self, first: u64, second: u64) -> Result<Vec<Hash>, ReadError> {

@@ -20,7 +20,7 @@ mod tls;
 
 use crate::api::ApiState;
 use crate::config::Config;
-use crate::log::CtLog;
+use crate::log::{CtLog, SignatureLog};
 use environment::Environment;
 use listener::Listener;
 use reload::{Asked, Reloader};
@@ -45,6 +45,8 @@ pub struct Running {
     state: Arc<ApiState>,
     /// Our own log, where there is one.
     log: Option<Arc<CtLog>>,
+    /// Our own signature log, where there is one.
+    signatures: Option<Arc<SignatureLog>>,
     reloading: Reloading,
 }
 
@@ -98,12 +100,15 @@ impl Running {
     /// Serves until SIGTERM or SIGINT, then shuts down; a second one ends it at once. SIGHUP makes it look at its files.
     ///
     /// # Errors
-    /// In words for the operator, after the shutdown: when the log stopped for good.
+    /// In words for the operator, after the shutdown: when a log stopped for good.
     pub async fn until_signal(self, mut signals: Signals) -> Result<(), String> {
-        let log = self.log.clone();
+        let (log, signatures) = (self.log.clone(), self.signatures.clone());
         let ended = tokio::select! {
             signal = self.reload_until_the_end(&mut signals) => Ok(signal),
             reason = stopped(log.as_deref()) => Err(format!("the log has stopped: {reason}")),
+            reason = signatures_stopped(signatures.as_deref()) => {
+                Err(format!("the signature log has stopped: {reason}"))
+            }
         };
         if let Ok(signal) = &ended {
             tracing::info!(signal, "shutting down");
@@ -152,29 +157,31 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, reloading: _ending } = self;
+        let Self { public, admin, state, log, signatures, reloading: _ending } = self;
         state.drain();
-        if let Some(log) = &log {
-            log.end_soon();
-        }
+        log.iter().for_each(|log| log.end_soon());
+        signatures.iter().for_each(|log| log.end_soon());
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
         }
-        close(log).await;
+        close(log, signatures).await;
         tracing::info!("stopped");
     }
 }
 
-/// Looks every second whether the log's disk answers, whoever else asks, for as long as there is the log: while the server
-/// ends as well.
-async fn watch(log: Weak<CtLog>) {
+/// Looks every second whether the logs' disk answers, whoever else asks, for as long as there are logs: while the server ends
+/// as well.
+async fn watch(log: Option<Weak<CtLog>>, signatures: Option<Weak<SignatureLog>>) {
     loop {
         tokio::time::sleep(WATCH_PERIOD).await;
-        match log.upgrade() {
-            Some(log) => log.watch(),
-            None => return,
+        let log = log.as_ref().and_then(Weak::upgrade);
+        let signatures = signatures.as_ref().and_then(Weak::upgrade);
+        if log.is_none() && signatures.is_none() {
+            return;
         }
+        log.iter().for_each(|log| log.watch());
+        signatures.iter().for_each(|log| log.watch());
     }
 }
 
@@ -186,9 +193,24 @@ async fn stopped(log: Option<&CtLog>) -> String {
     }
 }
 
-/// Closes the log, which blocks.
-async fn close(log: Option<Arc<CtLog>>) {
-    let Some(log) = log else { return };
-    // An error: the log panicked while closing, and has said so.
-    let _ = tokio::task::spawn_blocking(move || log.close()).await;
+/// The same for the signature log.
+async fn signatures_stopped(log: Option<&SignatureLog>) -> String {
+    match log {
+        Some(log) => log.stopped().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Closes the logs, which blocks.
+async fn close(log: Option<Arc<CtLog>>, signatures: Option<Arc<SignatureLog>>) {
+    let closing = move || {
+        if let Some(log) = log {
+            log.close();
+        }
+        if let Some(log) = signatures {
+            log.close();
+        }
+    };
+    // An error: a log panicked while closing, and has said so.
+    let _ = tokio::task::spawn_blocking(closing).await;
 }

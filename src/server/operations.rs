@@ -74,6 +74,8 @@ impl Operations {
                 .chain(self.timestamps.iter().flat_map(|it| it.chain().ends()))
                 .collect(),
             log: log.own().map(|log| log.extent()),
+            signature_log: state.signature_log_extent(),
+            recording: state.recording_occupancy(),
             keys: keys.collect(),
             keys_totals: KeysTotals {
                 fetches: totals.fetches,

@@ -10,15 +10,18 @@ use super::tls::ServerTls;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
-use crate::config::{CaMaterial, Config, LogConfig};
+use crate::config::{CaMaterial, Config, LogConfig, SignatureLogConfig};
 use crate::ct_client::{self, ExternalLog};
+use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
 use crate::log::ct::{CtLogSettings, OpenError};
-use crate::log::{CtLog, Stores};
+use crate::log::ports::LogSigner as _;
+use crate::log::signatures::OpenError as SignaturesError;
+use crate::log::{CtLog, SignatureLog, Stores};
 use crate::oidc::JwksCache;
 use crate::signer::ceremony::{self, NewCa};
-use crate::signer::{FileSigner, LogKey, NO_PASSWORD, Password, SignerOpenError};
-use crate::store::DataDirectory;
+use crate::signer::{FileSigner, LogKey, NO_PASSWORD, NoteSigningKey, Password, SignerOpenError};
+use crate::store::{DataDirectoryError, LockedDirectory};
 use crate::telemetry::metrics::Metrics;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
@@ -37,25 +40,32 @@ const ROOM: usize = 64 * 1024;
 /// Starts everything.
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
     // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
-    let data = match config.log.embedded() {
-        Some(_) => Some(open_data(&config.data).await?),
-        None => None,
-    };
+    let (data, signatures) = open_data(&config).await?;
     let (chain, signer, ephemeral) = authority(&config.ca.material, &environment)?;
     let chain = Arc::new(chain);
     let tls = config.tls.clone().map(ServerTls::load).transpose()?;
     let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
     let keys = Arc::new(JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?);
     let metrics = Arc::new(Metrics::new(config.issuers.labels()).map_err(StartError::Failed)?);
-    let stores = data.map(|data| metrics.measured(data.into(), environment.stopwatch.clone()));
+    let stores = data.map(|data| metrics.measured(data, environment.stopwatch.clone()));
+    let signatures = signatures.map(|it| metrics.measured_signatures(it, environment.stopwatch.clone()));
     let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;
     let own_log = log.own().cloned();
+    let recording =
+        match recording(config.signature_log.clone(), signatures, &chain, &environment, &own_log).await {
+            Ok(recording) => recording,
+            Err(error) => {
+                super::close(own_log, None).await;
+                return Err(error);
+            }
+        };
+    let signature_log = recording.as_ref().map(|recording| recording.log().clone());
     let stamping = config.timestamps.as_ref().map(|timestamps| {
         timestamps::open(timestamps, ephemeral, &chain, own_log.clone(), &metrics, &environment).map(Arc::new)
     });
     let stamping = match stamping {
         Some(Err(error)) => {
-            super::close(own_log).await;
+            super::close(own_log, signature_log).await;
             return Err(error);
         }
         Some(Ok(authority)) => Some(authority),
@@ -89,8 +99,8 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         reloader.clone(),
         stamping.clone(),
     ));
-    let state = ApiState::new(authority, Arc::new(Counting(metrics))).with_timestamps(stamping);
-    let state = Arc::new(state);
+    let state = ApiState::new(authority, Arc::new(Counting(metrics)));
+    let state = Arc::new(state.with_timestamps(stamping).recording(recording));
     match open_listeners(listen, tls_config, admin, &state, operations) {
         Ok((public, admin)) => {
             let reloading = Reloading {
@@ -98,16 +108,47 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
                 comparing: comparing.map(tokio::spawn),
                 reloader,
             };
-            if let Some(log) = &own_log {
-                tokio::spawn(super::watch(Arc::downgrade(log)));
-            }
-            Ok(Running { public, admin, state, log: own_log, reloading })
+            tokio::spawn(super::watch(
+                own_log.as_ref().map(Arc::downgrade),
+                signature_log.as_ref().map(Arc::downgrade),
+            ));
+            Ok(Running { public, admin, state, log: own_log, signatures: signature_log, reloading })
         }
         Err(error) => {
-            super::close(own_log).await;
+            super::close(own_log, signature_log).await;
             Err(error)
         }
     }
+}
+
+/// The signature log, where there is to be one. It must not be taken for the certificate log: other key, other name.
+async fn recording(
+    config: Option<SignatureLogConfig>,
+    stores: Option<Stores>,
+    chain: &Arc<CaChain>,
+    environment: &Environment,
+    certificates: &Option<Arc<CtLog>>,
+) -> Result<Option<Arc<Recording>>, StartError> {
+    let (Some(config), Some(stores)) = (config, stores) else { return Ok(None) };
+    let key = NoteSigningKey::open(&config.key).map_err(unusable)?;
+    let others = [Some(chain.issuing_spki()), certificates.as_ref().map(|log| log.public_key())];
+    if others.contains(&Some(key.public_key())) {
+        return Err(StartError::Configuration(
+            "signature_log.key: it is the key of the CA or of the certificate log; the signature log needs one of its own"
+                .to_owned(),
+        ));
+    }
+    let clock = environment.clock.clone();
+    let log = SignatureLog::open(config.origin, Arc::new(key), stores, clock, environment.stopwatch.clone())
+        .await
+        .map_err(|error| match error {
+            SignaturesError::Origin(..) | SignaturesError::Key(_) => {
+                StartError::Configuration(error.to_string())
+            }
+            SignaturesError::Start(_) | SignaturesError::First(_) => StartError::Failed(error.to_string()),
+        })?;
+    let admission = Admission::new(environment.stopwatch.clone(), environment.random.clone());
+    Ok(Some(Arc::new(Recording::new(Arc::new(log), config.writers, chain.clone(), admission))))
 }
 
 /// The chain that issues, its key, and what an ephemeral CA has made beside.
@@ -257,9 +298,20 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn open_data(path: &Path) -> Result<DataDirectory, StartError> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || DataDirectory::open(&path))
+/// The stores of the certificate log and of the signature log, as far as they are to be.
+async fn open_data(config: &Config) -> Result<(Option<Stores>, Option<Stores>), StartError> {
+    let (certificates, signatures) = (config.log.embedded().is_some(), config.signature_log.is_some());
+    if !certificates && !signatures {
+        return Ok((None, None));
+    }
+    let path = config.data.clone();
+    let open = move || -> Result<_, DataDirectoryError> {
+        let data = LockedDirectory::open(&path)?;
+        let certificates = certificates.then(|| data.certificates()).transpose()?;
+        let signatures = signatures.then(|| data.signatures()).transpose()?;
+        Ok((certificates, signatures))
+    };
+    tokio::task::spawn_blocking(open)
         .await
         .map_err(|error| StartError::Failed(format!("the data directory cannot be opened: {error}")))?
         .map_err(|error| StartError::Failed(error.to_string()))

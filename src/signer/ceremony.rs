@@ -8,7 +8,7 @@ use crate::certificate::pem;
 use crate::environment::UnixMillis;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
     SignatureAlgorithm,
 };
 use std::time::Duration;
@@ -74,6 +74,8 @@ pub struct NewCa {
     pub timestamps: String,
     /// The timestamp authority's key, P-256.
     pub timestamps_key: Zeroizing<String>,
+    /// The signature log's key, Ed25519.
+    pub signature_log_key: Zeroizing<String>,
 }
 
 /// Why there is no new CA.
@@ -123,6 +125,7 @@ impl NewCa {
             log_key: key_pem(&*new_key(&PKCS_ECDSA_P256_SHA256)?),
             timestamps: pem::encode("CERTIFICATE", timestamps_certificate.der()),
             timestamps_key: key_pem(&timestamps_key),
+            signature_log_key: key_pem(&*new_key(&PKCS_ED25519)?),
         })
     }
 

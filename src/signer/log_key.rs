@@ -15,6 +15,11 @@ const P256_SPKI_PREFIX: [u8; 26] = [
     7, 3, 66, 0,
 ];
 
+/// DER SubjectPublicKeyInfo of an uncompressed point.
+pub(super) fn p256_spki(point: &[u8]) -> Vec<u8> {
+    [&P256_SPKI_PREFIX, point].concat()
+}
+
 /// The log's key, read from a PEM file at start and kept in memory.
 pub struct LogKey {
     key: SigningKey,
@@ -34,7 +39,7 @@ impl LogKey {
     /// The same for the text of such a file.
     pub fn from_pem(text: &[u8]) -> Result<Self, String> {
         let key = SigningKey::read(&key_file::private_key(text, None)?, CaAlgorithm::EcdsaP256Sha256)?;
-        let spki = [&P256_SPKI_PREFIX, key.public_key()].concat();
+        let spki = p256_spki(key.public_key());
         if !key.matches(&spki) {
             return Err("what it signs does not verify; make a new key".into());
         }

@@ -9,6 +9,7 @@ mod counterparts;
 mod file;
 mod key_file;
 mod log_key;
+mod note_key;
 mod password;
 mod signing_key;
 mod timestamp_key;
@@ -16,6 +17,7 @@ mod timestamp_key;
 pub use file::FileSigner;
 pub use key_file::NO_PASSWORD;
 pub use log_key::LogKey;
+pub use note_key::NoteSigningKey;
 pub use password::Password;
 pub use timestamp_key::TimestampKey;
 

@@ -7,6 +7,7 @@
 //! data/log/tile/…    sealed tiles, plain files
 //! data/log/index/…   where entries stand by their leaf hash; made anew from tiles where it is missing
 //! data/log/issuer/…  CA certificates by their SHA-256, plain files
+//! data/signatures/…  the signature log's head, head.record and log, as above
 //! data/RESTORING     while a backup is put back: nobody serves what is not whole
 //! ```
 //!
@@ -37,6 +38,9 @@ use crate::log::Stores;
 use crate::log::ports::StoreError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The signature log's directory in a data directory.
+const SIGNATURES: &str = "signatures";
 
 /// The default store: everything that a log needs, in one directory.
 #[derive(Debug)]
@@ -77,6 +81,70 @@ pub enum DataDirectoryError {
     },
 }
 
+/// A data directory that is locked, before any log in it is opened: several logs share one lock.
+pub struct LockedDirectory {
+    path: PathBuf,
+    lock: Arc<DirectoryLock>,
+}
+
+impl LockedDirectory {
+    /// Makes the directory (mode 0700) where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// When another process has the directory, and when it can be neither opened nor made.
+    pub fn open(path: &Path) -> Result<Self, DataDirectoryError> {
+        Ok(Self { path: path.to_owned(), lock: Arc::new(lock_directory(path)?) })
+    }
+
+    /// The certificate log's stores.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`].
+    pub fn certificates(&self) -> Result<Stores, DataDirectoryError> {
+        self.stores(&self.path)
+    }
+
+    /// The signature log's stores.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`].
+    pub fn signatures(&self) -> Result<Stores, DataDirectoryError> {
+        let path = self.path.join(SIGNATURES);
+        files::make_directory(&path)
+            .map_err(|problem| DataDirectoryError::Part { path: path.clone(), problem })?;
+        self.stores(&path)
+    }
+
+    fn stores(&self, path: &Path) -> Result<Stores, DataDirectoryError> {
+        let (head, record, tiles) = open_parts(path)?;
+        let guard = Box::new(self.lock.clone());
+        Ok(Stores { head: Box::new(head), record: Box::new(record), tiles: Arc::new(tiles), guard })
+    }
+}
+
+/// Makes and locks a data directory, unless a backup is being put back into it.
+fn lock_directory(path: &Path) -> Result<DirectoryLock, DataDirectoryError> {
+    files::make_directory(path)
+        .map_err(|problem| DataDirectoryError::Part { path: path.to_owned(), problem })?;
+    let lock = DirectoryLock::acquire(path)?;
+    let marker = path.join(restore::MARKER);
+    if marker.symlink_metadata().is_ok() {
+        return Err(DataDirectoryError::Restoring { marker });
+    }
+    Ok(lock)
+}
+
+/// What one log has in a directory of its own.
+fn open_parts(path: &Path) -> Result<(EmbeddedHeadStore, FileHeadRecord, FileTileStore), DataDirectoryError> {
+    let part = |name: &str| path.join(name);
+    let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
+    let head = EmbeddedHeadStore::open(&part("head")).map_err(failed(part("head")))?;
+    let record = FileHeadRecord::open(&part("head.record")).map_err(failed(part("head.record")))?;
+    let tiles = FileTileStore::open(&part("log")).map_err(failed(part("log")))?;
+    files::sync_directory(path).map_err(failed(path.to_owned()))?;
+    Ok((head, record, tiles))
+}
+
 impl DataDirectory {
     /// Opens the directory, which is made (mode 0700) where it is missing, and locks it.
     ///
@@ -84,29 +152,13 @@ impl DataDirectory {
     /// When another process has the directory, and when a part of it can be neither opened nor made. What is damaged
     /// opens, and is found when the log starts.
     pub fn open(path: &Path) -> Result<Self, DataDirectoryError> {
-        let part = |name: &str| path.join(name);
-        let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
-        files::make_directory(path).map_err(failed(path.to_owned()))?;
-        let lock = DirectoryLock::acquire(path)?;
-        let marker = part(restore::MARKER);
-        if marker.symlink_metadata().is_ok() {
-            return Err(DataDirectoryError::Restoring { marker });
-        }
-        Self::open_parts(path, lock)
+        Self::open_parts(path, lock_directory(path)?)
     }
 
     /// What there is to open in a directory that is locked.
     fn open_parts(path: &Path, lock: DirectoryLock) -> Result<Self, DataDirectoryError> {
-        let part = |name: &str| path.join(name);
-        let failed = |path: PathBuf| move |problem| DataDirectoryError::Part { path, problem };
-        let opened = Self {
-            head: EmbeddedHeadStore::open(&part("head")).map_err(failed(part("head")))?,
-            record: FileHeadRecord::open(&part("head.record")).map_err(failed(part("head.record")))?,
-            tiles: FileTileStore::open(&part("log")).map_err(failed(part("log")))?,
-            lock,
-        };
-        files::sync_directory(path).map_err(failed(path.to_owned()))?;
-        Ok(opened)
+        let (head, record, tiles) = open_parts(path)?;
+        Ok(Self { head, record, tiles, lock })
     }
 }
 

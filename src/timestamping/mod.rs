@@ -10,6 +10,7 @@ pub mod request;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod verification;
 
 pub use authority::{
     Attested, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority, TimestampObserver,

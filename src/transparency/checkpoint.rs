@@ -18,7 +18,7 @@ const MAX_SIGNATURES: usize = 100;
 /// signed-note "Signature types": RFC 6962 TreeHeadSignature.
 const TREE_HEAD_SIGNATURE: u8 = 0x05;
 /// The beginning of a signature line: em dash, space.
-const DASH: &str = "\u{2014} ";
+pub(super) const DASH: &str = "\u{2014} ";
 
 /// What a tree head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,19 +171,19 @@ impl Checkpoint {
 }
 
 /// Text and signature lines (signed-note "Format").
-struct Note<'n> {
-    text: &'n str,
-    signatures: Vec<SignatureLine<'n>>,
+pub(super) struct Note<'n> {
+    pub(super) text: &'n str,
+    pub(super) signatures: Vec<SignatureLine<'n>>,
 }
 
-struct SignatureLine<'n> {
-    name: &'n str,
-    key_id: [u8; 4],
-    signature: Vec<u8>,
+pub(super) struct SignatureLine<'n> {
+    pub(super) name: &'n str,
+    pub(super) key_id: [u8; 4],
+    pub(super) signature: Vec<u8>,
 }
 
 impl<'n> Note<'n> {
-    fn parse(note: &'n [u8]) -> Result<Self, Malformed> {
+    pub(super) fn parse(note: &'n [u8]) -> Result<Self, Malformed> {
         if note.len() > MAX_NOTE {
             return Err(Malformed("longer than 256 KiB"));
         }
@@ -217,7 +217,7 @@ impl<'n> SignatureLine<'n> {
 }
 
 /// Origin, size, root; no extension lines (static-ct-api). `text` is without its last newline.
-fn parse_text(text: &str, origin: &str) -> Result<(u64, Hash), CheckpointError> {
+pub(super) fn parse_text(text: &str, origin: &str) -> Result<(u64, Hash), CheckpointError> {
     let mut lines = text.split('\n');
     let (Some(name), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
     else {

@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod merkle;
+pub mod note;
 pub mod precertificate;
 pub mod sct;
 pub mod tile;

@@ -378,6 +378,24 @@ for name, more in {
 }.items():
     write("timestamp_json", name, compact(HASH | more))
 write("timestamp_json", "twice", compact(HASH)[:-1] + b',"hashAlgorithm":"sha256"}')
+write("trusted_root", "all-services", (FIXTURES / "bundle/trusted_root.json").read_bytes())
+
+# bundles, timestamps
+for name in ["message", "attestation", "attestation-dsse"]:
+    text = (FIXTURES / f"bundle/{name}.json").read_bytes()
+    bundle = json.loads(text)
+    stamps = bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
+    write("bundle", name, text)
+    write("timestamp", name, base64.b64decode(stamps[0]["signedTimestamp"]))
+material = bundle["verificationMaterial"]
+old = {"mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1", "verification_material": material, "dsse_envelope": bundle["dsseEnvelope"]}
+chain_of_one = {k: v for k, v in material.items() if k != "certificate"} | {"x509CertificateChain": {"certificates": [material["certificate"]]}}
+write("bundle", "snake", compact(old))
+write("bundle", "chain", compact(old | {"verification_material": chain_of_one}))
+write("bundle", "key", compact(bundle | {"verificationMaterial": {"publicKey": {"hint": "x"}, "tlogEntries": material["tlogEntries"]}}))
+write("bundle", "types", compact(bundle | {"verificationMaterial": {"tlogEntries": 7}}))
+write("timestamp", "refused", bytes.fromhex("3009300702010203020520"))
+write("timestamp", "empty", bytes.fromhex("30053003020100"))
 
 # configurations
 for name in ["countersign", "external-log", "gitlab-com", "self-managed"]:

@@ -15,6 +15,8 @@ const LAYERS: [&[&str]; 7] = [
         "certificate",
         "transparency",
         "timestamping",
+        "bundle",
+        "rekor",
     ],
     &["log"],
     &["issuance"],

@@ -40,6 +40,7 @@ pub struct Metrics {
     requests: Requests,
     issuances: Issuances,
     stores: LogStores,
+    signature_stores: LogStores,
     gauges: Gauges,
     reloads: Reloads,
     timestamps: Timestamps,
@@ -60,10 +61,12 @@ impl Metrics {
     fn registered<'l>(issuers: impl Iterator<Item = &'l str>) -> Result<Self> {
         let registry = Registry::new();
         let families = Families(&registry);
+        let [stores, signature_stores] = LogStores::new(&families)?;
         Ok(Self {
             requests: Requests::new(&families)?,
             issuances: Issuances::new(&families, issuers)?,
-            stores: LogStores::new(&families)?,
+            stores,
+            signature_stores,
             gauges: Gauges::new(&families)?,
             reloads: Reloads::new(&families)?,
             timestamps: Timestamps::new(&families)?,

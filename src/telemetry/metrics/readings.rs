@@ -19,6 +19,10 @@ pub struct Readings<'r> {
     pub certificates: Vec<(&'r str, UnixMillis)>,
     /// The log, where it is in this process.
     pub log: Option<Extent>,
+    /// The signature log, where there is one.
+    pub signature_log: Option<Extent>,
+    /// Entries of the signature log that are under way.
+    pub recording: Occupancy,
     /// The issuers whose keys were asked for, by label.
     pub keys: Vec<KeysReading<'r>>,
     /// What the cache of keys has done so far.
@@ -59,6 +63,11 @@ pub struct Gauges {
     expiry: GaugeVec,
     log_entries: Gauge,
     log_unsealed: Gauge,
+    signatures: Gauge,
+    signatures_unsealed: Gauge,
+    recording: Gauge,
+    recording_limit: Gauge,
+    recording_refused: CounterVec,
     keys_age: GaugeVec,
     keys_failures: GaugeVec,
     fetches: Counter,
@@ -100,6 +109,25 @@ impl Gauges {
             log_entries: families.gauge("countersign_log_entries", "Entries in the log.")?,
             log_unsealed: families
                 .gauge("countersign_log_unsealed_entries", "Entries that no durable tile holds yet.")?,
+            signatures: families
+                .gauge("countersign_signature_log_entries", "Entries in the signature log.")?,
+            signatures_unsealed: families.gauge(
+                "countersign_signature_log_unsealed_entries",
+                "Entries of the signature log that no durable tile holds yet.",
+            )?,
+            recording: families.gauge(
+                "countersign_recordings_in_flight",
+                "Entries of the signature log that are under way.",
+            )?,
+            recording_limit: families.gauge(
+                "countersign_recordings_limit",
+                "How many entries of the signature log may be under way before shares are enforced.",
+            )?,
+            recording_refused: families.read_counters(
+                "countersign_recording_refusals_total",
+                "Entries of the signature log that got no place, by how far they had come.",
+                &["stage"],
+            )?,
             keys_age: families.gauges(
                 "countersign_jwks_age_seconds",
                 "How long ago the issuer's keys at hand were fetched; the oldest where issuers share a label.",
@@ -161,6 +189,17 @@ impl Gauges {
         let log = readings.log.unwrap_or_default();
         self.log_entries.set(log.entries as f64);
         self.log_unsealed.set(log.unsealed as f64);
+        let signatures = readings.signature_log.unwrap_or_default();
+        self.signatures.set(signatures.entries as f64);
+        self.signatures_unsealed.set(signatures.unsealed as f64);
+        let recording = &readings.recording;
+        self.recording.set(recording.making as f64);
+        self.recording_limit.set(recording.limit as f64);
+        for (stage, total) in &recording.refused {
+            if let Ok(counter) = self.recording_refused.get_metric_with_label_values(&[stage]) {
+                set_counter(&counter, *total as f64);
+            }
+        }
         let ages = readings.keys.iter().filter_map(|keys| Some((keys.issuer, keys.age?.as_secs_f64())));
         set_all(&self.keys_age, ages);
         set_all(&self.keys_failures, readings.keys.iter().map(|keys| (keys.issuer, keys.failures as f64)));

@@ -24,12 +24,48 @@ pub struct LogStores {
 }
 
 impl LogStores {
-    pub fn new(families: &Families<'_>) -> Result<Self> {
+    /// For the certificate log, then for the signature log.
+    pub fn new(families: &Families<'_>) -> Result<[Self; 2]> {
         let errors = families.counters(
             "countersign_store_errors_total",
-            "Reads and writes of the log's store that failed, by part of the store.",
+            "Reads and writes of a log's store that failed, by part of the store.",
             &["part"],
         )?;
+        let parts = |parts: [&str; 3]| -> Result<[IntCounter; 3]> {
+            let [head, record, tiles] = parts.map(|part| errors.get_metric_with_label_values(&[part]));
+            Ok([head?, record?, tiles?])
+        };
+        let certificates = Self::of_certificates(families, parts(["head", "record", "tiles"])?)?;
+        let names = ["signature_head", "signature_record", "signature_tiles"];
+        Ok([certificates, Self::of_signatures(families, parts(names)?)?])
+    }
+
+    fn of_signatures(families: &Families<'_>, errors: [IntCounter; 3]) -> Result<Self> {
+        let [head_errors, record_errors, tile_errors] = errors;
+        Ok(Self {
+            sync: families.histogram(
+                "countersign_signature_log_sync_seconds",
+                "How long a group of the signature log took until it was durable in the head store.",
+                &SECONDS,
+            )?,
+            group: families.histogram(
+                "countersign_signature_log_group_entries",
+                "How many entries the groups of the signature log had that were written.",
+                &ENTRIES,
+            )?,
+            seal: families.histogram(
+                "countersign_signature_log_tile_write_seconds",
+                "How long a tile of the signature log took until it was durable.",
+                &SECONDS,
+            )?,
+            head_errors,
+            record_errors,
+            tile_errors,
+        })
+    }
+
+    fn of_certificates(families: &Families<'_>, errors: [IntCounter; 3]) -> Result<Self> {
+        let [head_errors, record_errors, tile_errors] = errors;
         Ok(Self {
             sync: families.histogram(
                 "countersign_log_sync_seconds",
@@ -46,9 +82,9 @@ impl LogStores {
                 "How long a tile took until it was durable.",
                 &SECONDS,
             )?,
-            head_errors: errors.get_metric_with_label_values(&["head"])?,
-            record_errors: errors.get_metric_with_label_values(&["record"])?,
-            tile_errors: errors.get_metric_with_label_values(&["tiles"])?,
+            head_errors,
+            record_errors,
+            tile_errors,
         })
     }
 }
@@ -56,21 +92,25 @@ impl LogStores {
 impl Metrics {
     /// The same stores, measured.
     pub fn measured(&self, stores: Stores, stopwatch: Arc<dyn Stopwatch>) -> Stores {
-        let counts = &self.stores;
-        Stores {
-            head: Box::new(Measured {
-                inner: stores.head,
-                counts: counts.clone(),
-                stopwatch: stopwatch.clone(),
-            }),
-            record: Box::new(Measured {
-                inner: stores.record,
-                counts: counts.clone(),
-                stopwatch: stopwatch.clone(),
-            }),
-            tiles: Arc::new(Measured { inner: stores.tiles, counts: counts.clone(), stopwatch }),
-            guard: stores.guard,
-        }
+        measured(&self.stores, stores, stopwatch)
+    }
+
+    /// The signature log's stores, measured.
+    pub fn measured_signatures(&self, stores: Stores, stopwatch: Arc<dyn Stopwatch>) -> Stores {
+        measured(&self.signature_stores, stores, stopwatch)
+    }
+}
+
+fn measured(counts: &LogStores, stores: Stores, stopwatch: Arc<dyn Stopwatch>) -> Stores {
+    Stores {
+        head: Box::new(Measured { inner: stores.head, counts: counts.clone(), stopwatch: stopwatch.clone() }),
+        record: Box::new(Measured {
+            inner: stores.record,
+            counts: counts.clone(),
+            stopwatch: stopwatch.clone(),
+        }),
+        tiles: Arc::new(Measured { inner: stores.tiles, counts: counts.clone(), stopwatch }),
+        guard: stores.guard,
     }
 }
 

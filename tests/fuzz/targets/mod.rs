@@ -3,6 +3,7 @@
 //! They stand once, for libFuzzer (`tests/fuzz/fuzz_targets`) and for `cargo test` (`tests/suite/fuzz_corpus.rs`), which runs each
 //! over its corpus and over every input that ever broke it.
 
+pub mod bundle;
 pub mod certificate;
 pub mod chain;
 pub mod checkpoint;
@@ -22,6 +23,7 @@ pub mod server;
 pub mod template;
 pub mod tile;
 pub mod tile_path;
+pub mod timestamp;
 pub mod timestamp_der;
 pub mod timestamp_json;
 pub mod token;
@@ -33,6 +35,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. The name is that of its corpus and of its binary.
 pub const TARGETS: &[Target] = &[
+    ("bundle", bundle::target),
     ("certificate", certificate::target),
     ("chain", chain::target),
     ("checkpoint", checkpoint::target),
@@ -53,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     ("tile_path", tile_path::target),
     ("timestamp_der", timestamp_der::target),
     ("timestamp_json", timestamp_json::target),
+    ("timestamp", timestamp::target),
     ("token", token::target),
     ("trusted_root", trusted_root::target),
 ];

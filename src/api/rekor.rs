@@ -1,0 +1,119 @@
+//! The signature log (Rekor's API v2): entries in, and what readers ask for, c2sp.org/tlog-tiles below `/api/v2`.
+//!
+//! Writing needs no authentication but the signature itself; the content type is not looked at. Reading is as with the certificate
+//! log: a few at a time.
+
+use super::ct::{Answer, IMMUTABLE, NO_STORE, cached, in_turn, read, refused};
+use super::{ApiState, only, plain};
+use crate::issuance::recording::{Receipt, Recording};
+use crate::refusal::{Reason, Refusal};
+use crate::transparency::tile::{TileKind, TilePath};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const JSON: &str = "application/json";
+
+/// The routes; none where there is no signature log.
+pub fn routes(state: &Arc<ApiState>) -> Router<Arc<ApiState>> {
+    if state.recording.is_none() {
+        return Router::new();
+    }
+    let reads = Router::new()
+        .route("/api/v2/checkpoint", read(get(checkpoint)))
+        .route("/api/v2/tile/{*path}", read(get(tile)))
+        .route_layer(from_fn_with_state(state.clone(), in_turn));
+    Router::new().route("/api/v2/log/entries", only(post(create))).merge(reads)
+}
+
+/// `CreateEntryRequest` to `TransparencyLogEntry`.
+async fn create(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
+    let recording = recording(&state)?;
+    recording.admission().is_full()?;
+    let body = state.bodies.read(&headers, body, state.draining()).await?;
+    let receipt = recording.record(body).await?;
+    let answer = entry_json(recording.log().log_id(), &receipt);
+    Ok(cached(plain(StatusCode::CREATED, JSON, answer.to_string()), NO_STORE))
+}
+
+/// tlog-tiles, Checkpoints.
+async fn checkpoint(State(state): State<Arc<ApiState>>) -> Answer {
+    let log = recording(&state)?.log().clone();
+    let checkpoint = tokio::task::spawn_blocking(move || log.checkpoint()).await;
+    let checkpoint = checkpoint.map_err(|_| Refusal::from(Reason::Internal))??;
+    Ok(cached(plain(StatusCode::OK, "text/plain; charset=utf-8", checkpoint.to_string()), NO_STORE))
+}
+
+/// tlog-tiles, Merkle Tree and Log Entries.
+async fn tile(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
+    let path = uri.path().strip_prefix("/api/v2/").and_then(tile_path).ok_or(Reason::NotFound)?;
+    let log = recording(&state)?.log().clone();
+    let content = tokio::task::spawn_blocking(move || log.reader().tile(&path).map_err(refused)).await;
+    let content = content.map_err(|_| Refusal::from(Reason::Internal))??.ok_or(Reason::NotFound)?;
+    Ok(cached(plain(StatusCode::OK, "application/octet-stream", content), IMMUTABLE))
+}
+
+/// tlog-tiles calls entries `entries` where static-ct-api calls them `data`.
+fn tile_path(text: &str) -> Option<TilePath> {
+    match text.strip_prefix("tile/entries/") {
+        Some(rest) => TilePath::parse(&format!("tile/data/{rest}")),
+        None => TilePath::parse(text).filter(|path| path.kind() != TileKind::Data),
+    }
+}
+
+fn recording(state: &ApiState) -> Result<&Arc<Recording>, Refusal> {
+    state.recording.as_ref().ok_or_else(|| Reason::NotFound.into())
+}
+
+/// `TransparencyLogEntry` in protobuf's JSON, with the fields that are zero: 64-bit numbers are strings.
+fn entry_json(log_id: &[u8], receipt: &Receipt) -> Value {
+    let Receipt { kind, body, recorded } = receipt;
+    let index = recorded.index.to_string();
+    let hashes: Vec<String> = recorded.proof.iter().map(base64).collect();
+    json!({
+        "logIndex": index,
+        "logId": { "keyId": base64(log_id) },
+        "kindVersion": { "kind": kind, "version": "0.0.2" },
+        "integratedTime": "0",
+        "inclusionPromise": null,
+        "inclusionProof": {
+            "logIndex": index,
+            "rootHash": base64(recorded.root),
+            "treeSize": recorded.size.to_string(),
+            "hashes": hashes,
+            "checkpoint": { "envelope": &*recorded.checkpoint },
+        },
+        "canonicalizedBody": base64(body),
+    })
+}
+
+fn base64(octets: impl AsRef<[u8]>) -> String {
+    BASE64_STANDARD.encode(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_tiles_have_the_name_that_tlog_tiles_gives_them() {
+        for (text, expected) in [
+            ("tile/entries/000", Some("tile/data/000")),
+            ("tile/entries/x001/234.p/5", Some("tile/data/x001/234.p/5")),
+            ("tile/0/000.p/3", Some("tile/0/000.p/3")),
+            ("tile/data/000", None),
+            ("tile/entries/", None),
+            ("tile/entries/data/000", None),
+            ("tile/6/000", None),
+        ] {
+            assert_eq!(tile_path(text).map(|path| path.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+}
