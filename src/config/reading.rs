@@ -69,6 +69,7 @@ impl Config {
             ("data", self.data != other.data),
             ("ca", self.ca != other.ca),
             ("log", self.log != other.log),
+            ("signature_log", self.signature_log != other.signature_log),
         ];
         differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

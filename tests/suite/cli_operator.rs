@@ -28,7 +28,7 @@ fn init(directory: &TempDir, more: &[&str]) -> PathBuf {
     let ca = directory.path().join("ca");
     let output = countersign([&["init", &ca.display().to_string()], more].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    for key in ["ca/key.pem", "ca/root-key.pem", "log/key.pem"] {
+    for key in ["ca/key.pem", "ca/root-key.pem", "log/key.pem", "log/signatures.pem"] {
         secrets::note_key(&fs::read_to_string(ca.join(key)).expect("a key"));
     }
     ca
@@ -64,7 +64,8 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
             "countersign.yaml",
             "data",
             "log",
-            "log/key.pem"
+            "log/key.pem",
+            "log/signatures.pem"
         ]
     );
     let file = ca.join("countersign.yaml");
@@ -72,6 +73,7 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
     assert!(warnings.is_empty(), "{warnings:?}");
     assert!(config.issuers.find("https://gitlab.com").is_some());
     assert_eq!(config.log.embedded().unwrap().origin, "127.0.0.1:5555/ct");
+    assert_eq!(config.signature_log.unwrap().origin, "127.0.0.1");
     assert_eq!(config.public_url, None);
 
     let check = countersign(["config", "check", &file.display().to_string()]);
@@ -93,6 +95,7 @@ fn keys_and_directories_are_for_their_owner_alone() {
         ("ca/key.pem", 0o600),
         ("ca/root-key.pem", 0o600),
         ("log/key.pem", 0o600),
+        ("log/signatures.pem", 0o600),
     ] {
         let mode = fs::metadata(ca.join(name)).expect("made").permissions().mode() & 0o777;
         assert_eq!(mode, expected, "{name}");
