@@ -99,7 +99,7 @@ fn who_may_write_is_told_by_the_certificates_signature_or_by_the_list() {
     let mut listed_key = Listed::default();
     let pem = crate::certificate::pem::encode("PUBLIC KEY", testing::LEAF_SPKI);
     listed_key.add_pem(pem.as_bytes()).unwrap();
-    let own_listed = Listed { own: true, ..Listed::default() };
+    let own_listed = Listed::of_own();
     for (writers, expected) in [
         (Writers::Own, [true, false, false, false, false]),
         (Writers::Any, [true, true, true, true, true]),
