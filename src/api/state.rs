@@ -5,6 +5,7 @@ use super::ports::Observer;
 use super::sparse::Sparse;
 use super::v2::Prepared;
 use crate::environment::UnixMillis;
+use crate::issuance::admission::Stage;
 use crate::issuance::recording::Recording;
 use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, Occupancy};
 use crate::log::ct::Extent;
@@ -170,7 +171,11 @@ impl ApiState {
 
     /// Entries of the signature log that are under way.
     pub fn recording_occupancy(&self) -> Occupancy {
-        self.recording.as_ref().map(|recording| recording.admission().occupancy()).unwrap_or_default()
+        let none = || Occupancy {
+            refused: Stage::ALL.iter().map(|stage| (stage.name(), 0)).collect(),
+            ..Occupancy::default()
+        };
+        self.recording.as_ref().map_or_else(none, |recording| recording.admission().occupancy())
     }
 
     fn serving(&self) -> Result<(), String> {

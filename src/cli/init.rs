@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 const TEMPLATE: &str = include_str!("../../config/countersign.yaml");
 const DEFAULT_ADMIN: &str = "127.0.0.1:2112";
 /// Everything that is made below the directory, and that must not be there before.
-const MADE: [&str; 9] = [
+const MADE: [&str; 10] = [
     "countersign.yaml",
     "fulcio.yaml",
     "ca/chain.pem",
     "ca/key.pem",
     "ca/root-key.pem",
     "log/key.pem",
+    "log/signatures.pem",
     "timestamps/chain.pem",
     "timestamps/key.pem",
     "data",
@@ -37,8 +38,9 @@ const MADE: [&str; 9] = [
         ca/key.pem         the issuing certificate's key\n  \
         ca/root-key.pem    the root's key: move it to a place that is offline\n  \
         log/key.pem        the log's key\n  \
+        log/signatures.pem the signature log's key\n  \
         timestamps/        the timestamp authority's chain.pem and key.pem\n  \
-        data/              the log, empty\n  \
+        data/              the logs, empty\n  \
         fulcio.yaml        a copy of the file given with --fulcio-config\n\n\
         Keys are readable for their owner alone. Nothing that exists is ever overwritten; when something goes wrong, \
         nothing is left behind.",
@@ -139,7 +141,7 @@ pub fn run(args: InitArgs, output: &mut Output) -> Result<(), CliError> {
          countersign trust root --config {file} > trusted_root.json\n  \
          countersign trust signing-config --config {file} > signing_config.json\n\n\
          The key {directory}/ca/root-key.pem is needed again only for the next issuing certificate: move it to a place that is\n\
-         offline, and keep a copy. Back up {directory}/log/key.pem and {directory}/data: a log that is lost cannot be made again."
+         offline, and keep a copy. Back up {directory}/log and {directory}/data: a log that is lost cannot be made again."
     ))
 }
 
@@ -180,6 +182,7 @@ fn write(files: &mut Files, args: &InitArgs, ca: &NewCa, fulcio: Option<&[u8]>) 
     files.file(directory.join("ca/key.pem"), 0o600, ca.issuing_key.as_bytes())?;
     files.file(directory.join("ca/root-key.pem"), 0o600, ca.root_key.as_bytes())?;
     files.file(directory.join("log/key.pem"), 0o600, ca.log_key.as_bytes())?;
+    files.file(directory.join("log/signatures.pem"), 0o600, ca.signature_log_key.as_bytes())?;
     files.file(directory.join("timestamps/chain.pem"), 0o644, ca.timestamps_chain().as_bytes())?;
     files.file(directory.join("timestamps/key.pem"), 0o600, ca.timestamps_key.as_bytes())?;
     if let Some(fulcio) = fulcio {
@@ -193,10 +196,13 @@ fn write(files: &mut Files, args: &InitArgs, ca: &NewCa, fulcio: Option<&[u8]>) 
 fn configuration(args: &InitArgs) -> String {
     let base = args.public_url.clone().unwrap_or_else(|| args.listen.clone());
     let origin = format!("{}/ct", config::without_scheme(&base));
+    let url = args.public_url.clone().unwrap_or_else(|| format!("http://{}", args.listen));
+    let host = config::bare_host(&url).unwrap_or_else(|| args.listen.clone());
     let mut text = TEMPLATE
         .replace("\nlisten: 127.0.0.1:5555\n", &format!("\nlisten: {}\n", yaml(&args.listen)))
         .replace("\n  listen: 127.0.0.1:2112\n", &format!("\n  listen: {}\n", yaml(&args.admin)))
-        .replace("\n  origin: 127.0.0.1:5555/ct\n", &format!("\n  origin: {}\n", yaml(&origin)));
+        .replace("\n  origin: 127.0.0.1:5555/ct\n", &format!("\n  origin: {}\n", yaml(&origin)))
+        .replace("\n  origin: 127.0.0.1\n", &format!("\n  origin: {}\n", yaml(&host)));
     if let Some(url) = &args.public_url {
         let line = format!("\npublic_url: {}\n", yaml(url));
         text = text.replace("\n# public_url: https://ca.example.com\n", &line);
@@ -370,6 +376,10 @@ mod tests {
                 "  mode: embedded",
                 "  key: log/key.pem",
                 "  origin: ca.example.org/ct",
+                "signature_log:",
+                "  key: log/signatures.pem",
+                "  origin: ca.example.org",
+                "  admit: own",
                 "timestamps:",
                 "  certificates: timestamps/chain.pem",
                 "  key: timestamps/key.pem",

@@ -170,6 +170,11 @@ pub fn check_identity_config(path: &Path) -> Result<Vec<Warning>, ConfigErrors> 
     report.conclude(false)
 }
 
+/// The host of a URL without its port: the name of a signature log there.
+pub fn bare_host(url: &str) -> Option<String> {
+    signature_log::bare_host(url)
+}
+
 /// A URL without its scheme and the slash at its end: what a log's origin begins with.
 pub fn without_scheme(url: &str) -> &str {
     values::without_scheme(url)

@@ -70,6 +70,7 @@ impl Config {
             ("ca", self.ca != other.ca),
             ("log", self.log != other.log),
             ("timestamps", self.timestamps != other.timestamps),
+            ("signature_log", self.signature_log != other.signature_log),
         ];
         differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -88,10 +88,15 @@ fn read_writers(field: &Field<'_>, directory: &Path) -> Option<Writers> {
     Some(Writers::Listed(listed))
 }
 
+/// A URL's host, without port; without brackets for IPv6, as clients take it.
+pub(super) fn bare_host(url: &str) -> Option<String> {
+    Some(Url::parse(url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned())
+}
+
 /// The bare host of the base URL: clients make the log's name of it.
 pub(super) fn default_origin(public_url: Option<&str>, listen: Option<SocketAddr>) -> Option<String> {
     match (public_url, listen) {
-        (Some(url), _) => Some(Url::parse(url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned()),
+        (Some(url), _) => bare_host(url),
         (None, Some(listen)) => Some(listen.ip().to_string()),
         (None, None) => None,
     }

@@ -309,6 +309,3 @@ fn cannot_sign(reason: String) -> Refusal {
     tracing::error!(reason, "the signature log's key cannot sign");
     Refusal::new(Reason::SignatureLogUnavailable).retry_after(Duration::from_secs(5))
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,9 +13,12 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize as Derive;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// What is proposed: nothing of it is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +54,14 @@ impl Request {
     /// [`Reason::RequestMalformed`], [`Reason::EntryKindMissing`], [`Reason::VerifierMissing`],
     /// [`Reason::VerifierAlgorithmNotAllowed`].
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let message: Message = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+        let Object(message): Object<Message> =
+            serde_json::from_slice(body).map_err(|error| malformed(&error))?;
         match (message.hashedrekord, message.dsse) {
             (Some(_), Some(_)) => {
                 Err(Refusal::new(Reason::RequestMalformed).because("It has two entries; one is expected."))
             }
-            (Some(request), None) => Ok(Self::HashedRekord(request.proposed()?)),
-            (None, Some(request)) => Ok(Self::Dsse(request.proposed()?)),
+            (Some(Object(request)), None) => Ok(Self::HashedRekord(request.proposed()?)),
+            (None, Some(Object(request))) => Ok(Self::Dsse(request.proposed()?)),
             (None, None) => Err(Reason::EntryKindMissing.into()),
         }
     }
@@ -113,14 +117,35 @@ fn malformed(error: &serde_json::Error) -> Refusal {
     Refusal::new(Reason::RequestMalformed).because(format!("At line {line}, column {column}: {problem}."))
 }
 
+/// A message: an object, where serde would also take a list of its fields.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        from.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
 /// `CreateEntryRequest`
 #[derive(Derive)]
 #[serde(deny_unknown_fields)]
 struct Message {
     #[serde(rename = "hashedRekordRequestV002", alias = "hashed_rekord_request_v002", default)]
-    hashedrekord: Option<HashedRekordRequest>,
+    hashedrekord: Option<Object<HashedRekordRequest>>,
     #[serde(rename = "dsseRequestV002", alias = "dsse_request_v002", default)]
-    dsse: Option<DsseRequest>,
+    dsse: Option<Object<DsseRequest>>,
 }
 
 /// `HashedRekordRequestV002`
@@ -130,7 +155,7 @@ struct HashedRekordRequest {
     #[serde(default)]
     digest: Option<Octets>,
     #[serde(default)]
-    signature: Option<SignatureMessage>,
+    signature: Option<Object<SignatureMessage>>,
 }
 
 /// `Signature`
@@ -140,7 +165,7 @@ struct SignatureMessage {
     #[serde(default)]
     content: Option<Octets>,
     #[serde(default)]
-    verifier: Option<VerifierMessage>,
+    verifier: Option<Object<VerifierMessage>>,
 }
 
 /// `Verifier`
@@ -148,9 +173,9 @@ struct SignatureMessage {
 #[serde(deny_unknown_fields)]
 struct VerifierMessage {
     #[serde(rename = "publicKey", alias = "public_key", default)]
-    public_key: Option<RawMessage>,
+    public_key: Option<Object<RawMessage>>,
     #[serde(rename = "x509Certificate", alias = "x509_certificate", default)]
-    certificate: Option<RawMessage>,
+    certificate: Option<Object<RawMessage>>,
     #[serde(rename = "keyDetails", alias = "key_details", default)]
     details: Option<DetailsMessage>,
 }
@@ -168,9 +193,9 @@ struct RawMessage {
 #[serde(deny_unknown_fields)]
 struct DsseRequest {
     #[serde(default)]
-    envelope: Option<EnvelopeMessage>,
+    envelope: Option<Object<EnvelopeMessage>>,
     #[serde(default)]
-    verifiers: Option<Vec<VerifierMessage>>,
+    verifiers: Option<Vec<Object<VerifierMessage>>>,
 }
 
 /// `io.intoto.Envelope`
@@ -182,7 +207,7 @@ struct EnvelopeMessage {
     #[serde(rename = "payloadType", alias = "payload_type", default)]
     payload_type: Option<String>,
     #[serde(default)]
-    signatures: Option<Vec<EnvelopeSignature>>,
+    signatures: Option<Vec<Object<EnvelopeSignature>>>,
 }
 
 /// `io.intoto.Signature`
@@ -240,11 +265,12 @@ impl<'de> Deserialize<'de> for DetailsMessage {
 
 impl HashedRekordRequest {
     fn proposed(self) -> Result<hashedrekord::Proposed, Refusal> {
-        let SignatureMessage { content, verifier } = self.signature.ok_or(Reason::EntrySignatureInvalid)?;
+        let Object(SignatureMessage { content, verifier }) =
+            self.signature.ok_or(Reason::EntrySignatureInvalid)?;
         Ok(hashedrekord::Proposed {
             digest: octets(self.digest),
             signature: octets(content),
-            verifier: verifier.ok_or(Reason::VerifierMissing)?.proposed()?,
+            verifier: verifier.ok_or(Reason::VerifierMissing)?.0.proposed()?,
         })
     }
 }
@@ -252,7 +278,7 @@ impl HashedRekordRequest {
 impl DsseRequest {
     fn proposed(self) -> Result<dsse::Proposed, Refusal> {
         let invalid = |detail| Refusal::new(Reason::EnvelopeInvalid).because(detail);
-        let envelope = self.envelope.ok_or_else(|| invalid("There is no envelope."))?;
+        let Object(envelope) = self.envelope.ok_or_else(|| invalid("There is no envelope."))?;
         let signatures = envelope.signatures.unwrap_or_default();
         let verifiers = self.verifiers.unwrap_or_default();
         if signatures.len() > dsse::MOST_SIGNATURES || verifiers.len() > dsse::MOST_SIGNATURES {
@@ -261,8 +287,8 @@ impl DsseRequest {
         Ok(dsse::Proposed {
             payload: octets(envelope.payload),
             payload_type: envelope.payload_type.unwrap_or_default(),
-            signatures: signatures.into_iter().map(|signature| octets(signature.sig)).collect(),
-            verifiers: verifiers.into_iter().map(VerifierMessage::proposed).collect::<Result<_, _>>()?,
+            signatures: signatures.into_iter().map(|signature| octets(signature.0.sig)).collect(),
+            verifiers: verifiers.into_iter().map(|it| it.0.proposed()).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -270,8 +296,8 @@ impl DsseRequest {
 impl VerifierMessage {
     fn proposed(self) -> Result<ProposedVerifier, Refusal> {
         let material = match (self.public_key, self.certificate) {
-            (Some(key), None) => Material::PublicKey(octets(key.raw)),
-            (None, Some(certificate)) => Material::Certificate(octets(certificate.raw)),
+            (Some(key), None) => Material::PublicKey(octets(key.0.raw)),
+            (None, Some(certificate)) => Material::Certificate(octets(certificate.0.raw)),
             (None, None) => return Err(Reason::VerifierMissing.into()),
             (Some(_), Some(_)) => {
                 let detail = "A verifier has a key and a certificate; one of them is expected.";

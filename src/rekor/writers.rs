@@ -62,6 +62,11 @@ pub struct Writer {
 }
 
 impl Listed {
+    /// Our own CA's certificates, and nothing else yet.
+    pub fn of_own() -> Self {
+        Self { own: true, ..Self::default() }
+    }
+
     /// Adds what a PEM file has: certificates of CAs, and public keys.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ impl NewCa {
             log_key: key_pem(&*new_key(&PKCS_ECDSA_P256_SHA256)?),
             timestamps: pem::encode("CERTIFICATE", timestamps_certificate.der()),
             timestamps_key: key_pem(&timestamps_key),
-            signature_log_key: key_pem(&*new_key(&PKCS_ED25519)?),
+            signature_log_key: ed25519_pem(&*new_key(&PKCS_ED25519)?),
         })
     }
 
@@ -148,6 +148,15 @@ fn new_key(algorithm: &'static SignatureAlgorithm) -> Result<Zeroizing<KeyPair>,
 /// PKCS#8 in PEM. rcgen's own would leave a copy behind.
 fn key_pem(key: &KeyPair) -> Zeroizing<String> {
     Zeroizing::new(pem::encode("PRIVATE KEY", key.serialized_der()))
+}
+
+/// The seed alone (RFC 8410 §7): with the public key beside it (RFC 5958, version 2), as rcgen has it, other tools do not read it.
+fn ed25519_pem(key: &KeyPair) -> Zeroizing<String> {
+    const PREFIX: [u8; 16] = [0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, 32];
+    // Version 2 has the same layout up to the seed's end.
+    let seed = key.serialized_der().get(PREFIX.len()..PREFIX.len() + 32).unwrap_or_default();
+    let der = Zeroizing::new([&PREFIX, seed].concat());
+    Zeroizing::new(pem::encode("PRIVATE KEY", &der))
 }
 
 fn root_params(organization: &str, now: UnixMillis) -> Result<CertificateParams, CeremonyError> {

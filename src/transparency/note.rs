@@ -132,8 +132,10 @@ mod tests {
 
     const ORIGIN: &str = "log.example.com";
 
+    type Sign = Box<dyn Fn(&str) -> Vec<u8>>;
+
     #[expect(clippy::disallowed_methods, reason = "ECDSA's nonce")]
-    fn keys() -> [(NoteKey, Box<dyn Fn(&str) -> Vec<u8>>); 2] {
+    fn keys() -> [(NoteKey, Sign); 2] {
         let ed25519 = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let ecdsa = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let spki = ecdsa.public_key().as_der().unwrap().as_ref().to_vec();

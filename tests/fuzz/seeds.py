@@ -432,3 +432,9 @@ for name, text in {
     "email": 'oidc-issuers:\n  https://a.example:\n    client-id: s\n    type: email\n    issuer-claim: $.federated_claims.connector_id\n',
 }.items():
     write("fulcio_config", name, text)
+
+# entry_request
+for vector in json.loads((FIXTURES / "rekor.json").read_text()):
+    text = vector["request"]
+    if ("body" in vector or vector["name"].startswith(("small", "dsse one", "key and c"))) and len(text) < 8192:
+        write("entry_request", vector["name"].replace(" ", "-").replace(",", ""), text)

@@ -221,7 +221,7 @@ fn a_mirror_brings_what_a_backup_lacks() {
 
 fn keys_are_private(ca: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
-    for key in ["ca/key.pem", "log/key.pem", "ca/root-key.pem", "timestamps/key.pem"] {
+    for key in ["ca/key.pem", "log/key.pem", "log/signatures.pem", "ca/root-key.pem", "timestamps/key.pem"] {
         fs::set_permissions(ca.join(key), fs::Permissions::from_mode(0o600)).expect("its mode");
     }
 }

@@ -28,7 +28,7 @@ fn init(directory: &TempDir, more: &[&str]) -> PathBuf {
     let ca = directory.path().join("ca");
     let output = countersign([&["init", &ca.display().to_string()], more].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    for key in ["ca/key.pem", "ca/root-key.pem", "log/key.pem"] {
+    for key in ["ca/key.pem", "ca/root-key.pem", "log/key.pem", "log/signatures.pem"] {
         secrets::note_key(&fs::read_to_string(ca.join(key)).expect("a key"));
     }
     ca
@@ -65,6 +65,7 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
             "data",
             "log",
             "log/key.pem",
+            "log/signatures.pem",
             "timestamps",
             "timestamps/chain.pem",
             "timestamps/key.pem"
@@ -75,6 +76,7 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
     assert!(warnings.is_empty(), "{warnings:?}");
     assert!(config.issuers.find("https://gitlab.com").is_some());
     assert_eq!(config.log.embedded().unwrap().origin, "127.0.0.1:5555/ct");
+    assert_eq!(config.signature_log.unwrap().origin, "127.0.0.1");
     assert_eq!(config.public_url, None);
 
     let check = countersign(["config", "check", &file.display().to_string()]);
@@ -96,6 +98,7 @@ fn keys_and_directories_are_for_their_owner_alone() {
         ("ca/key.pem", 0o600),
         ("ca/root-key.pem", 0o600),
         ("log/key.pem", 0o600),
+        ("log/signatures.pem", 0o600),
         ("timestamps", 0o700),
         ("timestamps/key.pem", 0o600),
     ] {

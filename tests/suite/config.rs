@@ -8,6 +8,7 @@ use countersign::config::{self, CaMaterial, Config, ConfigErrors, LogConfig};
 use countersign::environment::UnixMillis;
 use countersign::identity::KeySource;
 use countersign::identity::gitlab::{GitlabRules, SubjectMode};
+use countersign::rekor::Writers;
 use countersign::signer::ceremony::{NewCa, Options};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -52,7 +53,7 @@ impl Place {
         let authority = authority();
         place.write("ca/chain.pem", authority.chain());
         place.write("timestamps/chain.pem", authority.timestamps_chain());
-        for key in ["ca/key.pem", "log/key.pem", "timestamps/key.pem"] {
+        for key in ["ca/key.pem", "log/key.pem", "log/signatures.pem", "timestamps/key.pem"] {
             let path = place.write(key, "only its presence and its mode are checked");
             fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode");
         }
@@ -102,6 +103,35 @@ impl Place {
 fn with_issuers(issuers: &str) -> String {
     let (head, _) = WHOLE.split_once("issuers:").expect("it has them");
     format!("{head}{issuers}")
+}
+
+#[test]
+fn the_signature_log_is_off_until_it_is_configured_and_has_the_bare_hosts_name() {
+    let place = Place::new();
+    let (config, _) = place.load(WHOLE).expect("accepted");
+    assert_eq!(config.signature_log, None);
+    for (more, origin, writers) in [
+        ("", "127.0.0.1", Writers::Own),
+        ("public_url: https://sign.example.com:8443\n", "sign.example.com", Writers::Own),
+        ("public_url: 'http://[::1]:80'\n", "::1", Writers::Own),
+    ] {
+        let text = format!("{more}{WHOLE}signature_log: {{ key: log/signatures.pem }}\n");
+        let (config, _) = place.load(text).expect("accepted");
+        let log = config.signature_log.expect("a signature log");
+        assert_eq!((log.origin.as_str(), log.writers), (origin, writers));
+        assert_eq!(log.key, place.path("log/signatures.pem"));
+    }
+    let admitting = |admit: &str| {
+        let text = format!("{WHOLE}signature_log: {{ key: log/signatures.pem, admit: {admit} }}\n");
+        let (config, warnings) = place.load(text).expect("accepted");
+        (config.signature_log.expect("a signature log").writers, warnings.join("\n"))
+    };
+    let (writers, warnings) = admitting("any");
+    assert_eq!(writers, Writers::Any);
+    assert!(warnings.contains("everybody who reaches this server"), "{warnings}");
+    let (writers, warnings) = admitting("[own, ca/chain.pem]");
+    assert!(matches!(&writers, Writers::Listed(listed) if listed.own), "{writers:?}");
+    assert_eq!((format!("{writers:?}"), warnings), ("Listed(true, 2 CAs, 0 keys)".into(), String::new()));
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod oidc;
 mod reload;
 mod secrets;
 mod server;
+mod signature_log;
 mod support;
 mod timestamps;
 mod tls;

@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod claims;
 pub mod config;
 pub mod csr;
+pub mod entry_request;
 pub mod fulcio_config;
 pub mod issuer_pattern;
 pub mod issuer_url;
@@ -42,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("claims", claims::target),
     ("config", config::target),
     ("csr", csr::target),
+    ("entry_request", entry_request::target),
     ("fulcio_config", fulcio_config::target),
     ("issuer_pattern", issuer_pattern::target),
     ("issuer_url", issuer_url::target),

@@ -64,6 +64,42 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "https://*.gitlab.com",
         "countersign.yaml:8: issuers[0].url: \"https://*.gitlab.com\" has a *, and no token's iss has; patterns stand in the meta-issuers of a Fulcio identity configuration (identity_config)",
     ),
+    // the signature log
+    (
+        "issuers:",
+        "signature_log: { admit: any }\nissuers:",
+        "countersign.yaml:7: signature_log.key: is missing; name the PEM file of the signature log's private key (Ed25519 or ECDSA P-256)",
+    ),
+    (
+        "issuers:",
+        "signature_log: { key: log/key.pem }\nissuers:",
+        "countersign.yaml:7: signature_log.key: is the certificate log's key; the signature log needs one of its own",
+    ),
+    (
+        "issuers:",
+        "signature_log: { key: ca/key.pem }\nissuers:",
+        "countersign.yaml:7: signature_log.key: is the CA's key; the signature log needs one of its own",
+    ),
+    (
+        "issuers:",
+        "signature_log: { key: log/signatures.pem, origin: ca.example.com/ct }\nissuers:",
+        "countersign.yaml:7: signature_log.origin: is the certificate log's (log.origin): each log needs a name of its own",
+    ),
+    (
+        "issuers:",
+        "signature_log: { key: log/signatures.pem, admit: all }\nissuers:",
+        "countersign.yaml:7: signature_log.admit: \"all\" is not known; write own, any, or a list of own and PEM files",
+    ),
+    (
+        "issuers:",
+        "signature_log: { key: log/signatures.pem, admit: [] }\nissuers:",
+        "countersign.yaml:7: signature_log.admit: is empty: nobody could write; write own, or name PEM files of CAs and public keys",
+    ),
+    (
+        "issuers:",
+        "signature_log: { key: log/signatures.pem, admit: [own, jwks.json] }\nissuers:",
+        "countersign.yaml:7: signature_log.admit[1]: has no PEM block: certificates of CAs or public keys are expected",
+    ),
     // addresses
     (
         "127.0.0.1:5555",

@@ -30,6 +30,17 @@ impl TestKey {
         BASE64_STANDARD.encode(signature)
     }
 
+    /// DER of its SubjectPublicKeyInfo.
+    pub fn spki(&self) -> Vec<u8> {
+        pem::parse(self.pem()).expect("PEM").contents().to_vec()
+    }
+
+    /// Its signature over a message, DER.
+    #[expect(clippy::disallowed_methods, reason = "the nonce of a caller's own signature")]
+    pub fn signature(&self, message: &[u8]) -> Vec<u8> {
+        self.0.sign(&SystemRandom::new(), message).expect("a signature").as_ref().to_vec()
+    }
+
     /// A v2 request without credentials.
     pub fn request(&self, challenge: &str) -> Value {
         json!({ "publicKeyRequest": {

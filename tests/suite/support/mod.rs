@@ -8,11 +8,12 @@ pub mod logs;
 pub mod secrets;
 
 use countersign::certificate::accepted::AcceptedCas;
-use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogConfig};
+use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogConfig, SignatureLogConfig};
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
 use countersign::identity::gitlab::GitlabRules;
 use countersign::identity::{Entry, Issuer, Issuers, KeySource};
+use countersign::rekor::Writers;
 use countersign::server::environment::Environment;
 use countersign::server::{Running, StartError};
 use countersign::signer::ceremony::{NewCa, Options};
@@ -68,6 +69,7 @@ pub struct TestCa {
 pub struct TestCaBuilder {
     rules: GitlabRules,
     edit: Box<dyn FnOnce(&mut Config)>,
+    signature_log: Option<Writers>,
 }
 
 impl TestCa {
@@ -78,7 +80,7 @@ impl TestCa {
 
     /// For one that is set up otherwise.
     pub fn builder() -> TestCaBuilder {
-        TestCaBuilder { rules: GitlabRules::default(), edit: Box::new(|_| {}) }
+        TestCaBuilder { rules: GitlabRules::default(), edit: Box::new(|_| {}), signature_log: None }
     }
 
     /// A URL of the public listener.
@@ -216,6 +218,12 @@ impl TestCaBuilder {
         self
     }
 
+    /// With a signature log for these writers.
+    pub fn signature_log(mut self, writers: Writers) -> Self {
+        self.signature_log = Some(writers);
+        self
+    }
+
     /// Everything up to a running server.
     pub async fn start(self) -> TestCa {
         self.prepare().await.start().await
@@ -228,7 +236,7 @@ impl TestCaBuilder {
         let directory = tempfile::tempdir().expect("a directory");
         let ca = NewCa::make(&Options::default(), clock.now()).expect("a CA");
         logs::collect();
-        [&ca.issuing_key, &ca.root_key, &ca.log_key, &ca.timestamps_key]
+        [&ca.issuing_key, &ca.root_key, &ca.log_key, &ca.signature_log_key, &ca.timestamps_key]
             .iter()
             .for_each(|key| secrets::note_key(key));
         let file = |name: &str, content: &str| {
@@ -271,10 +279,18 @@ impl TestCaBuilder {
                 origin: "ca.example.com/ct".into(),
                 accept: AcceptedCas::default(),
             }),
+            signature_log: None,
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
             origin: None,
         };
+        if let Some(writers) = self.signature_log {
+            config.signature_log = Some(SignatureLogConfig {
+                key: file("signatures.key", &ca.signature_log_key),
+                origin: "127.0.0.1".into(),
+                writers,
+            });
+        }
         (self.edit)(&mut config);
         StoppedCa { gitlab, clock, http: client(), config, directory }
     }

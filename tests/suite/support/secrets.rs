@@ -90,9 +90,12 @@ pub fn note_octets(secret: &[u8]) {
     }
 }
 
-/// A private key of a curve, PKCS#8 in PEM: its scalar. The rest of the file has the public key in it, which is no secret.
+/// A private key of a curve, PKCS#8 in PEM: its scalar, or its seed (RFC 8410 §7). The rest of the file has the public key in it, which is no secret.
 pub fn note_key(pem: &str) {
     let der = pem::parse(pem).expect("PEM");
+    if let [.., 4, 34, 4, 32] = der.contents()[..der.contents().len() - 32] {
+        return note_octets(&der.contents()[16..]);
+    }
     // ECPrivateKey (RFC 5915 §3): version 1, then an octet string.
     let version = [0x02, 0x01, 0x01, 0x04];
     let at =
