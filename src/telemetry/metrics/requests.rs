@@ -43,12 +43,13 @@ const GRPC_CODES: [&str; 17] = [
 ];
 
 /// The statuses that we answer with, which are labels; any other is `other`.
-const STATUSES: [(u16, &str); 14] = [
+const STATUSES: [(u16, &str); 15] = [
     (200, "200"),
     (201, "201"),
     (204, "204"),
     (304, "304"),
     (400, "400"),
+    (403, "403"),
     (404, "404"),
     (405, "405"),
     (408, "408"),
