@@ -43,7 +43,7 @@ const GRPC_CODES: [&str; 17] = [
 ];
 
 /// The statuses that we answer with, which are labels; any other is `other`.
-const STATUSES: [(u16, &str); 15] = [
+const STATUSES: [(u16, &str); 16] = [
     (200, "200"),
     (201, "201"),
     (204, "204"),
