@@ -74,6 +74,11 @@ impl TimestampChain {
         self.titles.iter().zip(&self.validities).map(|(title, &(_, not_after))| (&**title, not_after))
     }
 
+    /// Since when all of its certificates are valid.
+    pub fn not_before(&self) -> UnixMillis {
+        self.validities.iter().map(|(start, _)| *start).max().unwrap_or(UnixMillis(0))
+    }
+
     /// DER, the authority's own certificate first.
     pub fn certificates(&self) -> &[Vec<u8>] {
         &self.certificates

@@ -1,28 +1,30 @@
 //! `countersign trust …`: the three files that tell clients whom to trust and where to ask.
 //!
 //! Sigstore's `TrustedRoot` v0.1, `SigningConfig` v0.2 and `ClientTrustConfig` v0.1 (github.com/sigstore/protobuf-specs) in
-//! JSON, in the forms that cosign, sigstore-python, -js, -go and -java all take. Nothing but the chain and the log's
-//! key is read, so this works beside a running server.
+//! JSON, in the forms that cosign, sigstore-python, -js, -go and -java all take. Nothing but certificates and the logs' keys
+//! is read, so this works beside a running server.
 
 use super::{CliError, Output, serve};
-use crate::certificate::CaChain;
 use crate::certificate::inspect::Inspected;
-use crate::config::{Config, LogConfig};
+use crate::certificate::{CaChain, TimestampChain};
+use crate::config::{Config, LogConfig, TimestampsMaterial};
 use crate::environment::UnixMillis;
-use crate::signer::LogKey;
-use crate::transparency::sha256;
+use crate::log::ports::LogSigner as _;
+use crate::signer::{LogKey, NoteSigningKey};
+use crate::transparency::note::{NoteKey, NoteKeyKind};
+use crate::transparency::{Hash, sha256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Print the trust material that clients take
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Print the trust material that clients take, as JSON on standard output.\n\n\
-        root            trusted_root.json: the CA's certificates and the log's public key, for verifying\n\
-        signing-config  signing_config.json: where to ask for certificates, for signing\n\
+        root            trusted_root.json: certificates of CA and timestamp authority, keys of the logs, for verifying\n\
+        signing-config  signing_config.json: where to ask for certificates, entries and timestamps, for signing\n\
         client-config   both in one file, as sigstore-python's --trust-config takes it\n\n\
         It works beside a running server. The URLs come from public_url, or from listen where that is not set.",
     after_long_help = "Examples:\n  \
@@ -38,9 +40,9 @@ pub struct TrustArgs {
 
 #[derive(Debug, Subcommand)]
 enum TrustCommand {
-    /// trusted_root.json: the CA's certificates and the log's public key
+    /// trusted_root.json: certificates of CA and timestamp authority, keys of the logs
     Root(Configured),
-    /// signing_config.json: where to ask for certificates
+    /// signing_config.json: where to ask for certificates, entries and timestamps
     SigningConfig(Configured),
     /// Both in one file, a client trust config
     ClientConfig(Configured),
@@ -66,7 +68,7 @@ pub fn run(args: TrustArgs, output: &mut Output) -> Result<(), CliError> {
     output.document(&document(&material))
 }
 
-/// What clients need to know of a CA and its log.
+/// What clients need to know of a CA, its logs and its timestamp authority.
 pub struct TrustMaterial {
     /// The CA's base URL, without a slash at its end.
     ca_url: String,
@@ -81,10 +83,24 @@ pub struct TrustMaterial {
     log_start: UnixMillis,
     /// The log's base URL and its key, DER SubjectPublicKeyInfo; `None`: certificates are logged nowhere.
     log: Option<(String, Vec<u8>)>,
+    /// The signature log, at the CA's URL.
+    signature_log: Option<SignatureLog>,
+    /// The timestamp authority's certificates, DER, its own first; and since when they are valid.
+    timestamps: Option<(Vec<Vec<u8>>, UnixMillis)>,
 }
 
+/// A signature log's key.
+struct SignatureLog {
+    spki: Vec<u8>,
+    kind: NoteKeyKind,
+    log_id: Hash,
+}
+
+/// Below the CA's URL; clients post to it as it stands.
+const TIMESTAMP_PATH: &str = "/api/v1/timestamp";
+
 impl TrustMaterial {
-    /// Reads the chain and the log's key that a configuration names.
+    /// Reads the certificates and the logs' keys that a configuration names.
     ///
     /// # Errors
     /// In words for the operator: which file, what is wrong.
@@ -103,7 +119,26 @@ impl TrustMaterial {
             LogConfig::External(log) => Some((log.url.clone(), log.public_key.clone())),
             LogConfig::None => None,
         };
-        Self::new(config.base_url(), log, &chain)
+        let signature_log = config.signature_log.as_ref().map(|log| {
+            let key = NoteSigningKey::open(&log.key).map_err(|error| error.to_string())?;
+            let spki = key.public_key().to_vec();
+            let note_key = NoteKey::from_spki(&spki).map_err(|error| error.to_string())?;
+            Ok::<_, String>(SignatureLog {
+                kind: note_key.kind(),
+                log_id: note_key.log_id(&log.origin),
+                spki,
+            })
+        });
+        let timestamps = config.timestamps.as_ref().and_then(|timestamps| match &timestamps.material {
+            TimestampsMaterial::Files { certificates, .. } => Some(timestamp_chain(certificates)),
+            TimestampsMaterial::Ephemeral => None,
+        });
+        let material = Self::new(config.base_url(), log, &chain)?;
+        Ok(Self {
+            signature_log: signature_log.transpose()?,
+            timestamps: timestamps.transpose()?,
+            ..material
+        })
     }
 
     /// For a CA at `ca_url` (no slash at its end) and a log by its URL and the DER SubjectPublicKeyInfo of its key.
@@ -121,6 +156,8 @@ impl TrustMaterial {
             ca_start: chain.not_before(),
             log_start: root.not_before(),
             log,
+            signature_log: None,
+            timestamps: None,
         })
     }
 
@@ -130,7 +167,7 @@ impl TrustMaterial {
             self.chain.iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
         json!({
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [],
+            "tlogs": self.signature_log.iter().map(|log| self.tlog(log)).collect::<Vec<_>>(),
             "certificateAuthorities": [{
                 "subject": { "organization": self.organization, "commonName": self.common_name },
                 "uri": self.ca_url,
@@ -138,7 +175,37 @@ impl TrustMaterial {
                 "validFor": { "start": self.ca_start.to_string() },
             }],
             "ctlogs": self.log.iter().map(|(url, key)| self.ct_log(url, key)).collect::<Vec<_>>(),
-            "timestampAuthorities": [],
+            "timestampAuthorities": self.timestamps.iter().map(|(chain, start)| self.timestamp_authority(chain, *start)).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Go, Java and JavaScript compare the host of `baseUrl` with the origin of checkpoints.
+    fn tlog(&self, log: &SignatureLog) -> Value {
+        let details = match log.kind {
+            NoteKeyKind::Ed25519 => "PKIX_ED25519",
+            NoteKeyKind::EcdsaP256 => "PKIX_ECDSA_P256_SHA_256",
+        };
+        json!({
+            "baseUrl": self.ca_url,
+            "hashAlgorithm": "SHA2_256",
+            "publicKey": {
+                "rawBytes": STANDARD.encode(&log.spki),
+                "keyDetails": details,
+                "validFor": { "start": self.log_start.to_string() },
+            },
+            "logId": { "keyId": STANDARD.encode(log.log_id) },
+        })
+    }
+
+    /// The chain with the authority's own certificate: most clients want it.
+    fn timestamp_authority(&self, chain: &[Vec<u8>], start: UnixMillis) -> Value {
+        let certificates: Vec<_> =
+            chain.iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
+        json!({
+            "subject": { "organization": self.organization, "commonName": self.common_name },
+            "uri": format!("{}{TIMESTAMP_PATH}", self.ca_url),
+            "certChain": { "certificates": certificates },
+            "validFor": { "start": start.to_string() },
         })
     }
 
@@ -155,21 +222,34 @@ impl TrustMaterial {
         })
     }
 
-    /// `signing_config.json`, without selectors for services that are not there: sigstore-js refuses those.
+    /// `signing_config.json`, without selectors for services that are not there: sigstore-js refuses those; and with them for
+    /// those that are: cosign and Go end without.
     pub fn signing_config(&self) -> Value {
         let operator = if self.organization.is_empty() { "countersign" } else { &self.organization };
-        json!({
-            "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-            "caUrls": [{
-                "url": self.ca_url,
-                "majorApiVersion": 1,
-                "validFor": { "start": self.ca_start.to_string() },
+        let service = |url: String, version: u8, start: UnixMillis| {
+            json!([{
+                "url": url,
+                "majorApiVersion": version,
+                "validFor": { "start": start.to_string() },
                 "operator": operator,
-            }],
+            }])
+        };
+        let mut document = json!({
+            "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+            "caUrls": service(self.ca_url.clone(), 1, self.ca_start),
             "oidcUrls": [],
             "rekorTlogUrls": [],
             "tsaUrls": [],
-        })
+        });
+        if self.signature_log.is_some() {
+            document["rekorTlogUrls"] = service(self.ca_url.clone(), 2, self.log_start);
+            document["rekorTlogConfig"] = json!({ "selector": "ANY" });
+        }
+        if let Some((_, start)) = &self.timestamps {
+            document["tsaUrls"] = service(format!("{}{TIMESTAMP_PATH}", self.ca_url), 1, *start);
+            document["tsaConfig"] = json!({ "selector": "ANY" });
+        }
+        document
     }
 
     /// Both in one document.
@@ -180,4 +260,11 @@ impl TrustMaterial {
             "signingConfig": self.signing_config(),
         })
     }
+}
+
+/// The timestamp authority's certificates, and since when all of them are valid.
+fn timestamp_chain(path: &Path) -> Result<(Vec<Vec<u8>>, UnixMillis), String> {
+    let pem = std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let chain = TimestampChain::from_pem(&pem).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((chain.certificates().to_vec(), chain.not_before()))
 }

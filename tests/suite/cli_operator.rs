@@ -333,7 +333,24 @@ fn trust_material_has_the_forms_that_every_client_takes() {
     }
 
     assert_eq!(signing["mediaType"], "application/vnd.dev.sigstore.signingconfig.v0.2+json");
-    assert_eq!(members(&signing), ["caUrls", "mediaType", "oidcUrls", "rekorTlogUrls", "tsaUrls"]);
+    let tlog = &root["tlogs"][0];
+    assert_eq!(members(tlog), ["baseUrl", "hashAlgorithm", "logId", "publicKey"]);
+    assert_eq!(tlog["baseUrl"], "https://ca.example.com");
+    assert_eq!(tlog["publicKey"]["keyDetails"], "PKIX_ED25519");
+    let stamps = &root["timestampAuthorities"][0];
+    assert_eq!(members(stamps), ["certChain", "subject", "uri", "validFor"]);
+    assert_eq!(stamps["uri"], "https://ca.example.com/api/v1/timestamp");
+    assert_eq!(stamps["certChain"]["certificates"].as_array().map(Vec::len), Some(2));
+
+    let services =
+        ["caUrls", "mediaType", "oidcUrls", "rekorTlogConfig", "rekorTlogUrls", "tsaConfig", "tsaUrls"];
+    assert_eq!(members(&signing), services);
+    assert_eq!(signing["rekorTlogUrls"][0]["url"], "https://ca.example.com");
+    assert_eq!(signing["rekorTlogUrls"][0]["majorApiVersion"], 2);
+    assert_eq!(signing["tsaUrls"][0]["url"], "https://ca.example.com/api/v1/timestamp");
+    for selector in [&signing["rekorTlogConfig"], &signing["tsaConfig"]] {
+        assert_eq!(selector["selector"], "ANY");
+    }
     assert_eq!(signing["caUrls"][0]["url"], "https://ca.example.com");
     assert_eq!(signing["caUrls"][0]["majorApiVersion"], 1);
     assert_eq!(signing["caUrls"][0]["operator"], "Example");
