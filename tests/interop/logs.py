@@ -82,7 +82,7 @@ class Place:
         for name, port in self.ports.items():
             run(countersign, "init", directory / name, "--gitlab", self.gitlab.url, "--listen", f"127.0.0.1:{port}",
                 "--admin", "127.0.0.1:0")
-        self.edit("log", r"(?m)^(  origin: \S+)$", rf"\1\n  accept: [{directory / 'ca/ca/chain.pem'}]")
+        self.edit("log", r"(?m)^(  origin: \S+/ct)$", rf"\1\n  accept: [{directory / 'ca/ca/chain.pem'}]")
         root = json.loads(run(countersign, "trust", "root", "--config", self.config("log")))
         self.log_key = base64.b64decode(root["ctlogs"][0]["publicKey"]["rawBytes"])
         key = serialization.load_der_public_key(self.log_key)

@@ -77,7 +77,7 @@ class World:
         self.url = f"{self.scheme}://127.0.0.1:{port}"
         text = self.config.read_text()
         text = re.sub(r"(?m)^listen: \S+", f"listen: 127.0.0.1:{port}", text, count=1)
-        text = re.sub(r"(?m)^(\s+)?origin: \S+", lambda m: f"{m.group(1) or ''}origin: 127.0.0.1:{port}/ct", text)
+        text = re.sub(r"(?m)^(\s+)?origin: \S+/ct$", lambda m: f"{m.group(1) or ''}origin: 127.0.0.1:{port}/ct", text)
         text = text.replace("origin: 127.0.0.1:0/ct", f"origin: 127.0.0.1:{port}/ct")
         self.config.write_text(text)
 
