@@ -159,7 +159,7 @@ def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: a
     bundle = world.path("cosign.bundle")
     run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), *trust,
         "--signing-config", world.path("sc.json"), "--bundle", bundle)
-    verify = [cosign, "verify-blob", world.blob, "--bundle", bundle, *trust, "--insecure-ignore-tlog"]
+    verify = [cosign, "verify-blob", world.blob, "--bundle", bundle, *trust]
     run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", world.gitlab.url)
     run(*verify, "--certificate-identity", world.gitlab.identity() + "x", "--certificate-oidc-issuer", world.gitlab.url, ok=False)
     run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", "https://gitlab.com", ok=False)
@@ -167,6 +167,30 @@ def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: a
     other.write_bytes(b"something else\n")
     verify[2] = other
     run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", world.gitlab.url, ok=False)
+
+
+@test
+def bundles_with_entry_and_timestamp_are_made_and_taken_by_cosign_python_and_countersign(world: World, args: argparse.Namespace) -> None:
+    """No client is told to leave a check out."""
+    cosign = need("cosign", "cosign v3")
+    config, root = world.path("ctc.json"), world.path("tr.json")
+    config.write_text(run(world.countersign, "trust", "client-config", "--config", world.config))
+    python = [sys.executable, "-m", "sigstore", "--trust-config", config]
+    bundles = {name: world.path(f"whole-{name}.bundle") for name in ["cosign", "python", "countersign"]}
+    run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), "--trusted-root", root,
+        "--signing-config", world.path("sc.json"), "--bundle", bundles["cosign"])
+    run(*python, "sign", "--identity-token", world.gitlab.token(), "--bundle", bundles["python"], world.blob)
+    run(world.countersign, "sign", world.blob, "--token-file", world.token_file(), "--trusted-root", root,
+        "--signing-config", world.path("sc.json"), "--bundle", bundles["countersign"])
+    for bundle in bundles.values():
+        material = json.loads(bundle.read_text())["verificationMaterial"]
+        assert material["tlogEntries"] and material["timestampVerificationData"]["rfc3161Timestamps"], bundle
+        for identity, holds in [(world.gitlab.identity(), True), (world.gitlab.identity() + "x", False)]:
+            who = ["--certificate-identity", identity, "--certificate-oidc-issuer", world.gitlab.url]
+            run(cosign, "verify-blob", world.blob, "--bundle", bundle, "--trusted-root", root, *who, ok=holds)
+            run(world.countersign, "verify", "--bundle", bundle, "--trusted-root", root, *who, world.blob, ok=holds)
+            run(*python, "verify", "identity", "--bundle", bundle, "--cert-identity", identity,
+                "--cert-oidc-issuer", world.gitlab.url, world.blob, ok=holds)
 
 
 @test
