@@ -426,11 +426,16 @@ class Faults:
 
 def stops_for_good(world: World, line: str) -> None:
     """What reached the disk is not known, and must not be tried again: no answer, no health, exit code 1; the next start goes
-    on from what is stored, with every entry that was answered."""
+    on from what is stored, with every entry that was answered. A write that only makes the journal longer has written nothing
+    of a group: after that one it goes on by itself."""
     faults = Faults(world)
     faults.set(line)
     begun = time.monotonic()
-    code = world.ca.process.wait(timeout=30)
+    while (code := world.ca.process.poll()) is None and time.monotonic() < begun + 30:
+        if "pwrite" in line and "keeps trying" in world.ca.tail():
+            faults.set("")
+            return world.note(f"`{line}`: goes on, issues again", world.until_issued(SERVING_WITHIN))
+        time.sleep(0.05)
     world.note(f"`{line}`: exit code {code}", time.monotonic() - begun)
     check(code == 1, f"it ended with {code}")
     check("stops for good" in world.ca.tail(), f"it does not say why:\n{world.ca.tail()}")
