@@ -78,7 +78,7 @@ impl LogReader {
     }
 
     /// The index of the entry with this leaf hash among the first `size`, or `None`. Looks newest first: in the files that
-    /// cover many tiles (see [`index`]), and where there is none yet in the leaf hashes of a tile, 8 KiB for 256 entries.
+    /// cover many tiles (see `index`), and where there is none yet in the leaf hashes of a tile, 8 KiB for 256 entries.
     pub fn index_of_leaf(&self, leaf_hash: &Hash, size: u64) -> Result<Option<u64>, ReadError> {
         self.check_size(size)?;
         let sealed = self.view().unsealed_start / TILE_WIDTH;

@@ -1,7 +1,7 @@
 //! The signature log: verified signatures in; index, inclusion proof and checkpoint out (Rekor v2, c2sp.org/tlog-tiles).
 //!
 //! What is different from the certificate log stands here: what an entry's octets are ([`SignatureEntry`]), how checkpoints are signed
-//! ([`note`]), the first entry, and that the same signature within minutes is the same entry ([`super::recent`]). Everything else is
+//! ([`note`]), the first entry, and that the same signature within minutes is the same entry (`log::recent`). Everything else is
 //! [`Log`]'s.
 
 use super::ct::Extent;
@@ -166,7 +166,7 @@ impl SignatureLog {
         Ok(())
     }
 
-    /// Records an entry; answers once it is durable. The same entry within [`super::recent::WINDOW`] is the one that exists, also
+    /// Records an entry; answers once it is durable. The same entry within ten minutes is the one that exists, also
     /// where its first sender did not wait for the answer.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ impl HashAlgorithm {
 macro_rules! details {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $number:literal;)+) => {
         /// `PublicKeyDetails`: a kind of key with the algorithm that it signs with. Those that are known here; which of them
-        /// an entry may have is [`Self::hash`]'s and [`Self::signs_messages`]' matter.
+        /// an entry may have: [`Self::hash`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum KeyDetails { $($(#[doc = $doc])+ $name,)+ }
 

@@ -28,7 +28,7 @@ const MIB: usize = 1024 * KIB;
 const _: () =
     assert!(PROCESS + (CONNECTIONS + ADMIN_CONNECTIONS) * PLACE + MEMORY + ADMIN_MEMORY <= PROMISED);
 
-/// What a connection may send before it has made a request of it, and before there is memory for it: in [`PLACE`].
+/// What a connection may send before it has made a request of it, and before there is memory for it: in `PLACE`.
 pub const UNASKED: usize = 8 * KIB;
 
 /// What the peers of one listener may take.

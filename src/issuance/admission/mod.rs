@@ -2,7 +2,7 @@
 //!
 //! A server that takes more than it can do answers everybody late. So a request gets a place before the expensive part of its
 //! way (the proof's verification, two signatures of the CA, the log), or is refused at once with `OVERLOADED` and a time to wait.
-//! [`pace`] says how many places there are, from what the machine has finished lately; [`shares`] says who gets one.
+//! `pace` says how many places there are, from what the machine has finished lately; `shares` says who gets one.
 //!
 //! A place is counted for whom the *verified* token names, never for a claim: so a forged token takes nothing from anybody.
 //! Before the signature is verified the claimed name serves for one thing only: when the place would be refused to that name
