@@ -181,6 +181,14 @@ class WellBehaved:
         return f"{len(self.took)} certificates, p50 {p50:.1f} ms, p99 {p99:.1f} ms, most {most:.1f} ms, failed {dict(self.failed)}"
 
 
+async def end(tasks: list[asyncio.Task]) -> None:
+    """Ends tasks, and asks again those that go on: until Python 3.12 `wait_for` may swallow a cancellation."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=1)
+
+
 async def run(server: Server, args: argparse.Namespace) -> list[str]:
     failures = []
     count = lambda number: max(1, int(number * args.share))
@@ -188,8 +196,7 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
     callers = [asyncio.create_task(calm.call()) for _ in range(64)]
     await asyncio.sleep(3)
     print(f"alone: {calm.line()}; memory {server.memory()[0]:.0f} MB")
-    for caller in callers:
-        caller.cancel()
+    await end(callers)
 
     hostile, pressed = Hostile(server), WellBehaved(server)
     ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -248,9 +255,7 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
     print(f"SIGTERM: exit code {code} after {took:.1f} s")
     if code != 0 or took > 15:
         failures.append(f"SIGTERM: exit code {code} after {took:.1f} s")
-    for task in [*tasks, *callers]:
-        task.cancel()
-    await asyncio.gather(*tasks, *callers, return_exceptions=True)
+    await end([*tasks, *callers])
     return failures
 
 
@@ -326,9 +331,7 @@ async def many_large_heads(server: Server, args: argparse.Namespace) -> list[str
         print(f"large heads over HTTP/2: health {status} in {time.monotonic() - began:.2f} s, {server.memory()[0]:.0f} MB, {closed} closed")
         if status != 200:
             failures.append("health was not answered while large heads came over HTTP/2")
-    for task in [*slow, *fast]:
-        task.cancel()
-    await asyncio.gather(*slow, *fast, return_exceptions=True)
+    await end([*slow, *fast])
     if await answered(server.public, server.request, 10) != 200:
         failures.append("no certificate after large heads over HTTP/2")
     if server.memory()[1] > MEMORY_MB:
@@ -357,9 +360,7 @@ async def active_at_the_cap(server: Server, args: argparse.Namespace) -> list[st
         print(f"all places taken by active callers: a newcomer is answered {status} in {time.monotonic() - began:.2f} s")
         if status != 200:
             failures.append("a newcomer was kept out by callers who are merely active")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(tasks)
     return failures
 
 
