@@ -17,13 +17,6 @@ const STATEMENTS: [&str; 2] = [STATEMENT, "https://in-toto.io/Statement/v0.1"];
 /// The most subjects of a statement.
 const MAX_SUBJECTS: usize = 10_000;
 
-/// PAE: what an envelope's signatures are over.
-pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    out.extend_from_slice(payload);
-    out
-}
-
 /// The octets of a new statement about one artifact.
 pub fn statement(name: &str, sha256: &[u8], predicate_type: &str, predicate: &Value) -> Vec<u8> {
     let document = serde_json::json!({
@@ -131,12 +124,6 @@ impl Subject {
 mod tests {
     use super::*;
     use crate::transparency::sha256;
-
-    #[test]
-    fn the_encoding_is_that_of_the_specification() {
-        let encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
-        assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
-    }
 
     #[test]
     fn a_statement_is_about_its_subjects_and_nothing_else() {

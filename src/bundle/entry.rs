@@ -1,7 +1,6 @@
 //! What a log entry's body must be, given what the bundle holds: Rekor v1's `hashedrekord` 0.0.1, `dsse` 0.0.1 and `intoto` 0.0.2
 //! by their members, Rekor v2's `hashedrekord` 0.0.2 and `dsse` 0.0.2 rebuilt to the octet.
 
-use super::dsse::pre_authentication_encoding;
 use super::error::{Problem, VerificationError, problem};
 use super::format::Envelope;
 use super::json::from_base64;
@@ -9,6 +8,7 @@ use super::log_entry::LogEntry;
 use super::signature::{Artifact, SigningKey, plain_name};
 use crate::certificate::path::verifier_der;
 use crate::rekor::algorithm::{HashAlgorithm, KeyDetails};
+use crate::rekor::dsse::pre_authentication_encoding;
 use crate::rekor::canonical::{CanonicalBody, KeyMaterial, SignatureOf};
 use serde_json::Value;
 
