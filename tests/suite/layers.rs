@@ -9,6 +9,7 @@ const LAYERS: [&[&str]; 7] = [
         "environment",
         "refusal",
         "panics",
+        "protojson",
         "token",
         "identity",
         "possession",
