@@ -28,7 +28,7 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`protojson`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
+//!   [`protojson`], [`hash`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
 //!   [`bundle`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
@@ -41,6 +41,7 @@
 pub mod bundle;
 pub mod certificate;
 pub mod environment;
+pub mod hash;
 pub mod identity;
 pub mod panics;
 pub mod possession;

@@ -2,8 +2,8 @@
 
 use super::error::{Problem, VerificationError, problem};
 use super::format::Envelope;
-use super::signature::{Artifact, plain_name};
-use crate::rekor::algorithm::HashAlgorithm;
+use super::signature::Artifact;
+use crate::hash::HashAlgorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ impl Subject {
     fn is(&self, artifact: Artifact<'_>) -> bool {
         let mut agreeing = 0;
         for (name, value) in &self.digest {
-            let known = HashAlgorithm::ALL.into_iter().find(|hash| plain_name(*hash) == name);
+            let known = HashAlgorithm::ALL.into_iter().find(|hash| hash.plain_name() == name);
             let known = known.and_then(|hash| artifact.digest(hash));
             let Some(digest) = known else { continue };
             if !value.eq_ignore_ascii_case(&hex::encode(digest.as_ref())) {

@@ -11,7 +11,7 @@ use super::{log_entries, times};
 use crate::certificate::inspect::Inspected;
 use crate::certificate::path::{PathError, Purpose};
 use crate::environment::UnixMillis;
-use crate::rekor::algorithm::HashAlgorithm;
+use crate::hash::HashAlgorithm;
 use crate::rekor::dsse::pre_authentication_encoding;
 use crate::transparency::sct::ReceivedSct;
 use crate::transparency::sha256;

@@ -1,10 +1,10 @@
 //! `dsse` 0.0.2: the signatures of an envelope (github.com/secure-systems-lab/dsse, version 1.0.2). The log gets the payload's
 //! hash, never the payload.
 
-use super::algorithm::HashAlgorithm;
 use super::canonical::{CanonicalBody, SignatureOf};
 use super::request::signature_of;
 use super::verifier::{ProposedVerifier, Verifier};
+use crate::hash::HashAlgorithm;
 use crate::refusal::{Reason, Refusal};
 
 /// Its name in `kindVersion`.

@@ -10,6 +10,7 @@ const LAYERS: [&[&str]; 7] = [
         "refusal",
         "panics",
         "protojson",
+        "hash",
         "token",
         "identity",
         "possession",
