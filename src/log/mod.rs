@@ -44,7 +44,9 @@ use sealer::SealerHandle;
 use sequencer::{Command, Pending, Sequencer};
 use status::{Status, unavailable};
 use std::any::Any;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -92,6 +94,23 @@ pub struct Log<C> {
     time: Arc<Timekeeper>,
     tiles: Arc<dyn TileStore>,
     _guard: Arc<dyn Any + Send + Sync>,
+}
+
+/// What whoever runs a log does with it, whatever its entries are.
+pub trait Lifecycle: Send + Sync {
+    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
+    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
+    fn watch(&self);
+
+    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
+    fn end_soon(&self);
+
+    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
+
+    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
+    /// does not answer; readers are answered on. A second call does nothing.
+    fn close(&self);
 }
 
 struct Threads {
@@ -219,28 +238,6 @@ impl<C: Candidate> Log<C> {
         health.and_then(|()| self.check_clock())
     }
 
-    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
-    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
-    pub fn watch(&self) {
-        self.status.look();
-    }
-
-    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
-    pub fn end_soon(&self) {
-        self.status.end_soon();
-    }
-
-    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
-    pub async fn stopped(&self) -> String {
-        self.status.wait_for_stop().await
-    }
-
-    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
-    /// does not answer. A second call does nothing.
-    pub fn close(&self) {
-        self.end();
-    }
-
     /// What the time is, as far as can be told.
     fn now(&self) -> UnixMillis {
         self.time.estimate()
@@ -255,6 +252,24 @@ impl<C: Candidate> Log<C> {
     fn gone(&self) -> Refusal {
         let in_order = self.closing.load(Ordering::Acquire) && !self.status.is_stopped();
         if in_order { Refusal::new(Reason::ShuttingDown) } else { unavailable() }
+    }
+}
+
+impl<C: Candidate> Lifecycle for Log<C> {
+    fn watch(&self) {
+        self.status.look();
+    }
+
+    fn end_soon(&self) {
+        self.status.end_soon();
+    }
+
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(self.status.wait_for_stop())
+    }
+
+    fn close(&self) {
+        self.end();
     }
 }
 
@@ -275,9 +290,7 @@ impl<C> Log<C> {
             tracing::error!("a thread of the log ended in a panic");
         }
     }
-}
 
-impl<C> Log<C> {
     /// Waits for a thread, as long as it makes sense.
     fn has_ended(&self, end: &Receiver<()>) -> bool {
         let hopeless = self.status.is_stopped() && self.status.is_writing();

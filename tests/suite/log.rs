@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use countersign::environment::UnixMillis;
 use countersign::log::ct::{CtLogSettings, OpenError};
 use countersign::log::ports::{HeadRecord, LogSigner, Recorded, StoreError, TileStore};
-use countersign::log::{CtLog, Log, QUEUE, StartError, Stores};
+use countersign::log::{CtLog, Lifecycle as _, Log, QUEUE, StartError, Stores};
 use countersign::refusal::Reason;
 use countersign::store::memory::{Fault, MemoryHeadRecord, MemoryStore, MemoryTileStore};
 use countersign::transparency::checkpoint::Checkpoint;

@@ -4,7 +4,7 @@ use crate::support::TestClock;
 use countersign::environment::UnixMillis;
 use countersign::log::ports::{HeadRecord, Identity};
 use countersign::log::reader::LogReader;
-use countersign::log::{Candidate, Log, StartError, Stores};
+use countersign::log::{Candidate, Lifecycle as _, Log, StartError, Stores};
 use countersign::refusal::Refusal;
 use countersign::store::memory::MemoryStore;
 use countersign::store::{DataDirectory, DataDirectoryError};
