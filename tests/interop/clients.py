@@ -3,6 +3,7 @@
 import argparse
 import concurrent.futures
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -38,7 +39,8 @@ class Question:
 
 def said_by(command: list[object], crash: tuple[str, ...] = ()) -> str:
     """Nothing, when the command ends with 0; what it said, when it refuses. A client that falls over has not refused."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120)
+    # Wide, so that what they say is not broken into lines.
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "400"})
     said = done.stdout + done.stderr
     if done.returncode not in (0, 1) or any(word in said for word in crash):
         raise AssertionError(f"{command[0]} ended with {done.returncode}:\n{said[-3000:]}")
@@ -96,7 +98,8 @@ class Cosign(Client):
         run(self.program, "sign-blob", *self.signing(bundle), file)
 
     def attest(self, file: pathlib.Path, bundle: pathlib.Path) -> None:
-        run(self.program, "attest-blob", *self.signing(bundle), "--type", "slsaprovenance1", "--predicate", predicate(self.world), file)
+        # Of a predicate it makes a statement v0.1, which sigstore-python does not read; a whole statement goes as it is.
+        run(self.program, "attest-blob", *self.signing(bundle), "--statement", statement(self.world, file))
 
     def verify(self, question: Question) -> str:
         verb = ["verify-blob-attestation", "--type", "slsaprovenance1"] if question.is_statement() else ["verify-blob"]
@@ -221,7 +224,6 @@ def predicate(world: World) -> pathlib.Path:
 
 def statement(world: World, file: pathlib.Path) -> pathlib.Path:
     """What a client that has no predicate of its own signs about the file."""
-    import hashlib
     path = world.path(f"{file.name}.statement")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     path.write_text(json.dumps({"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": file.name, "digest": {"sha256": digest}}],

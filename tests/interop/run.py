@@ -18,6 +18,7 @@ import traceback
 from world import TESTS, Skipped, World, need, run, test
 
 import images  # noqa: F401 - its tests
+import refusals  # noqa: F401 - its tests
 import whole  # noqa: F401 - its tests
 
 # How far ago the `past` world is: what was signed a year ago is verified today.

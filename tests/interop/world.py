@@ -86,7 +86,9 @@ class World:
         self.gitlab = beside.gitlab if beside else gitlab.Gitlab(clock)
         self.tls_directory = beside.tls_directory if beside else directory
         self.ca = directory / "ca"
-        run(countersign, "init", self.ca, "--gitlab", self.gitlab.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", env=self.moved)
+        # Made an hour before it serves, where clocks can be moved, so that `elsewhen` has a time before.
+        made = moved(clock - 3600, directory) if clock else {}
+        run(countersign, "init", self.ca, "--gitlab", self.gitlab.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", env=made)
         self.config = self.ca / "countersign.yaml"
         if tls:
             self.serve_over_tls()
