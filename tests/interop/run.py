@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 
-from world import TESTS, Skipped, World, need, run, test
+from world import ABSENT, TESTS, Skipped, World, need, run, test
 
 import images  # noqa: F401 - its tests
 import refusals  # noqa: F401 - its tests
@@ -298,6 +298,7 @@ def main() -> int:
                 if len(failed) > before:
                     print("--- the server's log\n" + world.path("ca.log").read_text()[-4000:])
             print(f"         {kind}: {time.monotonic() - started:.0f} s", flush=True)
+    skipped += [f"{client}, among every client" for client in sorted(ABSENT)]
     for name in skipped:
         print(f"!!! SKIPPED: {name}")
     print(f"interop: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")

@@ -17,6 +17,8 @@ import urllib.request
 import gitlab
 
 TESTS: list[typing.Callable] = []
+# Clients that tests of many clients did without.
+ABSENT: set[str] = set()
 HERE = pathlib.Path(__file__).parent
 
 
