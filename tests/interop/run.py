@@ -21,8 +21,15 @@ import images  # noqa: F401 - its tests
 import refusals  # noqa: F401 - its tests
 import whole  # noqa: F401 - its tests
 
-# How far ago the `past` world is: what was signed a year ago is verified today.
 YEAR = 365 * 86400
+# The worlds: what they are called, whether over TLS, and how far their clock is from the machine's. What was signed years ago is
+# verified today. After eleven years the certificates of the CA, of the timestamp authority and of their root have expired.
+WORLDS = {
+    "http": ("", False, 0),
+    "https": (", over TLS", True, 0),
+    "past": (", a year later", True, -YEAR),
+    "expired": (", eleven years later", True, -11 * YEAR),
+}
 
 @test
 def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: argparse.Namespace) -> None:
@@ -269,13 +276,13 @@ def main() -> int:
     args = parser.parse_args()
     os.environ["PATH"] = f"{(args.clients / 'bin').resolve()}:{os.environ['PATH']}"
     passed, failed, skipped = 0, [], []
-    for kind, suffix in [("http", ""), ("https", ", over TLS"), ("past", ", a year later")]:
+    for kind, (suffix, tls, clock) in WORLDS.items():
         wanted = [function for function in TESTS if kind in function.kinds and args.only in function.__name__]
         if not wanted:
             continue
         with tempfile.TemporaryDirectory() as directory:
             try:
-                world = World(str(args.countersign.resolve()), pathlib.Path(directory), kind != "http", -YEAR if kind == "past" else 0)
+                world = World(str(args.countersign.resolve()), pathlib.Path(directory), tls, clock)
             except Skipped as why:
                 skipped += [f"{function.__name__.replace('_', ' ')}{suffix} ({why} is not here)" for function in wanted]
                 continue

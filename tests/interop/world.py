@@ -32,7 +32,7 @@ def test(function: typing.Callable) -> typing.Callable:
 
 
 def test_in(*kinds: str) -> typing.Callable:
-    """A test of some kinds of world alone: `http`, `https`, `past` (over TLS, a year ago)."""
+    """A test of some kinds of world alone, as run.py names them."""
     def register(function: typing.Callable) -> typing.Callable:
         function.kinds = kinds
         TESTS.append(function)
