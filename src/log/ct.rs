@@ -8,7 +8,7 @@ use super::ports::{Identity, LogSigner, StoreError};
 use super::reader::LogReader;
 use super::submissions::Submissions;
 use super::view::View;
-use super::{Candidate, Log, StartError, Stores, recovery};
+use super::{Candidate, Log, Lulls, StartError, Stores, recovery};
 use crate::certificate::accepted::{AcceptedCas, Submission, SubmissionKind};
 use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
@@ -254,6 +254,11 @@ impl CtLog {
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
         self.log.health()
+    }
+
+    /// Groups wait for lulls; see [`Log::heed`].
+    pub fn heed(&self, lulls: Arc<Lulls>) {
+        self.log.heed(lulls);
     }
 
     /// Looks whether the disk answers; see [`Log::watch`].

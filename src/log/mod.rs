@@ -15,7 +15,9 @@ pub mod audit;
 pub mod conformance;
 pub mod ct;
 mod index;
+mod lulls;
 pub mod ports;
+mod queue;
 pub mod reader;
 mod recent;
 mod recovery;
@@ -32,6 +34,8 @@ mod timekeeper;
 pub mod view;
 
 pub use ct::CtLog;
+pub use lulls::Lulls;
+pub use queue::QUEUE;
 pub use recovery::{CLOCK_TOLERANCE, StartError};
 pub use signatures::SignatureLog;
 
@@ -40,22 +44,21 @@ use crate::refusal::{Reason, Refusal};
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::{Entry, Hash, Place};
 use ports::{HeadRecord, HeadStore, Identity, TileStore};
+use queue::{Command, Pending, Queue, queue};
 use sealer::SealerHandle;
-use sequencer::{Command, Pending, Sequencer};
+use sequencer::Sequencer;
 use status::{Status, unavailable};
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TrySendError, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use timekeeper::Timekeeper;
 use tokio::sync::oneshot;
 use view::View;
-
-/// Entries that may wait for the sequencer; more are refused at once.
-pub const QUEUE: usize = 4096;
 
 /// How long a close waits for the threads, and so for the disk. Who leaves them loses nothing that was answered.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -83,7 +86,7 @@ pub struct Stores {
 
 /// A running log of entries of one kind: two threads, and the queue to them.
 pub struct Log<C> {
-    queue: SyncSender<Command<C>>,
+    queue: Queue<C>,
     sealer: SealerHandle,
     status: Arc<Status>,
     view: Arc<RwLock<View>>,
@@ -127,11 +130,12 @@ impl<C: Candidate> Log<C> {
         let kept: Arc<dyn Any + Send + Sync> = Arc::new((guard.clone(), sealing_ends));
         let (sealer, sealing) =
             sealer::start(view.clone(), stores.tiles.clone(), status.clone(), kept).map_err(no_thread)?;
-        let (queue, commands) = sync_channel(QUEUE);
+        let (queue, arrivals) = queue();
         let time = Arc::new(Timekeeper::new(clock, stopwatch));
         let closing = Arc::new(AtomicBool::new(false));
         let sequencer = Sequencer {
-            commands,
+            arrivals,
+            waiting: VecDeque::new(),
             store: stores.head,
             record: stores.record,
             time: time.clone(),
@@ -172,7 +176,7 @@ impl<C: Candidate> Log<C> {
             return Err(unavailable());
         }
         let (answer, wait) = oneshot::channel();
-        match self.queue.try_send(Command::Enter(Pending { candidate, answer })) {
+        match self.queue.enter(Pending { candidate, answer }) {
             Ok(()) => tokio::select! {
                 biased;
                 answer = wait => answer.unwrap_or_else(|_| Err(self.gone())),
@@ -184,6 +188,12 @@ impl<C: Candidate> Log<C> {
             }
             Err(TrySendError::Disconnected(_)) => Err(self.gone()),
         }
+    }
+
+    /// From now on an entry waits for a moment in which a worker has nothing to do, so that its group gets larger while they
+    /// are all busy. Before, and where nobody tells, it waits for nothing.
+    pub fn heed(&self, lulls: Arc<Lulls>) {
+        self.queue.heed(lulls);
     }
 
     /// The live part of the log, for readers.
@@ -212,8 +222,8 @@ impl<C: Candidate> Log<C> {
         if health.is_err() {
             self.sealer.wake();
             // A full queue is a try by itself.
-            self.queue.try_send(Command::Probe).ok();
-        } else if self.status.wants_check() && self.queue.try_send(Command::Check).is_err() {
+            self.queue.tell(Command::Probe);
+        } else if self.status.wants_check() && !self.queue.tell(Command::Check) {
             self.status.checked();
         }
         health.and_then(|()| self.check_clock())
@@ -264,7 +274,7 @@ impl<C> Log<C> {
         let Some(Threads { sequencing, sealing, sequenced, sealed }) = threads.take() else { return };
         self.closing.store(true, Ordering::SeqCst);
         // An error: the thread has ended already, or has enough to do to look by itself.
-        self.queue.try_send(Command::Close).ok();
+        self.queue.tell(Command::Close);
         let ended = self.has_ended(&sequenced);
         self.sealer.close();
         if !ended || !self.has_ended(&sealed) {

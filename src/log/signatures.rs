@@ -9,7 +9,7 @@ use super::ports::{Identity, LogSigner};
 use super::reader::{LogReader, ReadError};
 use super::recent::Recent;
 use super::view::View;
-use super::{Candidate, Log, StartError, Stores, recovery};
+use super::{Candidate, Log, Lulls, StartError, Stores, recovery};
 use crate::environment::{Clock, Stopwatch};
 use crate::refusal::{Reason, Refusal};
 use crate::rekor::canonical::{KeyMaterial, SignatureOf};
@@ -256,6 +256,11 @@ impl SignatureLog {
     /// What is wrong.
     pub fn health(&self) -> Result<(), String> {
         self.log.health().map_err(|problem| format!("the signature log: {problem}"))
+    }
+
+    /// Groups wait for lulls; see [`Log::heed`].
+    pub fn heed(&self, lulls: Arc<Lulls>) {
+        self.log.heed(lulls);
     }
 
     /// Looks whether the disk answers; see [`Log::watch`].

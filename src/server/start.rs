@@ -147,6 +147,7 @@ async fn recording(
             }
             SignaturesError::Start(_) | SignaturesError::First(_) => StartError::Failed(error.to_string()),
         })?;
+    environment.lulls.iter().for_each(|lulls| log.heed(lulls.clone()));
     let admission = Admission::new(environment.stopwatch.clone(), environment.random.clone());
     Ok(Some(Arc::new(Recording::new(Arc::new(log), config.writers, chain.clone(), admission))))
 }
@@ -238,8 +239,13 @@ async fn open_log(
     environment: &Environment,
 ) -> Result<CtLog, StartError> {
     let settings = CtLogSettings { origin, issuers: chain.certificates().to_vec() };
-    let (clock, stopwatch) = (environment.clock.clone(), environment.stopwatch.clone());
-    tokio::task::spawn_blocking(move || CtLog::open(settings, Arc::new(key), stores, clock, stopwatch))
+    let Environment { clock, stopwatch, lulls, .. } = environment.clone();
+    let opening = move || {
+        let log = CtLog::open(settings, Arc::new(key), stores, clock, stopwatch)?;
+        lulls.into_iter().for_each(|lulls| log.heed(lulls));
+        Ok(log)
+    };
+    tokio::task::spawn_blocking(opening)
         .await
         .map_err(|error| StartError::Failed(format!("the log cannot be opened: {error}")))?
         .map_err(|error| match error {
