@@ -40,7 +40,7 @@ class Question:
 def said_by(command: list[object], crash: tuple[str, ...] = ()) -> str:
     """Nothing, when the command ends with 0; what it said, when it refuses. A client that falls over has not refused."""
     # Wide, so that what they say is not broken into lines.
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "400"})
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, env=os.environ | {"COLUMNS": "400"})
     said = done.stdout + done.stderr
     if done.returncode not in (0, 1) or any(word in said for word in crash):
         raise AssertionError(f"{command[0]} ended with {done.returncode}:\n{said[-3000:]}")
@@ -157,7 +157,7 @@ class Python(Client):
                      question.identity, "--cert-oidc-issuer", question.issuer, question.file]
             lines += json.dumps([str(word) for word in words]) + "\n"
         # Wide, so that what it says is not broken into lines.
-        done = subprocess.run([sys.executable, HERE / "commands.py"], input=lines, capture_output=True, text=True, timeout=120,
+        done = subprocess.run([sys.executable, HERE / "commands.py"], input=lines, capture_output=True, text=True, timeout=300,
                               env=os.environ | {"COLUMNS": "400"})
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         if done.returncode != 0 or len(answers) != len(questions) or any(code not in (0, 1) for code, _ in answers):
@@ -199,7 +199,7 @@ class Library(Client):
     def verdicts(self, questions: list[Question]) -> list[str]:
         words = [str(word) for word in self.program()]
         asked = "".join(question.line() + "\n" for question in questions)
-        done = subprocess.run([*words, "verify"], input=asked, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*words, "verify"], input=asked, capture_output=True, text=True, timeout=300)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         if done.returncode != 0 or len(answers) != len(questions):
             raise AssertionError(f"{self.name} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")

@@ -119,14 +119,16 @@ def every_client_refuses_foreign_trust_and_parts_that_belong_elsewhere(world: Wo
             "timestampVerificationData": second["verificationMaterial"]["timestampVerificationData"]}},
         "no timestamp": tamper.without_timestamp(good),
         "another signature": good | {"messageSignature": good["messageSignature"] | {"signature": tamper.signature(second)}},
-        "another certificate": good | {"verificationMaterial": good["verificationMaterial"] | {
-            "certificate": second["verificationMaterial"]["certificate"]}},
     }
+    # The older certificate in the younger bundle: the timestamp lies within both, so it is not the time that is refused.
+    certificate = second | {"verificationMaterial": second["verificationMaterial"] | {
+        "certificate": good["verificationMaterial"]["certificate"]}}
     cases = {"another issuer": asked(world, paths[0], issuer="https://gitlab.com")}
     for member in ["certificateAuthorities", "ctlogs", "tlogs", "timestampAuthorities"]:
         cases[f"foreign {member}"] = asked(world, paths[0], root=mixed_root(world, member))
     for place, (case, bundle) in enumerate(bundles.items()):
         cases[case] = asked(world, tamper.write(bundle, world.path(f"tampered-{place}.json")))
+    cases["another certificate"] = asked(world, tamper.write(certificate, world.path("tampered-certificate.json")), file=other(world))
     refused(clients, asked(world, paths[0]), cases)
 
 

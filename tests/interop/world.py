@@ -43,7 +43,7 @@ def test_in(*kinds: str) -> typing.Callable:
 def run(*command: object, ok: bool = True, env: dict | None = None, says: str = "") -> str:
     """Runs a command that must succeed (or, with ok=False, fail), and returns what it said."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=(os.environ | (env or {})))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=(os.environ | (env or {})))
     said = done.stdout + done.stderr
     if (done.returncode == 0) != ok or says not in said:
         raise AssertionError(f"{' '.join(words[:3])} … ended with {done.returncode}:\n{said[-3000:]}")
