@@ -58,7 +58,7 @@ def pushed(host: str, name: str, layer: bytes) -> str:
     return f"{host}/{name}@{put(f'http://{host}/v2/{name}/manifests/DIGEST', manifest, MANIFEST)}"
 
 
-@test_in("http", "https")
+@test_in("http", "https", "past")
 def cosign_signs_and_attests_an_image_and_verifies_both(world: World, _: argparse.Namespace) -> None:
     cosign = need("cosign", "cosign v3")
     trust = ["--trusted-root", world.path("tr.json")]
