@@ -50,7 +50,9 @@ use sequencer::Sequencer;
 use status::{Status, unavailable};
 use std::any::Any;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TrySendError, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -95,6 +97,27 @@ pub struct Log<C> {
     time: Arc<Timekeeper>,
     tiles: Arc<dyn TileStore>,
     _guard: Arc<dyn Any + Send + Sync>,
+}
+
+/// What whoever runs a log does with it, whatever its entries are.
+pub trait Lifecycle: Send + Sync {
+    /// From now on an entry waits for a moment in which a worker has nothing to do, so that its group gets larger while they
+    /// are all busy. Before, and where nobody tells, it waits for nothing.
+    fn heed(&self, lulls: Arc<Lulls>);
+
+    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
+    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
+    fn watch(&self);
+
+    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
+    fn end_soon(&self);
+
+    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
+
+    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
+    /// does not answer; readers are answered on. A second call does nothing.
+    fn close(&self);
 }
 
 struct Threads {
@@ -190,12 +213,6 @@ impl<C: Candidate> Log<C> {
         }
     }
 
-    /// From now on an entry waits for a moment in which a worker has nothing to do, so that its group gets larger while they
-    /// are all busy. Before, and where nobody tells, it waits for nothing.
-    pub fn heed(&self, lulls: Arc<Lulls>) {
-        self.queue.heed(lulls);
-    }
-
     /// The live part of the log, for readers.
     pub fn view(&self) -> &Arc<RwLock<View>> {
         &self.view
@@ -229,28 +246,6 @@ impl<C: Candidate> Log<C> {
         health.and_then(|()| self.check_clock())
     }
 
-    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
-    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
-    pub fn watch(&self) {
-        self.status.look();
-    }
-
-    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
-    pub fn end_soon(&self) {
-        self.status.end_soon();
-    }
-
-    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
-    pub async fn stopped(&self) -> String {
-        self.status.wait_for_stop().await
-    }
-
-    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
-    /// does not answer. A second call does nothing.
-    pub fn close(&self) {
-        self.end();
-    }
-
     /// What the time is, as far as can be told.
     fn now(&self) -> UnixMillis {
         self.time.estimate()
@@ -265,6 +260,28 @@ impl<C: Candidate> Log<C> {
     fn gone(&self) -> Refusal {
         let in_order = self.closing.load(Ordering::Acquire) && !self.status.is_stopped();
         if in_order { Refusal::new(Reason::ShuttingDown) } else { unavailable() }
+    }
+}
+
+impl<C: Candidate> Lifecycle for Log<C> {
+    fn heed(&self, lulls: Arc<Lulls>) {
+        self.queue.heed(lulls);
+    }
+
+    fn watch(&self) {
+        self.status.look();
+    }
+
+    fn end_soon(&self) {
+        self.status.end_soon();
+    }
+
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(self.status.wait_for_stop())
+    }
+
+    fn close(&self) {
+        self.end();
     }
 }
 
@@ -285,9 +302,7 @@ impl<C> Log<C> {
             tracing::error!("a thread of the log ended in a panic");
         }
     }
-}
 
-impl<C> Log<C> {
     /// Waits for a thread, as long as it makes sense.
     fn has_ended(&self, end: &Receiver<()>) -> bool {
         let hopeless = self.status.is_stopped() && self.status.is_writing();
