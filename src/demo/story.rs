@@ -203,7 +203,7 @@ fn job_signs(stage: &Stage, key: &SigningKey, narrator: &mut Narrator<'_>) -> Re
 /// The files that verifiers and clients take.
 fn write_trust_material(stage: &Stage, narrator: &mut Narrator<'_>) -> Result<(), CliError> {
     narrator.step("Whom verifiers trust: countersign trust")?;
-    let material = trust::TrustMaterial::load(&stage.config).map_err(CliError::refused)?;
+    let material = trust::load(&stage.config).map_err(CliError::refused)?;
     for (name, document) in [
         ("trusted_root.json", material.trusted_root()),
         ("signing_config.json", material.signing_config()),

@@ -7,6 +7,7 @@ use super::operations::{Counting, Operations};
 use super::reload::{self, Reloader};
 use super::timestamps::{self, Ephemeral};
 use super::tls::ServerTls;
+use super::trust;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
@@ -71,6 +72,19 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         Some(Ok(authority)) => Some(authority),
         None => None,
     };
+    let parts = trust::Parts {
+        chain: &chain,
+        log: own_log.as_deref(),
+        signatures: signature_log.as_deref(),
+        timestamps: stamping.as_deref(),
+    };
+    let trust = match trust::files(&config, &parts) {
+        Ok(files) => files,
+        Err(error) => {
+            super::close(own_log, signature_log).await;
+            return Err(error);
+        }
+    };
     let comparing = config.timestamps.as_ref().and_then(|timestamps| timestamps.ntp.clone());
     let comparing = stamping
         .as_ref()
@@ -100,7 +114,7 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         stamping.clone(),
     ));
     let state = ApiState::new(authority, Arc::new(Counting(metrics)));
-    let state = Arc::new(state.with_timestamps(stamping).recording(recording));
+    let state = Arc::new(state.with_timestamps(stamping).recording(recording).with_trust(trust));
     match open_listeners(listen, tls_config, admin, &state, operations) {
         Ok((public, admin)) => {
             let reloading = Reloading {

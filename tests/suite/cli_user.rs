@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use countersign::cli::encoding;
 use countersign::cli::init::{self, InitArgs};
-use countersign::cli::trust::TrustMaterial;
+use countersign::cli::trust;
 use countersign::config::Config;
 use countersign::demo::gitlab::Gitlab;
 use countersign::server::Running;
@@ -74,7 +74,7 @@ impl World {
             (gitlab, server, config)
         });
         let world = Self { runtime, server: Some(server), gitlab, config, directory };
-        let material = TrustMaterial::load(&world.config).expect("trust material");
+        let material = trust::load(&world.config).expect("trust material");
         let root = material.trusted_root();
         fs::write(world.path("trusted_root.json"), root.to_string()).expect("written");
         let spki = root["ctlogs"][0]["publicKey"]["rawBytes"].as_str().expect("a key");
