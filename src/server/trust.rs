@@ -19,7 +19,9 @@ pub struct Parts<'p> {
 /// The files that are served; `None` where clients have no address to be told.
 pub fn files(config: &Config, parts: &Parts<'_>) -> Result<Option<TrustFiles>, StartError> {
     if !config.has_address() {
-        tracing::info!("no trust material is served: public_url is not set, and listen is no address to connect to");
+        tracing::info!(
+            "no trust material is served: public_url is not set, and listen is no address to connect to"
+        );
         return Ok(None);
     }
     let log = match &config.log {
@@ -29,7 +31,8 @@ pub fn files(config: &Config, parts: &Parts<'_>) -> Result<Option<TrustFiles>, S
         }
     };
     let failed = |error: String| StartError::Failed(format!("the trust material: {error}"));
-    let also = config.also_trusted().map_err(|error| StartError::Configuration(format!("trust.also: {error}")))?;
+    let also =
+        config.also_trusted().map_err(|error| StartError::Configuration(format!("trust.also: {error}")))?;
     let mut material =
         TrustMaterial::new(config.base_url(), log, parts.chain).map_err(failed)?.with_also(also);
     if let Some(log) = parts.signatures {
