@@ -8,13 +8,14 @@ use super::report::printable;
 use super::signing_key::SigningKey;
 use super::signing_services::{log, log_request, message_signature, timestamp};
 use super::{CliError, encoding};
-use crate::bundle::dsse::{IN_TOTO, pre_authentication_encoding};
+use crate::bundle::dsse::IN_TOTO;
 use crate::bundle::{
     Artifact, Bundle, Content, Envelope, EnvelopeSignature, Expected, Identity, LogEntry, Signatory,
     SigningConfig, Verified, Verifier, issuer_of,
 };
 use crate::certificate::inspect::Inspected;
 use crate::environment::UnixMillis;
+use crate::rekor::dsse::pre_authentication_encoding;
 use crate::server::environment::Environment;
 use crate::timestamping::verification::Token;
 use crate::transparency::sha256;

@@ -5,8 +5,6 @@ use super::environment::Environment;
 use super::start::read_capped;
 use crate::certificate::{CaChain, TimestampChain};
 use crate::config::{NtpConfig, TimestampsConfig, TimestampsMaterial};
-use crate::environment::UnixMillis;
-use crate::log::CtLog;
 use crate::outbound::sntp::{self, Own};
 use crate::signer::TimestampKey;
 use crate::telemetry::metrics::Metrics;
@@ -21,15 +19,6 @@ const NTP_INTERVAL: Duration = Duration::from_secs(600);
 /// How soon again after none of them has answered, or while they disagree with ours.
 const NTP_AGAIN: Duration = Duration::from_secs(30);
 
-/// The logs of this process.
-pub struct OwnLogs(pub Option<Arc<CtLog>>);
-
-impl Attested for OwnLogs {
-    fn last(&self) -> Option<UnixMillis> {
-        self.0.as_ref().map(|log| log.last_timestamp())
-    }
-}
-
 /// What an ephemeral CA has made for its timestamp authority: chain and key, as PEM.
 pub struct Ephemeral {
     pub chain: String,
@@ -41,7 +30,7 @@ pub fn open(
     config: &TimestampsConfig,
     ephemeral: Option<Ephemeral>,
     ca: &CaChain,
-    log: Option<Arc<CtLog>>,
+    attested: Arc<dyn Attested>,
     metrics: &Arc<Metrics>,
     environment: &Environment,
 ) -> Result<TimestampAuthority, StartError> {
@@ -76,7 +65,7 @@ pub fn open(
     }
     let around = Surroundings {
         signer: Arc::new(key),
-        attested: Arc::new(OwnLogs(log)),
+        attested,
         clock: environment.clock.clone(),
         stopwatch: environment.stopwatch.clone(),
         random: environment.random.clone(),

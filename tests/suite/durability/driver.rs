@@ -5,7 +5,8 @@ use super::disk::Disk;
 use super::random::Seeded;
 use super::shim::shim;
 use super::trace::{self, Record};
-use super::world::{NOW, Promises, TestClock, TestKey, enter_many, start};
+use super::world::{NOW, Promises, TestKey, enter_many, start};
+use crate::support::TestClock;
 use countersign::environment::UnixMillis;
 use countersign::transparency::checkpoint::TreeHead;
 use std::fs;
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A directory in memory, so that real syncs cost nothing; gone when dropped.
 pub fn scratch() -> tempfile::TempDir {
@@ -133,7 +135,7 @@ fn child_that_logs() {
 /// times.
 fn live(root: &Path, key: &Arc<TestKey>, seed: u64, life: u64, entries: u64) {
     let mut seeded = Seeded::new(seed.wrapping_mul(1000) + life);
-    let clock = TestClock::at(NOW + life * 1_000_000);
+    let clock = TestClock::at(UnixMillis(NOW + life * 1_000_000));
     let mut marks =
         fs::File::options().create(true).append(true).open(root.join(".marks")).expect("the marks");
     let data = root.join("data");
@@ -148,7 +150,7 @@ fn live(root: &Path, key: &Arc<TestKey>, seed: u64, life: u64, entries: u64) {
             answers.iter().map(|(sct, leaf)| format!("entry {} {}\n", sct.place.index, hex::encode(leaf)));
         marks.write_all(answers.collect::<String>().as_bytes()).expect("a mark");
         done += group;
-        clock.advance(seeded.next() % 50);
+        clock.advance(Duration::from_millis(seeded.next() % 50));
         if seeded.chance(60) {
             let head = log.sth().expect("a tree head").head;
             let head = format!("head {} {} {}\n", head.size, hex::encode(head.root), head.timestamp.0);

@@ -2,7 +2,7 @@
 //! was answered stays, and what was served is extended.
 
 use super::items::{Item, audit, enter_many, open, survives};
-use countersign::log::Log;
+use countersign::log::{Lifecycle as _, Log};
 use countersign::store::memory::{Fault, MemoryHeadStore, MemoryStore};
 use countersign::transparency::{Hash, Place};
 
