@@ -79,6 +79,7 @@ impl Machine {
             .current_dir(self.directory.path())
             .env("PATH", path.unwrap())
             .env("SSL_CERT_FILE", self.path("server.pem"))
+            .env("CURL_CA_BUNDLE", self.path("server.pem"))
             .envs(variables.iter().copied())
             .output()
             .unwrap();

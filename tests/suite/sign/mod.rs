@@ -290,13 +290,13 @@ fn authority(world: &World, clock: Arc<Set>) -> TimestampAuthority {
 }
 
 #[test]
-fn a_timestamp_of_the_second_before_the_certificate_is_asked_for_again_and_one_of_another_day_refused() {
+fn a_timestamp_of_the_second_before_the_certificate_is_asked_for_again_and_one_of_another_minute_refused() {
     let world = world();
     let url = world.url();
     for every in [false, true] {
         let (asked, now) = (Arc::new(AtomicUsize::new(0)), Environment::system().clock.now().0);
-        // Two seconds back: before the certificate's first; or a day back, every time.
-        let clock = Arc::new(Set(AtomicU64::new(now - if every { 86_400_000 } else { 2_000 })));
+        // Two seconds back: before the certificate's first; or a minute, every time.
+        let clock = Arc::new(Set(AtomicU64::new(now - if every { 60_000 } else { 2_000 })));
         let early = Arc::new(authority(&world, clock));
         let counted = asked.clone();
         let rule = move |service: Service, request: Upstream| {
