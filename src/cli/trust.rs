@@ -159,7 +159,7 @@ pub fn load(config: &Config) -> Result<TrustMaterial, String> {
     let path = config
         .ca
         .certificates()
-        .ok_or("ca is ephemeral, so no file has its certificates: ask the running server, below /trust")?;
+        .ok_or("ca is ephemeral, so no file has its certificates: ask the running server for /trust/trusted_root.json")?;
     let chain = CaChain::from_pem(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
     let log = match &config.log {
         LogConfig::Embedded(log) => {
@@ -172,7 +172,7 @@ pub fn load(config: &Config) -> Result<TrustMaterial, String> {
     let mut material = TrustMaterial::new(config.base_url(), log, &chain)?.with_also(config.also_trusted()?);
     if let Some(log) = &config.signature_log {
         let key = NoteSigningKey::open(&log.key).map_err(|error| error.to_string())?;
-        material = material.with_signature_log(&key.public_key(), &log.origin)?;
+        material = material.with_signature_log(key.public_key(), &log.origin)?;
     }
     let timestamps = config.timestamps.as_ref().map(|timestamps| &timestamps.material);
     if let Some(TimestampsMaterial::Files { certificates, .. }) = timestamps {

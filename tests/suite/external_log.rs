@@ -474,5 +474,5 @@ async fn trust_material_names_the_log_that_promises() {
     assert_eq!(trust::load(&ca.config).unwrap().trusted_root()["ctlogs"], json!([]));
     ca.config.ca.material = CaMaterial::Ephemeral;
     let refused = trust::load(&ca.config).err().unwrap();
-    assert!(refused.contains("ask the running server for /api/v2/trustBundle"), "{refused}");
+    assert!(refused.contains("ask the running server for /trust"), "{refused}");
 }

@@ -99,7 +99,10 @@ fn response(told: Told) -> Response {
 
 /// The first answers of each service, to be told again in another place.
 #[derive(Clone, Default)]
-pub struct Kept(Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>);
+pub struct Kept(Arc<Mutex<Vec<Given>>>);
+
+/// A service's name, and what it said.
+type Given = (&'static str, Vec<u8>);
 
 impl Kept {
     pub fn keep(&self, service: &Service, told: &Told) {
