@@ -1,7 +1,7 @@
 //! The public API and the operators' listener: routes, messages, errors.
 //!
 //! Fulcio's v1 and v2 APIs in JSON and in gRPC at the root, the log's reads below `/ct`, the signature log's as Rekor has it,
-//! timestamps. It decides nothing: `issuance` and `log` do.
+//! timestamps, trust material. It decides nothing: `issuance` and `log` do.
 //! Sockets, HTTP versions and time-outs of connections are `server`'s.
 
 mod admin;
@@ -22,6 +22,7 @@ mod sparse;
 mod state;
 mod submit;
 mod timestamp;
+mod trust;
 mod v1;
 mod v2;
 
@@ -30,6 +31,7 @@ pub use body::{MAX_BODY_BYTES, NoRoom};
 pub use edge::REQUEST_ID;
 pub use ports::{Answered, Call, Observer, Operations, Refreshed};
 pub use state::ApiState;
+pub use trust::TrustFiles;
 
 use crate::refusal::Reason;
 use around::Around;
@@ -55,6 +57,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .merge(submit::routes(&state))
         .merge(timestamp::routes(&state))
         .merge(rekor::routes(&state))
+        .merge(trust::routes(&state))
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());

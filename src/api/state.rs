@@ -3,6 +3,7 @@
 use super::body::Bodies;
 use super::ports::Observer;
 use super::sparse::Sparse;
+use super::trust::TrustFiles;
 use super::v2::Prepared;
 use crate::environment::UnixMillis;
 use crate::issuance::admission::Stage;
@@ -42,6 +43,8 @@ pub struct ApiState {
     /// The timestamp authority, where there is one.
     pub(super) timestamps: Option<Arc<TimestampAuthority>>,
     pub(super) timestamping: Semaphore,
+    /// Trust material, where clients can be told an address.
+    pub(super) trust: Option<TrustFiles>,
     readers: Semaphore,
     submissions: Semaphore,
     streams: Arc<Semaphore>,
@@ -63,6 +66,7 @@ impl ApiState {
             sparse: Sparse::new(),
             timestamps: None,
             timestamping: Semaphore::new(TIMESTAMPS_AT_ONCE),
+            trust: None,
             readers: Semaphore::new(READS_WAITING),
             submissions: Semaphore::new(SUBMISSIONS_AT_ONCE),
             streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
@@ -82,6 +86,12 @@ impl ApiState {
     pub fn recording(mut self, recording: Option<Arc<Recording>>) -> Self {
         self.recording = recording;
         self
+    }
+
+    /// The same with trust material to hand out.
+    #[must_use]
+    pub fn with_trust(self, trust: Option<TrustFiles>) -> Self {
+        Self { trust, ..self }
     }
 
     /// From now on health says no, and HTTP/1 connections are closed after their answer.

@@ -124,7 +124,8 @@ fn hashedrekord_v2(body: &[u8], signed: &Signed<'_>) -> Result<Generation, Verif
             (hash, artifact.digest(hash).map(|digest| digest.as_ref().to_vec()))
         }
         What::Envelope(envelope) => {
-            let hash = signed.key.own_hash().unwrap_or(HashAlgorithm::Sha256);
+            // Of Ed25519's two ways only Ed25519ph can be in such an entry.
+            let hash = signed.key.own_hash().unwrap_or(HashAlgorithm::Sha512);
             let encoded = pre_authentication_encoding(&envelope.payload_type, &envelope.payload);
             (hash, Some(hash.digest(&encoded)))
         }
@@ -134,7 +135,7 @@ fn hashedrekord_v2(body: &[u8], signed: &Signed<'_>) -> Result<Generation, Verif
 }
 
 fn dsse_v2(body: &[u8], signed: &Signed<'_>, envelope: &Envelope) -> Result<Generation, VerificationError> {
-    let hash = signed.key.own_hash().unwrap_or(HashAlgorithm::Sha256);
+    let hash = signed.key.own_hash().unwrap_or(HashAlgorithm::Sha512);
     rebuilt(body, hash, signed, |signature| CanonicalBody::dsse(&envelope.payload, &[signature]))
 }
 

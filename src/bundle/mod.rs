@@ -34,6 +34,7 @@ mod signing_config;
 #[cfg(test)]
 mod tests;
 mod times;
+pub mod trust_material;
 mod trusted_root;
 mod verifier;
 

@@ -5,6 +5,7 @@ use super::error::{Problem, VerificationError, problem};
 use crate::certificate::PublicKeyKind;
 use crate::hash::HashAlgorithm;
 use crate::rekor::KeyDetails;
+use crate::rekor::verifier::{Material, ProposedVerifier, Verifier};
 use crate::transparency::{Hash, sha256};
 use aws_lc_rs::digest::{self, Digest, digest};
 use aws_lc_rs::signature::{self as algorithms, UnparsedPublicKey, VerificationAlgorithm};
@@ -70,7 +71,8 @@ impl SigningKey {
         &self.spki
     }
 
-    /// The hash that keys of this sort sign with, unless the bundle says another; `None`: the message itself (Ed25519).
+    /// The hash that keys of this sort sign with, unless the bundle says another; `None`: the message itself (Ed25519), or its SHA-512
+    /// (Ed25519ph).
     pub fn own_hash(&self) -> Option<HashAlgorithm> {
         match self.kind {
             PublicKeyKind::P384 => Some(HashAlgorithm::Sha384),
@@ -104,8 +106,10 @@ impl SigningKey {
                     "Ed25519 signs the artifact itself: give the file, not its digest".into(),
                 ));
             };
-            let key = UnparsedPublicKey::new(&algorithms::ED25519, point);
-            return key.verify(message, signature).map_err(|_| wrong());
+            // One key may sign both ways, and neither signature passes for the other (RFC 8032 §8.5): clients prehash what goes into a
+            // log by its digest, and sign attestations as they are.
+            let pure = UnparsedPublicKey::new(&algorithms::ED25519, point).verify(message, signature).is_ok();
+            return if pure || self.verifies_prehashed(message, signature) { Ok(()) } else { Err(wrong()) };
         }
         let hash = hash.or(self.own_hash()).unwrap_or(HashAlgorithm::Sha256);
         let algorithm = implementation(self.kind, hash)
@@ -114,6 +118,13 @@ impl SigningKey {
             unsupported(format!("the signature is over the {} of the file: give the file", hash.name()))
         })?;
         UnparsedPublicKey::new(algorithm, point).verify_digest(&digest, signature).map_err(|_| wrong())
+    }
+
+    /// Ed25519ph, over SHA-512.
+    fn verifies_prehashed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let material = Material::PublicKey(self.spki.clone());
+        let verifier = Verifier::read(ProposedVerifier { material, details: KeyDetails::Ed25519Ph });
+        verifier.is_ok_and(|verifier| verifier.verifies_message(message, signature))
     }
 }
 
@@ -141,4 +152,45 @@ fn implementation(kind: PublicKeyKind, hash: HashAlgorithm) -> Option<&'static d
         _ => return None,
     };
     Some(algorithm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8032 §7.1 (test 3) and §7.3: Ed25519 and Ed25519ph.
+    #[test]
+    fn both_signatures_of_ed25519_verify_and_neither_over_anything_else() {
+        let spki = |key: &str| hex::decode(format!("302a300506032b6570032100{key}")).unwrap();
+        let pure = (
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+            "af82",
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+        );
+        let prehashed = (
+            "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
+            "616263",
+            "98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae4131f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406",
+        );
+        for (key, message, signature) in [pure, prehashed] {
+            let key = SigningKey::from_spki(&spki(key)).unwrap();
+            let (message, mut signature) = (hex::decode(message).unwrap(), hex::decode(signature).unwrap());
+            let hashes = [None, Some(HashAlgorithm::Sha256), Some(HashAlgorithm::Sha512)];
+            for hash in hashes {
+                assert_eq!(key.verify(Artifact::Octets(&message), hash, &signature), Ok(()));
+            }
+            let problem = |outcome: Result<(), VerificationError>| outcome.unwrap_err().problem();
+            let by_digest = key.verify(Artifact::Sha256(sha256(&message)), None, &signature);
+            assert_eq!(
+                problem(by_digest),
+                Problem::SignatureUnsupported,
+                "its digest is not what was signed"
+            );
+            let other = key.verify(Artifact::Octets(b"other"), None, &signature);
+            assert_eq!(problem(other), Problem::SignatureInvalid);
+            signature[40] ^= 1;
+            let broken = key.verify(Artifact::Octets(&message), None, &signature);
+            assert_eq!(problem(broken), Problem::SignatureInvalid);
+        }
+    }
 }

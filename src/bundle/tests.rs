@@ -286,3 +286,28 @@ fn a_logs_origin_is_its_host() {
         assert_eq!(verified, if holds { Ok(()) } else { Err(Problem::CheckpointInvalid) }, "{url}");
     }
 }
+
+/// Made by sigstore-go 1.3.0 with a key `PKIX_ED25519_PH` of its own, against this log and this authority.
+#[test]
+fn bundles_that_sigstore_go_signed_with_ed25519ph_verify() {
+    let root = parsed(include_str!("../../tests/fixtures/bundle/ed25519ph/trusted_root.json"));
+    let pem = include_str!("../../tests/fixtures/bundle/ed25519ph/key.pub");
+    let spki = crate::certificate::pem::blocks(pem.as_bytes()).unwrap().swap_remove(0).der;
+    let key = Signatory::Key(SigningKey::from_spki(&spki).unwrap());
+    let message = parsed(include_str!("../../tests/fixtures/bundle/ed25519ph/message.json"));
+    let attestation = parsed(include_str!("../../tests/fixtures/bundle/ed25519ph/attestation.json"));
+    assert_eq!(message["messageSignature"]["messageDigest"]["algorithm"], "SHA2_512");
+    let (own, other) = (Artifact::Octets(ARTIFACT), Artifact::Octets(b"what was not"));
+    for bundle in [&message, &attestation] {
+        assert!(verify_as(&root, bundle, own, &key).is_ok());
+        assert!(verify_as(&root, bundle, other, &key).is_err());
+    }
+    // Its SHA-256 is not what was signed.
+    let digest = Artifact::Sha256(sha256(ARTIFACT));
+    assert!(verify_as(&root, &attestation, digest, &key).is_ok());
+    assert_eq!(verify_as(&root, &message, digest, &key).unwrap_err(), Problem::LogEntryMismatch);
+    // Neither signature passes where the other's stands.
+    let mut swapped = message.clone();
+    swapped["messageSignature"]["signature"] = attestation["dsseEnvelope"]["signatures"][0]["sig"].clone();
+    assert!(verify_as(&root, &swapped, own, &key).is_err());
+}

@@ -27,6 +27,7 @@ pub mod request;
 pub mod restore;
 pub mod serve;
 pub mod sign;
+pub mod signing;
 pub mod signing_key;
 pub mod signing_services;
 pub mod time;

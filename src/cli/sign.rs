@@ -3,23 +3,16 @@
 //! The key is made in memory, signs once and is wiped. What the services answered is verified with the trusted root, as
 //! any verifier would, before the bundle is written: nothing that others would refuse leaves the job.
 
-use super::client::{CaClient, Http, Patience, Proof, RequestError, SigningRequest};
+use super::client::{Http, Patience};
 use super::files::{self, Existing};
-use super::job_token::{TokenSource, unverified_claims};
+use super::job_token::TokenSource;
 use super::report::{Paint, printable, table};
-use super::signing_key::SigningKey;
-use super::signing_services::{log, log_request, message_signature, timestamp};
-use super::{CliError, Output, bundle, encoding};
-use crate::bundle::dsse::{IN_TOTO, Statement, statement};
-use crate::bundle::{
-    Artifact, Bundle, Content, Envelope, EnvelopeSignature, Expected, Identity, LogEntry, MAX_SIGNING_CONFIG,
-    Signatory, SigningConfig, Verified, Verifier, issuer_of,
-};
-use crate::certificate::inspect::Inspected;
+use super::signing::{Services, Signing};
+use super::{CliError, Output, bundle};
+use crate::bundle::dsse::{Statement, statement};
+use crate::bundle::{MAX_SIGNING_CONFIG, Verifier};
 use crate::environment::UnixMillis;
-use crate::rekor::dsse::pre_authentication_encoding;
 use crate::server::environment::Environment;
-use crate::timestamping::verification::Token;
 use crate::transparency::sha256;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -95,7 +88,7 @@ pub struct SignArgs {
 /// Runs the command.
 pub fn run(args: SignArgs, output: &mut Output) -> Result<(), CliError> {
     let environment = Environment::system();
-    let services = Services::of(&args, environment.clock.now())?;
+    let services = args.services(environment.clock.now())?;
     super::request::check_url(&services.ca, output)?;
     let verifier = Verifier::new(bundle::trusted_root(&args.trusted_root)?);
     let content = files::read_whole(&args.file, "the file")?;
@@ -105,18 +98,18 @@ pub fn run(args: SignArgs, output: &mut Output) -> Result<(), CliError> {
         return Err(CliError::refused(format!("{taken} is there already; replace it with --force")));
     }
     let token = args.token.read()?;
-    let http = Http::new(args.ca_certificate.as_deref())?;
-    let key = SigningKey::generate(&*environment.random);
-    let signed = Signed::make(&key, &content, payload);
-    let patience = Patience { retries: args.retries };
-    let asked = Asked { http: &http, services: &services, patience, environment: &environment };
-    let answers = {
+    let signing = Signing {
+        http: Http::new(args.ca_certificate.as_deref())?,
+        services,
+        patience: Patience { retries: args.retries },
+        environment,
+        verifier,
+    };
+    let (made, verified) = {
         let notes = RefCell::new(&mut *output);
         let note = |line: &str| notes.borrow_mut().note(printable(line));
-        super::runtime()?.block_on(asked.all(&key, &token, &signed, &note))?
+        super::runtime()?.block_on(signing.sign(&token, &content, payload, &note))?
     };
-    drop(key);
-    let (made, verified) = answers.verify(&verifier, &content, signed)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     files::write(&args.bundle, format!("{}\n", made.to_json()).as_bytes(), false, existing)?;
     output.say(bundle::checks(&verified).to_text(Paint::for_stdout()).trim_end_matches('\n'))?;
@@ -129,6 +122,20 @@ pub fn run(args: SignArgs, output: &mut Output) -> Result<(), CliError> {
 }
 
 impl SignArgs {
+    fn services(&self, now: UnixMillis) -> Result<Services, CliError> {
+        if let Some(path) = &self.signing_config {
+            let text = files::read_up_to(path, "the signing config", MAX_SIGNING_CONFIG as u64)?;
+            return Services::configured(&text, now)
+                .map_err(|error| CliError::refused(format!("{} cannot be used: {error}", path.display())));
+        }
+        let ca = self.url.clone().unwrap_or_default();
+        let timestamp_authorities = match self.timestamp_url.is_empty() {
+            true => vec![format!("{}/api/v1/timestamp", ca.trim_end_matches('/'))],
+            false => self.timestamp_url.clone(),
+        };
+        Ok(Services { ca, timestamp_authorities, logs: self.log_url.clone() })
+    }
+
     /// The statement that is signed, if one is.
     fn payload(&self, content: &[u8]) -> Result<Option<Vec<u8>>, CliError> {
         if self.statement {
@@ -148,201 +155,5 @@ impl SignArgs {
         };
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
         Ok(Some(statement(&name, &sha256(content), predicate_type, &predicate)))
-    }
-}
-
-/// Where to sign.
-struct Services {
-    ca: String,
-    timestamp_authorities: Vec<String>,
-    logs: Vec<String>,
-}
-
-impl Services {
-    fn of(args: &SignArgs, now: UnixMillis) -> Result<Self, CliError> {
-        if let Some(path) = &args.signing_config {
-            let text = files::read_up_to(path, "the signing config", MAX_SIGNING_CONFIG as u64)?;
-            return Self::configured(&text, now)
-                .map_err(|error| CliError::refused(format!("{} cannot be used: {error}", path.display())));
-        }
-        let ca = args.url.clone().unwrap_or_default();
-        let timestamp_authorities = match args.timestamp_url.is_empty() {
-            true => vec![format!("{}/api/v1/timestamp", ca.trim_end_matches('/'))],
-            false => args.timestamp_url.clone(),
-        };
-        Ok(Self { ca, timestamp_authorities, logs: args.log_url.clone() })
-    }
-
-    fn configured(text: &[u8], now: UnixMillis) -> Result<Self, crate::bundle::VerificationError> {
-        let config = SigningConfig::from_json(text)?;
-        let owned = |urls: Vec<&str>| urls.into_iter().map(str::to_owned).collect();
-        Ok(Self {
-            ca: config.ca(now)?.to_owned(),
-            timestamp_authorities: owned(config.timestamp_authorities(now)?),
-            logs: owned(config.logs(now)?),
-        })
-    }
-}
-
-/// The signature and what it is over.
-struct Signed {
-    payload: Option<Vec<u8>>,
-    /// SHA-256 of what was signed: the file, or the statement's PAE.
-    digest: [u8; 32],
-    signature: Vec<u8>,
-}
-
-impl Signed {
-    fn make(key: &SigningKey, content: &[u8], payload: Option<Vec<u8>>) -> Self {
-        let encoded = payload.as_ref().map(|payload| pre_authentication_encoding(IN_TOTO, payload));
-        let message = encoded.as_deref().unwrap_or(content);
-        Self { digest: sha256(message), signature: key.sign(message), payload }
-    }
-
-    fn into_content(self) -> Content {
-        match self.payload {
-            None => Content::Message(message_signature(&self.digest, &self.signature)),
-            Some(payload) => Content::Envelope(Envelope {
-                payload: payload.into(),
-                payload_type: IN_TOTO.to_owned(),
-                signatures: vec![EnvelopeSignature { sig: self.signature.into(), keyid: String::new() }],
-            }),
-        }
-    }
-}
-
-/// The services, and how to ask them.
-struct Asked<'a> {
-    http: &'a Http,
-    services: &'a Services,
-    patience: Patience,
-    environment: &'a Environment,
-}
-
-/// What they answered.
-struct Answers {
-    certificate: Vec<u8>,
-    timestamps: Vec<Vec<u8>>,
-    entries: Vec<LogEntry>,
-}
-
-impl Asked<'_> {
-    /// All of them, each as soon as what it needs is there: a timestamp needs the signature alone, a log entry the certificate.
-    async fn all(
-        &self,
-        key: &SigningKey,
-        token: &str,
-        signed: &Signed,
-        note: &impl Fn(&str),
-    ) -> Result<Answers, CliError> {
-        let logged = async {
-            let certificate = self.certificate(key, token, note).await?;
-            let request = log_request(&signed.digest, &signed.signature, &certificate);
-            let mut entries = Vec::new();
-            for url in &self.services.logs {
-                let entry = log(self.http, url, &request, self.patience, note).await;
-                entries.push(entry.map_err(|error| explain("the signature log", &error))?);
-            }
-            Ok::<_, CliError>((certificate, entries))
-        };
-        let stamped = async {
-            let mut timestamps = Vec::new();
-            for url in &self.services.timestamp_authorities {
-                timestamps.push(self.timestamp(url, signed, note).await?);
-            }
-            Ok::<_, CliError>(timestamps)
-        };
-        let ((certificate, entries), mut timestamps) = tokio::try_join!(logged, stamped)?;
-        // Asked for at the same time, a timestamp may be of the second before the certificate's first.
-        let begins = Inspected::from_der(&certificate).map(|certificate| certificate.not_before()).ok();
-        for (url, answer) in self.services.timestamp_authorities.iter().zip(&mut timestamps) {
-            let stated = Token::from_response(answer).map(|token| token.time()).ok();
-            if stated < begins {
-                *answer = self.timestamp(url, signed, note).await?;
-            }
-        }
-        Ok(Answers { certificate, timestamps, entries })
-    }
-
-    async fn timestamp(&self, url: &str, signed: &Signed, note: &impl Fn(&str)) -> Result<Vec<u8>, CliError> {
-        let random = &*self.environment.random;
-        let answer = timestamp(self.http, url, &signed.signature, random, self.patience, note).await;
-        answer.map_err(|error| explain("the timestamp authority", &error))
-    }
-
-    /// The certificate for the key, DER.
-    async fn certificate(
-        &self,
-        key: &SigningKey,
-        token: &str,
-        note: &impl Fn(&str),
-    ) -> Result<Vec<u8>, CliError> {
-        let claims = unverified_claims(token).ok_or_else(|| {
-            CliError::refused(
-                "the ID token is no JSON Web Token: three segments with dots between are expected",
-            )
-        })?;
-        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-        let (public_key, proof) = (key.public_key_pem(), key.sign(subject.as_bytes()));
-        let request =
-            SigningRequest { token, proof: Proof::Challenge { public_key: &public_key, signature: &proof } };
-        let client = CaClient::new(self.http.clone(), &self.services.ca);
-        let chain = client
-            .signing_certificate(&request, self.patience, note)
-            .await
-            .map_err(|error| super::request::explain(&error))?;
-        let pem = chain.first().map(String::as_bytes).unwrap_or_default();
-        encoding::pem_documents(pem, "CERTIFICATE")
-            .map(|mut documents| documents.swap_remove(0))
-            .map_err(|words| CliError::refused(format!("the CA's answer is broken: {words}")))
-    }
-}
-
-impl Answers {
-    /// The bundle, verified as anybody would, for whom the certificate names.
-    fn verify(
-        self,
-        verifier: &Verifier,
-        content: &[u8],
-        signed: Signed,
-    ) -> Result<(Bundle, Verified), CliError> {
-        let certificate = Inspected::from_der(&self.certificate)
-            .map_err(|error| CliError::refused(format!("the CA's answer is broken: {error}")))?;
-        let named = certificate.names().first().map(ToString::to_string).unwrap_or_default();
-        let identity = Identity {
-            name: Expected::Exactly(named),
-            issuer: Expected::Exactly(issuer_of(&certificate).unwrap_or_default().to_owned()),
-        };
-        let subject = signed.payload.as_deref().and_then(first_subject);
-        let artifact = subject.map_or(Artifact::Octets(content), Artifact::Sha256);
-        let made = Bundle::new(self.certificate, signed.into_content(), self.timestamps, self.entries);
-        let made = made.map_err(|error| unfit(&error))?;
-        let verified = verifier.verify(&made, artifact, &Signatory::Identity(identity));
-        let verified = verified.map_err(|error| unfit(&error))?;
-        Ok((made, verified))
-    }
-}
-
-/// The SHA-256 of a statement's first subject: what a statement that was given whole is about.
-fn first_subject(payload: &[u8]) -> Option<[u8; 32]> {
-    let document: Value = serde_json::from_slice(payload).ok()?;
-    hex::decode(document["subject"][0]["digest"]["sha256"].as_str()?).ok()?.try_into().ok()
-}
-
-fn unfit(error: &crate::bundle::VerificationError) -> CliError {
-    CliError::refused(format!(
-        "what the services answered does not verify, so no bundle was written: {error}\n  {}",
-        error.problem().explanation()
-    ))
-}
-
-/// A failure in the words of whoever refused.
-fn explain(who: &str, error: &RequestError) -> CliError {
-    match error {
-        RequestError::Failed(words) => CliError::refused(printable(words).into_owned()),
-        RequestError::Refused(answer) => {
-            let words = format!("{who} refused ({}): {}", answer.status, printable(&answer.message));
-            CliError::refused(words).with_json(answer.to_json())
-        }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 /// DER TimeStampReq for a signature: SHA-256, with a nonce and the wish for the authority's certificate.
-fn timestamp_request(signature: &[u8], nonce: &[u8]) -> der::Result<Vec<u8>> {
+pub fn timestamp_request(signature: &[u8], nonce: &[u8]) -> der::Result<Vec<u8>> {
     TimeStampReq {
         version: Int::new(&[1])?,
         message_imprint: MessageImprint {

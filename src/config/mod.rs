@@ -15,6 +15,7 @@ mod signature_log;
 mod timestamps;
 mod tls;
 mod tree;
+mod trust;
 mod values;
 
 pub use ca::{CaConfig, CaMaterial};
@@ -60,6 +61,8 @@ pub struct Config {
     pub timestamps: Option<TimestampsConfig>,
     /// The signature log; `None`: there is none.
     pub signature_log: Option<SignatureLogConfig>,
+    /// Trusted roots that trust material has besides, `trust.also`.
+    pub also_trusted: Vec<PathBuf>,
     /// The allow-list, from `issuers` and `identity_config` together.
     pub issuers: Issuers,
     /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
@@ -194,6 +197,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     });
     let ca_key = ca.as_ref().and_then(CaConfig::key);
     signature_log::refuse_mixed(&top, ca_key, log.as_ref(), signature_log.as_ref().and_then(Option::as_ref));
+    let also_trusted = top.get("trust").map(|field| trust::read(&field.section()?, directory));
     let claims_arc = match top.get("extensions") {
         Some(field) => read_extensions(&field.section()?),
         None => Some(ClaimsArc::default()),
@@ -216,6 +220,10 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         Some(log) => Some(log?),
         None => None,
     };
+    let also_trusted = match also_trusted {
+        Some(paths) => paths?,
+        None => Vec::new(),
+    };
     Some(Config {
         listen: listen?,
         tls,
@@ -226,6 +234,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         log: log?,
         timestamps,
         signature_log,
+        also_trusted,
         issuers,
         claims_arc,
         origin: None,

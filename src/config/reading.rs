@@ -66,6 +66,7 @@ impl Config {
             ("log", self.log != other.log),
             ("timestamps", self.timestamps != other.timestamps),
             ("signature_log", self.signature_log != other.signature_log),
+            ("trust", self.also_trusted != other.also_trusted),
         ];
         differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

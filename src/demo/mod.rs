@@ -1,12 +1,13 @@
 //! `countersign demo`: the whole way on this machine, told step by step.
 //!
-//! Everything is the real thing, the code of `init`, `serve`, `request` and `verify`; only the GitLab is make-believe.
+//! Everything is the real thing, the code of `init`, `serve`, `request`, `sign` and `verify`; only the GitLab is make-believe.
 //! It lives in a temporary directory and on loopback, and all its keys are thrown away.
 
 pub mod gitlab;
 mod narrator;
 mod next_steps;
 mod story;
+mod years;
 
 use crate::cli::{self, CliError, Output};
 use crate::server::environment::Environment;
@@ -24,8 +25,9 @@ const TOKEN_RENEWAL: Duration = Duration::from_secs(10 * 60);
 #[command(
     long_about = "Show the whole way on this machine, with a make-believe GitLab.\n\n\
         A CA is made and served on loopback, a CI job asks it for a certificate with the ID token of a make-believe \
-        GitLab, signs a file, and everything is verified: chain, SCT, inclusion in the log, signature, identity. Takes a \
-        few seconds; nothing is left behind. All keys are throw-away keys.",
+        GitLab, signs a file, and everything is verified: chain, SCT, inclusion in the log, signature, identity. Then it signs \
+        for years, with a timestamp and an entry of the signature log, and both bundles are verified again a year later. Takes \
+        a few seconds; nothing is left behind. All keys are throw-away keys.",
     after_long_help = "With --serve it stays up until Ctrl-C, and prints commands to try: our own, cosign's, openssl's."
 )]
 pub struct DemoArgs {

@@ -47,12 +47,34 @@ pub fn print(stage: &Stage, narrator: &mut Narrator<'_>) -> Result<(), CliError>
             format!("curl {log}/checkpoint"),
         ],
     )?;
+    commands(
+        narrator,
+        "A bundle, which verifies for years",
+        &[
+            "countersign sign artifact.txt --bundle mine/artifact.sigstore.json --token-file token \\"
+                .to_owned(),
+            "  --trusted-root trusted_root.json --signing-config signing_config.json".to_owned(),
+            "countersign verify --bundle mine/artifact.sigstore.json --trusted-root trusted_root.json \\"
+                .to_owned(),
+            format!("  --certificate-identity {identity} \\"),
+            format!("  --certificate-oidc-issuer {gitlab} artifact.txt"),
+        ],
+    )?;
+    commands(
+        narrator,
+        "Trust material, from the server and by its digest",
+        &[
+            "countersign trust digests --config ca/countersign.yaml".to_owned(),
+            format!("curl -fsSO {ca}/trust/trusted_root.json"),
+            format!("curl -fsS {ca}/trust/SHA256SUMS | sha256sum -c --ignore-missing"),
+        ],
+    )?;
     commands(narrator, "cosign 3, unchanged", &[
         "SIGSTORE_ID_TOKEN=$(cat token) cosign sign-blob artifact.txt --yes \\".to_owned(),
-        "  --trusted-root trusted_root.json --signing-config signing_config.json --bundle artifact.sigstore.json".to_owned(),
-        "cosign verify-blob artifact.txt --bundle artifact.sigstore.json --trusted-root trusted_root.json \\".to_owned(),
+        "  --trusted-root trusted_root.json --signing-config signing_config.json --bundle cosign.sigstore.json".to_owned(),
+        "cosign verify-blob artifact.txt --bundle cosign.sigstore.json --trusted-root trusted_root.json \\".to_owned(),
         format!("  --certificate-identity {identity} \\"),
-        format!("  --certificate-oidc-issuer {gitlab} --insecure-ignore-tlog"),
+        format!("  --certificate-oidc-issuer {gitlab}"),
     ])?;
     commands(narrator, "A fresh token", &[format!("curl -s {gitlab}/demo/token > token")])
 }

@@ -2,6 +2,7 @@
 
 use super::gitlab::Gitlab;
 use super::narrator::Narrator;
+use super::years;
 use crate::cli::client::{CaClient, Http, Patience, Proof, SigningRequest};
 use crate::cli::files::{self, Existing};
 use crate::cli::init::{self, InitArgs};
@@ -22,7 +23,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 /// What the job signs.
-const ARTIFACT: &[u8] = b"What a CI job built.\n";
+pub const ARTIFACT: &[u8] = b"What a CI job built.\n";
 /// Who signs it, below the GitLab's URL.
 pub const ARTIFACT_IDENTITY: &str = "my-group/my-project//.gitlab-ci.yml@refs/heads/main";
 
@@ -71,8 +72,8 @@ impl Stage {
         let config = made.config.clone();
         let server = Running::start(made.config, environment.clone()).await.map_err(serve::start_error)?;
         narrator.text(&format!(
-            "`init` made a root, an issuing certificate and a key for the log, and a configuration that trusts this \
-             GitLab alone. `serve` listens on {}; the transparency log is in the same process, at {}.",
+            "`init` made a root, an issuing certificate, a timestamp authority's, keys for two logs, and a configuration that \
+             trusts this GitLab alone. `serve` listens on {}; all of it is in the same process, the certificates' log at {}.",
             config.base_url(),
             config.log_url()
         ))?;
@@ -103,10 +104,15 @@ pub async fn tell(
     write_trust_material(stage, narrator)?;
     let checks = somebody_verifies(stage, &leaf, &signature, narrator).await?;
     nobody_else_passes(stage, &leaf, &signature, narrator)?;
+    years::job_signs(stage, environment, &token, narrator).await?;
+    let bundles = years::somebody_verifies(stage, narrator)?;
+    years::a_year_later(stage, &leaf, environment.clock.now(), narrator)?;
+    years::nothing_else_passes(stage, environment, (&key, &leaf), narrator).await?;
     Ok(json!({
         "demonstration": true,
         "certificate": inspect::document(&leaf, &ClaimsArc::default()),
         "checks": checks.to_json(),
+        "bundles": bundles,
     }))
 }
 
@@ -203,7 +209,7 @@ fn job_signs(stage: &Stage, key: &SigningKey, narrator: &mut Narrator<'_>) -> Re
 /// The files that verifiers and clients take.
 fn write_trust_material(stage: &Stage, narrator: &mut Narrator<'_>) -> Result<(), CliError> {
     narrator.step("Whom verifiers trust: countersign trust")?;
-    let material = trust::TrustMaterial::load(&stage.config).map_err(CliError::refused)?;
+    let material = trust::load(&stage.config).map_err(CliError::refused)?;
     for (name, document) in [
         ("trusted_root.json", material.trusted_root()),
         ("signing_config.json", material.signing_config()),
@@ -212,8 +218,8 @@ fn write_trust_material(stage: &Stage, narrator: &mut Narrator<'_>) -> Result<()
         files::write(&stage.file(name), format!("{document:#}\n").as_bytes(), false, Existing::Keep)?;
     }
     narrator.text(
-        "trusted_root.json holds the CA's certificates and the log's public key. Verifiers get it once, from somebody \
-         they trust, and need nothing else.",
+        "trusted_root.json holds the CA's and the timestamp authority's certificates and the logs' public keys. Verifiers get it \
+         once, from somebody they trust or by its digest, and need nothing else.",
     )
 }
 
@@ -298,7 +304,7 @@ fn nobody_else_passes(
 }
 
 /// What the certificate must say here.
-fn expected(stage: &Stage) -> ExpectedIdentity {
+pub fn expected(stage: &Stage) -> ExpectedIdentity {
     ExpectedIdentity {
         san: format!("{}/{ARTIFACT_IDENTITY}", stage.gitlab.url()),
         issuer: stage.gitlab.url().to_owned(),

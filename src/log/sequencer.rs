@@ -118,10 +118,8 @@ impl<C: Candidate> Sequencer<C> {
         while !self.waiting.is_empty() {
             // Asked for when all of the group are here: an entry is not older than what led to it.
             let Some(timestamp) = self.time() else {
-                return self
-                    .waiting
-                    .drain(..)
-                    .for_each(|pending| drop(pending.answer.send(Err(unavailable()))));
+                self.waiting.drain(..).for_each(|pending| drop(pending.answer.send(Err(unavailable()))));
+                break;
             };
             let mut draft = self.draft(timestamp);
             let mut bytes = 0;
@@ -132,8 +130,10 @@ impl<C: Candidate> Sequencer<C> {
             }
             if !draft.answers.is_empty() {
                 self.commit(draft);
+                tried = true;
             }
         }
+        tried
     }
 
     /// The time of a group that begins now, or none while the clock cannot be right: health says so as well.

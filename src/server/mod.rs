@@ -18,6 +18,7 @@ pub mod signals;
 mod start;
 mod timestamps;
 mod tls;
+mod trust;
 
 use crate::api::ApiState;
 use crate::config::Config;

@@ -8,6 +8,7 @@ use super::operations::{Counting, Operations};
 use super::reload::{self, Reloader};
 use super::timestamps::{self, Ephemeral};
 use super::tls::ServerTls;
+use super::trust;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
 use crate::certificate::CaChain;
@@ -75,6 +76,13 @@ async fn start_parts(
         timestamps::open(timestamps, ephemeral, &chain, logs.clone(), &metrics, &environment).map(Arc::new)
     });
     let stamping = stamping.transpose()?;
+    let parts = trust::Parts {
+        chain: &chain,
+        log: logs.certificates.as_deref(),
+        signatures: logs.signatures.as_deref(),
+        timestamps: stamping.as_deref(),
+    };
+    let trust = trust::files(&config, &parts)?;
     let comparing = config.timestamps.as_ref().and_then(|timestamps| timestamps.ntp.clone());
     let comparing = stamping
         .as_ref()
@@ -104,7 +112,7 @@ async fn start_parts(
         stamping.clone(),
     ));
     let state = ApiState::new(authority, Arc::new(Counting(metrics)));
-    let state = Arc::new(state.with_timestamps(stamping).recording(recording));
+    let state = Arc::new(state.with_timestamps(stamping).recording(recording).with_trust(trust));
     let (public, admin) = open_listeners(listen, tls_config, admin, &state, operations)?;
     let reloading = Reloading {
         watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))),

@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use countersign::cli::encoding;
 use countersign::cli::init::{self, InitArgs};
-use countersign::cli::trust::TrustMaterial;
+use countersign::cli::trust;
 use countersign::config::Config;
 use countersign::demo::gitlab::Gitlab;
 use countersign::server::Running;
@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 pub(crate) struct World {
     pub(crate) runtime: Runtime,
     pub(crate) server: Option<Running>,
-    gitlab: Gitlab,
+    pub(crate) gitlab: Gitlab,
     pub(crate) config: Config,
     directory: TempDir,
 }
@@ -74,7 +74,7 @@ impl World {
             (gitlab, server, config)
         });
         let world = Self { runtime, server: Some(server), gitlab, config, directory };
-        let material = TrustMaterial::load(&world.config).expect("trust material");
+        let material = trust::load(&world.config).expect("trust material");
         let root = material.trusted_root();
         fs::write(world.path("trusted_root.json"), root.to_string()).expect("written");
         let spki = root["ctlogs"][0]["publicKey"]["rawBytes"].as_str().expect("a key");
@@ -87,12 +87,12 @@ impl World {
         self.directory.path().join(name)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.config.base_url()
     }
 
     /// Writes a token whose claims were changed by `change`.
-    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+    pub(crate) fn token(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = self.gitlab.claims();
         change(&mut claims);
         let token = self.gitlab.token(&claims);
@@ -113,7 +113,7 @@ impl World {
         assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
     }
 
-    fn identity(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         format!("{}/my-group/my-project//.gitlab-ci.yml@refs/heads/main", self.gitlab.url())
     }
 

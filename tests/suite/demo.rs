@@ -25,7 +25,15 @@ fn the_demonstration_ends_well_and_shows_identity_and_place() {
         assert!(text.lines().any(passed), "{check} is ok: {text}");
     }
     assert!(text.contains("Source Repository URI") && text.contains("ref_protected"), "{text}");
-    assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("FAILED")).count(), 2, "{text}");
+    let failed: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("FAILED")?.split_whitespace().next())
+        .collect();
+    assert_eq!(failed, ["identity", "signature", "validity", "file", "identity", "time", "thief"], "{text}");
+    let later = text.split("A year later").nth(1).expect("a year later");
+    for bundle in ["artifact", "attestation"] {
+        assert!(later.contains(&format!("bundle  {bundle}.sigstore.json: signed at 20")), "{text}");
+    }
     assert!(!text.contains("eyJ"), "a token was printed");
 }
 
@@ -37,6 +45,15 @@ fn programs_get_one_document() {
     assert_eq!(document["certificate"]["scts"][0]["log_index"], 0);
     let checks = document["checks"].as_array().expect("checks");
     assert!(checks.iter().all(|check| check["outcome"] == "ok"), "{checks:?}");
+    let bundles = document["bundles"].as_array().expect("bundles");
+    assert_eq!(bundles.len(), 2);
+    for bundle in bundles {
+        assert!(
+            bundle["times"][0]["time"].is_string() && bundle["log_entries"][0]["index"].is_u64(),
+            "{bundle}"
+        );
+    }
+    assert_eq!(bundles[1]["predicate_type"], "https://slsa.dev/provenance/v1");
 }
 
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use countersign::certificate::accepted::AcceptedCas;
 use countersign::certificate::inspect::Inspected;
-use countersign::cli::trust::TrustMaterial;
+use countersign::cli::trust;
 use countersign::config::{CaMaterial, ExternalLogConfig, LogConfig};
 use countersign::transparency::checkpoint::Checkpoint;
 use countersign::transparency::precertificate::{DataTileEntry, LoggedCertificate};
@@ -465,14 +465,14 @@ async fn answer(State(log): State<Arc<FakeLog>>, uri: Uri, body: Bytes) -> Respo
 async fn trust_material_names_the_log_that_promises() {
     let (mut ca, log) = ca_and_log().await;
     ca.config.log = external("https://log.example.com/2026".into(), &log, true);
-    let root = TrustMaterial::load(&ca.config).unwrap().trusted_root();
+    let root = trust::load(&ca.config).unwrap().trusted_root();
     let [ct_log] = &root["ctlogs"].as_array().unwrap()[..] else { panic!("{root}") };
     assert_eq!(ct_log["baseUrl"], "https://log.example.com/2026");
     assert_eq!(ct_log["publicKey"]["rawBytes"], BASE64_STANDARD.encode(log.log_spki()));
     assert_eq!(ct_log["logId"]["keyId"], BASE64_STANDARD.encode(sha256(&log.log_spki())));
     ca.config.log = LogConfig::None;
-    assert_eq!(TrustMaterial::load(&ca.config).unwrap().trusted_root()["ctlogs"], json!([]));
+    assert_eq!(trust::load(&ca.config).unwrap().trusted_root()["ctlogs"], json!([]));
     ca.config.ca.material = CaMaterial::Ephemeral;
-    let refused = TrustMaterial::load(&ca.config).err().unwrap();
-    assert!(refused.contains("ask the running server for /api/v2/trustBundle"), "{refused}");
+    let refused = trust::load(&ca.config).err().unwrap();
+    assert!(refused.contains("ask the running server for /trust"), "{refused}");
 }

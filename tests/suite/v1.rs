@@ -130,7 +130,9 @@ fn routes() -> BTreeSet<String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api").join(name);
         std::fs::read_to_string(path).expect("the source")
     };
-    let sources = [source("mod.rs"), source("ct.rs"), source("rekor.rs"), source("timestamp.rs")].concat();
+    let sources =
+        [source("mod.rs"), source("ct.rs"), source("rekor.rs"), source("timestamp.rs"), source("trust.rs")]
+            .concat();
     let paths =
         sources.split(".route(").skip(1).map(|rest| rest.split('"').nth(1).expect("a path").to_owned());
     paths.map(|path| path.replace("{*", "{")).collect()

@@ -36,7 +36,7 @@ pub struct Load {
     pub address: SocketAddr,
     pub connections: usize,
     pub manner: Manner,
-    /// Every connection takes them in turn.
+    /// The connections share them: each takes every so many-th, in turn, and begins anew at the end.
     pub requests: Arc<[Wire]>,
     /// Whether the content of accepted answers is kept, to be looked at afterwards.
     pub keep: bool,
@@ -156,7 +156,7 @@ impl One {
         let mut seen = Seen::default();
         let mut connection = Some(connection);
         let mut turn = 0_u64;
-        for index in self.number.. {
+        for index in (self.number..).step_by(self.load.connections) {
             if let Manner::Open(rate) = self.load.manner {
                 let period = Duration::from_secs_f64(self.load.connections as f64 / rate);
                 let offset = period.mul_f64(self.number as f64 / self.load.connections as f64);

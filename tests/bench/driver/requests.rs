@@ -5,7 +5,7 @@
 mod key;
 
 use countersign::demo::gitlab::Gitlab;
-use key::TestKey;
+pub use key::TestKey;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -57,6 +57,21 @@ pub fn gets<P: std::fmt::Display>(paths: impl IntoIterator<Item = P>) -> Arc<[Wi
     paths.into_iter().map(request).collect()
 }
 
+/// A request for a certificate for that key.
+pub fn of_key(gitlab: &Gitlab, key: &TestKey) -> Wire {
+    let claims = gitlab.claims();
+    with_key(&claims, &gitlab.token(&claims), key)
+}
+
+/// A POST.
+pub fn post(path: &str, content_type: &str, body: &[u8]) -> Wire {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: countersign\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat().into()
+}
+
 fn claims(gitlab: &Gitlab, project: &str) -> Value {
     let mut claims = gitlab.claims();
     let instance = gitlab.url().split_once("://").expect("a URL").1;
@@ -68,13 +83,11 @@ fn claims(gitlab: &Gitlab, project: &str) -> Value {
 }
 
 fn signing(claims: &Value, token: &str) -> Wire {
-    let mut body = TestKey::new().request(claims["sub"].as_str().expect("a string"));
+    with_key(claims, token, &TestKey::new())
+}
+
+fn with_key(claims: &Value, token: &str, key: &TestKey) -> Wire {
+    let mut body = key.request(claims["sub"].as_str().expect("a string"));
     body["credentials"] = json!({ "oidcIdentityToken": token });
-    let body = body.to_string();
-    let head = format!(
-        "POST /api/v2/signingCert HTTP/1.1\r\nHost: countersign\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n",
-        body.len()
-    );
-    (head + &body).into_bytes().into()
+    post("/api/v2/signingCert", "application/json", body.to_string().as_bytes())
 }

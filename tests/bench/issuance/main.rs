@@ -25,6 +25,7 @@ mod picture;
 mod reading;
 mod replies;
 mod run;
+mod signing;
 mod subject;
 mod table;
 mod yardstick;
@@ -89,6 +90,7 @@ async fn bench(arguments: &Arguments) -> Result<(), String> {
         let mut run = Run::new(arguments, &requests, &cryptography, scratch, machine.cores);
         let mut own = Subject::own(home.start().await);
         run.own(&mut own).await?;
+        run.signing(&own, &gitlab).await?;
         if let Some(server) = own.own {
             server.server.stop();
         }

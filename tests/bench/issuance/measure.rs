@@ -96,6 +96,20 @@ pub async fn issue(
     all_accepted(&seen)?;
     let promised = replies::check(&mut subject.trust, &seen.kept)?;
 
+    Ok((figures(&seen, &cost, memory), read, promised))
+}
+
+/// Whatever is asked, and what that cost.
+pub async fn cost(subject: &Subject, load: Load, duration: Duration) -> Result<(Figures, Seen), String> {
+    let meter = Meter::start(subject).await;
+    let seen = load.run(duration).await;
+    let cost = meter.stop().await;
+    let memory = subject.processes.peak_memory();
+    all_accepted(&seen)?;
+    Ok((figures(&seen, &cost, memory), seen))
+}
+
+fn figures(seen: &Seen, cost: &Cost, memory: u64) -> Figures {
     let count = seen.accepted.count() as f64;
     let mut figures = Figures::default();
     figures.put("per_second", seen.goodput());
@@ -112,7 +126,7 @@ pub async fn issue(
     if let Some(group) = cost.group {
         figures.put("group", group);
     }
-    Ok((figures, read, promised))
+    figures
 }
 
 /// Reads for so long, and what that cost.

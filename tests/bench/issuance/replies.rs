@@ -62,7 +62,7 @@ fn check_one(reply: &[u8], chain: &CaChain, log_key: Option<&[u8]>) -> Result<Op
 }
 
 /// `signedCertificateEmbeddedSct` or `signedCertificateDetachedSct`, whichever there is.
-fn certificates(reply: &[u8]) -> Result<Vec<String>, String> {
+pub fn certificates(reply: &[u8]) -> Result<Vec<String>, String> {
     let reply: Value = serde_json::from_slice(reply).map_err(|error| error.to_string())?;
     let signed = reply.as_object().and_then(|members| members.values().next()).ok_or("an empty answer")?;
     let certificates = signed["chain"]["certificates"].as_array().ok_or("no chain")?;

@@ -7,8 +7,10 @@ use crate::figures::Figures;
 use crate::measure::{self, Issuing, all_accepted};
 use crate::reading::{self, Questions};
 use crate::replies::{Promised, compare_log, entry_octets};
+use crate::signing;
 use crate::subject::Subject;
 use crate::yardstick::{self, Cryptography};
+use countersign::demo::gitlab::Gitlab;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +69,14 @@ impl<'a> Run<'a> {
             promised.append(&mut self.readers(subject).await?);
         }
         compare_log(subject, first, promised).await
+    }
+
+    /// Our own server: log entries and timestamps.
+    pub async fn signing(&mut self, subject: &Subject, gitlab: &Gitlab) -> Result<(), String> {
+        for (name, figures) in signing::measure(subject, gitlab, self.arguments.duration()).await? {
+            self.row(subject, &name, figures);
+        }
+        Ok(())
     }
 
     /// A peer: every load.

@@ -2,6 +2,7 @@
 
 use crate::figures::{Figures, Rows};
 use crate::run::{BESIDE_READERS, BY_THE_CLOCK, MIDDLE};
+use crate::signing;
 use std::fmt::Write as _;
 
 /// Headings, figures, and digits after the point.
@@ -26,6 +27,15 @@ const READING: [(&str, &str, usize); 5] = [
     ("CPU µs", "cpu_us", 0),
     ("driver's CPU µs", "driver_us", 0),
 ];
+const SIGNING: [(&str, &str, usize); 7] = [
+    ("a second", "per_second", 0),
+    ("p50 ms", "p50_ms", 2),
+    ("p99 ms", "p99_ms", 2),
+    ("CPU µs", "cpu_us", 0),
+    ("bare µs", "bare_us", 0),
+    ("/ bare", "cpu_to_bare", 2),
+    ("driver's CPU µs", "driver_us", 0),
+];
 const OVER_TIME: [(&str, &str, usize); 5] = [
     ("certificates", "certificates", 0),
     ("resident MiB", "resident_mib", 1),
@@ -47,19 +57,27 @@ pub fn render(rows: &Rows, yardstick: &Figures, over_time: &[Figures], peer: Opt
         yard("entry_octets"),
         yard("start_up_ms"),
     );
-    let is_reading = |load: &str| load.starts_with("reading");
-    let labelled = |reading: bool| {
-        let chosen = rows.0.iter().filter(move |row| is_reading(&row.load) == reading);
-        chosen.map(move |row| (vec![row.subject.clone(), row.load.replace("reading: ", "")], row.medians()))
+    let labelled = |kind: &'static str| {
+        let chosen = rows.0.iter().filter_map(move |row| Some((row, of_kind(&row.load, kind)?)));
+        chosen.map(|(row, load)| (vec![row.subject.clone(), load.to_owned()], row.medians()))
     };
-    table(&mut text, &["server", "load"], &ISSUING, labelled(false));
-    table(&mut text, &["server", "reading"], &READING, labelled(true));
+    table(&mut text, &["server", "load"], &ISSUING, labelled(""));
+    table(&mut text, &["server", "reading"], &READING, labelled("reading"));
+    table(&mut text, &["server", "signing"], &SIGNING, labelled("signing"));
     table(&mut text, &[], &OVER_TIME, over_time.iter().map(|figures| (Vec::new(), figures.clone())));
     goals(&mut text, rows, yardstick);
     if let Some(peer) = peer {
         beside(&mut text, rows, peer);
     }
     text
+}
+
+/// The load without its kind, where it is of that one. Certificates have none.
+fn of_kind<'l>(load: &'l str, kind: &str) -> Option<&'l str> {
+    match load.split_once(": ") {
+        Some((its, rest)) => (its == kind).then_some(rest),
+        None => kind.is_empty().then_some(load),
+    }
 }
 
 fn table(
@@ -103,6 +121,14 @@ fn goals(text: &mut String, rows: &Rows, yardstick: &Figures) {
     ];
     if let Some(beside) = rows.median("countersign", BESIDE_READERS, "reads_p99_ms") {
         lines.push(("p99 ms of 2,000 reads/s beside issuing", beside, 0.0, 1));
+    }
+    for (what, figure) in [
+        ("log entries", "CPU / (verification + Ed25519 signature) of a log entry, 64 connections"),
+        ("timestamps", "CPU / signature of a timestamp, 64 connections"),
+    ] {
+        if let Some(ratio) = rows.median("countersign", &signing::name(what, 64), "cpu_to_bare") {
+            lines.push((figure, ratio, 1.5, 2));
+        }
     }
     text.push_str("| figure | value | goal | met |\n|---|---|---|---|\n");
     for (figure, value, goal, digits) in lines {

@@ -4,8 +4,8 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
 };
 use std::fs;
 use std::hint::black_box;
@@ -69,16 +69,7 @@ impl Cryptography {
 
     /// CPU time of one certificate on one core.
     pub fn cpu(&self) -> Duration {
-        self.once();
-        let mut batches: Vec<Duration> = (0..BATCHES)
-            .map(|_| {
-                let before = thread_cpu();
-                (0..BATCH).for_each(|_| self.once());
-                (thread_cpu() - before) / BATCH
-            })
-            .collect();
-        batches.sort();
-        batches[BATCHES / 2]
+        cpu_of(|| self.once())
     }
 
     /// The same while all cores do it: where two of them are one with two threads, each is slower than alone.
@@ -89,6 +80,56 @@ impl Cryptography {
         });
         all.iter().sum::<Duration>() / cores as u32
     }
+}
+
+/// What a log entry and a timestamp need at least.
+pub struct Signing {
+    random: SystemRandom,
+    key: EcdsaKeyPair,
+    public: ParsedPublicKey,
+    message: Vec<u8>,
+    signature: Vec<u8>,
+    log: Ed25519KeyPair,
+}
+
+impl Signing {
+    pub fn prepare() -> Self {
+        let (random, message) = (SystemRandom::new(), vec![b'a'; 160]);
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
+        let signature = key.sign(&random, &message).expect("a signature").as_ref().to_vec();
+        let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key().as_ref()).expect("a key");
+        let log = Ed25519KeyPair::generate().expect("a key");
+        Self { random, key, public, message, signature, log }
+    }
+
+    /// CPU time of an entry's: the P-256 verification of its signature, and the Ed25519 signature under a checkpoint.
+    pub fn entry(&self) -> Duration {
+        cpu_of(|| {
+            self.public.verify_sig(black_box(&self.message), &self.signature).expect("it verifies");
+            black_box(self.log.sign(black_box(&self.message)));
+        })
+    }
+
+    /// CPU time of a timestamp's: one P-256 signature over what signed attributes have in octets.
+    pub fn timestamp(&self) -> Duration {
+        cpu_of(|| {
+            black_box(self.key.sign(&self.random, black_box(&self.message)).expect("a signature"));
+        })
+    }
+}
+
+/// CPU time of doing it once: the median of a few batches.
+fn cpu_of(once: impl Fn()) -> Duration {
+    once();
+    let mut batches: Vec<Duration> = (0..BATCHES)
+        .map(|_| {
+            let before = thread_cpu();
+            (0..BATCH).for_each(|_| once());
+            (thread_cpu() - before) / BATCH
+        })
+        .collect();
+    batches.sort();
+    batches[BATCHES / 2]
 }
 
 /// CPU time of this thread so far; time by the clock where the kernel does not count it.

@@ -17,6 +17,7 @@
 mod key;
 mod log;
 mod setting;
+mod signing;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;

@@ -288,6 +288,7 @@ impl TestCaBuilder {
                 accept: AcceptedCas::default(),
             }),
             signature_log: None,
+            also_trusted: Vec::new(),
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
             origin: None,

@@ -1,0 +1,97 @@
+//! The steps of a log entry and of a timestamp, without HTTP and without the log.
+
+use crate::key::TestKey;
+use crate::logged;
+use crate::setting::{Setting, now};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use countersign::certificate::TimestampChain;
+use countersign::cli::signing_services::{log_request, timestamp_request};
+use countersign::environment::UnixMillis;
+use countersign::issuance::CaSigner as _;
+use countersign::refusal::Reason;
+use countersign::rekor::{Request, Writers};
+use countersign::server::environment::Environment;
+use countersign::signer::TimestampKey;
+use countersign::signer::ceremony::{NewCa, Options};
+use countersign::timestamping::{
+    Attested, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority, TimestampObserver,
+};
+use countersign::transparency::sha256;
+use divan::Bencher;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request by a key that is not the certificate's: what it costs until its signature is looked at is the same.
+fn request(setting: &Setting) -> String {
+    let corresponding = logged(setting).prove_correspondence().unwrap();
+    let signature = setting.wait(setting.signer.sign(corresponding.certificate_tbs())).unwrap();
+    let certificate = corresponding.into_certificate(&signature);
+    let signature = TestKey::new().signature(b"artifact");
+    log_request(&sha256(b"artifact"), &signature, certificate.der()).to_string()
+}
+
+/// JSON to a request.
+#[divan::bench]
+fn f0_entry_parse(bencher: Bencher) {
+    let request = request(&Setting::make());
+    bencher.bench(|| Request::parse(request.as_bytes()).is_ok());
+}
+
+/// The certificate read, its key made ready.
+#[divan::bench]
+fn f1_entry_prepare(bencher: Bencher) {
+    let request = request(&Setting::make());
+    let parsed = || Request::parse(request.as_bytes()).unwrap();
+    bencher.with_inputs(parsed).bench_values(|parsed| parsed.prepare().is_ok());
+}
+
+/// Whether our own CA has signed the certificate: a P-256 verification.
+#[divan::bench]
+fn f2_entry_admission(bencher: Bencher) {
+    let setting = Setting::make();
+    let prepared = Request::parse(request(&setting).as_bytes()).unwrap().prepare().unwrap();
+    let verifier = &prepared.verifiers()[0];
+    assert!(Writers::Own.admit(verifier, &setting.chain).is_ok());
+    bencher.bench(|| Writers::Own.admit(verifier, &setting.chain).is_ok());
+}
+
+/// Whether the signature is the key's: a P-256 verification. It is another's here.
+#[divan::bench]
+fn f3_entry_verification(bencher: Bencher) {
+    let prepared = Request::parse(request(&Setting::make()).as_bytes()).unwrap().prepare().unwrap();
+    bencher.bench(|| prepared.verify().is_ok());
+}
+
+struct Nobody;
+
+impl Attested for Nobody {
+    fn last(&self) -> Option<UnixMillis> {
+        None
+    }
+}
+
+impl TimestampObserver for Nobody {
+    fn timestamp(&self, _: Option<Reason>, _: Duration) {}
+}
+
+/// A timestamp, from its request in DER to the reply in DER.
+#[divan::bench]
+fn g0_timestamp(bencher: Bencher) {
+    let ca = NewCa::make(&Options::default(), now()).unwrap();
+    let chain = TimestampChain::from_pem(ca.timestamps_chain().as_bytes()).unwrap();
+    let key = TimestampKey::from_pem(ca.timestamps_key.as_bytes(), &chain).unwrap();
+    let Environment { clock, stopwatch, random, .. } = Environment::system();
+    let (signer, attested, observer) = (Arc::new(key), Arc::new(Nobody), Arc::new(Nobody));
+    let around = Surroundings { signer, attested, clock, stopwatch, random, observer };
+    let authority = TimestampAuthority::new(chain, DEFAULT_POLICY, DEFAULT_ACCURACY, around).unwrap();
+    let request = timestamp_request(b"signature", &[0x40; 8]).unwrap();
+    bencher.bench(|| authority.answer_der(&request).unwrap());
+}
+
+/// The bare signature under a checkpoint. The bare P-256 signature of a timestamp is `z1`, the bare verification of an entry `z3`.
+#[divan::bench]
+fn z4_bare_ed25519_signature(bencher: Bencher) {
+    let key = Ed25519KeyPair::generate().unwrap();
+    let text = vec![b'a'; 100];
+    bencher.bench(|| key.sign(divan::black_box(&text)));
+}
