@@ -15,6 +15,7 @@ pub mod audit;
 pub mod conformance;
 pub mod ct;
 mod index;
+pub mod kind;
 pub mod ports;
 pub mod reader;
 mod recent;
@@ -32,6 +33,7 @@ mod timekeeper;
 pub mod view;
 
 pub use ct::CtLog;
+pub use kind::{KnownLog, LogKind};
 pub use recovery::{CLOCK_TOLERANCE, StartError};
 pub use signatures::SignatureLog;
 

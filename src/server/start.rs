@@ -5,7 +5,7 @@ use super::limits::Limits;
 use super::listener::Listener;
 use super::operations::{Counting, Operations};
 use super::reload::{self, Reloader};
-use super::timestamps::{self, Ephemeral};
+use super::timestamps::{self, Ephemeral, OwnLogs};
 use super::tls::ServerTls;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
@@ -61,7 +61,8 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
         };
     let signature_log = recording.as_ref().map(|recording| recording.log().clone());
     let stamping = config.timestamps.as_ref().map(|timestamps| {
-        timestamps::open(timestamps, ephemeral, &chain, own_log.clone(), &metrics, &environment).map(Arc::new)
+        let logs = OwnLogs { certificates: own_log.clone(), signatures: signature_log.clone() };
+        timestamps::open(timestamps, ephemeral, &chain, logs, &metrics, &environment).map(Arc::new)
     });
     let stamping = match stamping {
         Some(Err(error)) => {

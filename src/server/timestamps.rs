@@ -6,7 +6,7 @@ use super::start::read_capped;
 use crate::certificate::{CaChain, TimestampChain};
 use crate::config::{NtpConfig, TimestampsConfig, TimestampsMaterial};
 use crate::environment::UnixMillis;
-use crate::log::CtLog;
+use crate::log::{CtLog, SignatureLog};
 use crate::outbound::sntp::{self, Own};
 use crate::signer::TimestampKey;
 use crate::telemetry::metrics::Metrics;
@@ -22,11 +22,16 @@ const NTP_INTERVAL: Duration = Duration::from_secs(600);
 const NTP_AGAIN: Duration = Duration::from_secs(30);
 
 /// The logs of this process.
-pub struct OwnLogs(pub Option<Arc<CtLog>>);
+pub struct OwnLogs {
+    pub certificates: Option<Arc<CtLog>>,
+    pub signatures: Option<Arc<SignatureLog>>,
+}
 
 impl Attested for OwnLogs {
+    /// The later of the two: each of them has dated entries that callers know of.
     fn last(&self) -> Option<UnixMillis> {
-        self.0.as_ref().map(|log| log.last_timestamp())
+        let certificates = self.certificates.as_ref().map(|log| log.last_timestamp());
+        certificates.max(self.signatures.as_ref().map(|log| log.last_timestamp()))
     }
 }
 
@@ -41,7 +46,7 @@ pub fn open(
     config: &TimestampsConfig,
     ephemeral: Option<Ephemeral>,
     ca: &CaChain,
-    log: Option<Arc<CtLog>>,
+    logs: OwnLogs,
     metrics: &Arc<Metrics>,
     environment: &Environment,
 ) -> Result<TimestampAuthority, StartError> {
@@ -76,7 +81,7 @@ pub fn open(
     }
     let around = Surroundings {
         signer: Arc::new(key),
-        attested: Arc::new(OwnLogs(log)),
+        attested: Arc::new(logs),
         clock: environment.clock.clone(),
         stopwatch: environment.stopwatch.clone(),
         random: environment.random.clone(),
