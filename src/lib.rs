@@ -28,7 +28,8 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`], [`bundle`];
+//!   [`protojson`], [`hash`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
+//!   [`bundle`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
 //! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
@@ -40,9 +41,11 @@
 pub mod bundle;
 pub mod certificate;
 pub mod environment;
+pub mod hash;
 pub mod identity;
 pub mod panics;
 pub mod possession;
+pub mod protojson;
 pub mod refusal;
 pub mod rekor;
 pub mod timestamping;

@@ -2,8 +2,8 @@
 
 use super::error::{Problem, VerificationError, problem};
 use super::format::Envelope;
-use super::signature::{Artifact, plain_name};
-use crate::rekor::algorithm::HashAlgorithm;
+use super::signature::Artifact;
+use crate::hash::HashAlgorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,13 +16,6 @@ const STATEMENTS: [&str; 2] = [STATEMENT, "https://in-toto.io/Statement/v0.1"];
 
 /// The most subjects of a statement.
 const MAX_SUBJECTS: usize = 10_000;
-
-/// PAE: what an envelope's signatures are over.
-pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    out.extend_from_slice(payload);
-    out
-}
 
 /// The octets of a new statement about one artifact.
 pub fn statement(name: &str, sha256: &[u8], predicate_type: &str, predicate: &Value) -> Vec<u8> {
@@ -115,7 +108,7 @@ impl Subject {
     fn is(&self, artifact: Artifact<'_>) -> bool {
         let mut agreeing = 0;
         for (name, value) in &self.digest {
-            let known = HashAlgorithm::ALL.into_iter().find(|hash| plain_name(*hash) == name);
+            let known = HashAlgorithm::ALL.into_iter().find(|hash| hash.plain_name() == name);
             let known = known.and_then(|hash| artifact.digest(hash));
             let Some(digest) = known else { continue };
             if !value.eq_ignore_ascii_case(&hex::encode(digest.as_ref())) {
@@ -131,12 +124,6 @@ impl Subject {
 mod tests {
     use super::*;
     use crate::transparency::sha256;
-
-    #[test]
-    fn the_encoding_is_that_of_the_specification() {
-        let encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
-        assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
-    }
 
     #[test]
     fn a_statement_is_about_its_subjects_and_nothing_else() {

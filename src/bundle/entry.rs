@@ -1,15 +1,16 @@
 //! What a log entry's body must be, given what the bundle holds: Rekor v1's `hashedrekord` 0.0.1, `dsse` 0.0.1 and `intoto` 0.0.2
 //! by their members, Rekor v2's `hashedrekord` 0.0.2 and `dsse` 0.0.2 rebuilt to the octet.
 
-use super::dsse::pre_authentication_encoding;
 use super::error::{Problem, VerificationError, problem};
 use super::format::Envelope;
 use super::json::from_base64;
 use super::log_entry::LogEntry;
-use super::signature::{Artifact, SigningKey, plain_name};
+use super::signature::{Artifact, SigningKey};
 use crate::certificate::path::verifier_der;
-use crate::rekor::algorithm::{HashAlgorithm, KeyDetails};
+use crate::hash::HashAlgorithm;
+use crate::rekor::KeyDetails;
 use crate::rekor::canonical::{CanonicalBody, KeyMaterial, SignatureOf};
+use crate::rekor::dsse::pre_authentication_encoding;
 use serde_json::Value;
 
 /// Which API the entry came by.
@@ -198,7 +199,7 @@ fn octets(value: &Value) -> Option<Vec<u8>> {
 /// `{ "algorithm": "sha256", "value": hex }`
 fn check_hash(logged: &Value, hash: HashAlgorithm, digest: Option<&[u8]>) -> Result<(), &'static str> {
     let digest = digest.ok_or(NO_DIGEST)?;
-    let right = logged["algorithm"] == plain_name(hash)
+    let right = logged["algorithm"] == hash.plain_name()
         && logged["value"].as_str().is_some_and(|value| value.eq_ignore_ascii_case(&hex::encode(digest)));
     if right { Ok(()) } else { Err("it holds another digest") }
 }

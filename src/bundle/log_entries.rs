@@ -8,7 +8,7 @@ use super::log_entry::LogEntry;
 use super::note::{self, Naming};
 use super::trusted_root::{TrustedLog, TrustedRoot};
 use super::verifier::{LoggedAt, SignedTime, TimeSource};
-use crate::certificate::verify_signature;
+use crate::certificate::{CaAlgorithm, verify_signature};
 use crate::environment::UnixMillis;
 use crate::transparency::{Hash, merkle};
 
@@ -71,16 +71,8 @@ fn one(
     if index.is_none() && time.is_none() {
         return Err(problem(Problem::ProofMissing, "log entry", "neither proof nor promise"));
     }
-    let KindAndVersion(kind) = KindAndVersion::of(entry);
+    let kind = format!("{} {}", entry.kind_version.kind, entry.kind_version.version);
     Ok((LoggedAt { log: log.base_url.clone(), index: entry.log_index.0, kind }, time))
-}
-
-struct KindAndVersion(String);
-
-impl KindAndVersion {
-    fn of(entry: &LogEntry) -> Self {
-        Self(format!("{} {}", entry.kind_version.kind, entry.kind_version.version))
-    }
 }
 
 /// The inclusion proof leads from the body to the root that the checkpoint signs. `None`: there is none, which only version 0.1
@@ -143,11 +135,10 @@ fn promise(entry: &LogEntry, log: &TrustedLog) -> Result<Option<SignedTime>, Ver
     let (seconds, index) = (entry.integrated_time.0, entry.log_index.0);
     let message =
         format!(r#"{{"body":"{body}","integratedTime":{seconds},"logID":"{id}","logIndex":{index}}}"#);
-    let ecdsa_with_sha256 = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
-    verify_signature(&log.spki, ecdsa_with_sha256, message.as_bytes(), &promise.signed_entry_timestamp)
-        .map_err(|_| {
-            problem(Problem::PromiseInvalid, PLACE, "its signature does not verify with the log's key")
-        })?;
+    let algorithm = CaAlgorithm::EcdsaP256Sha256.identifier();
+    verify_signature(&log.spki, algorithm, message.as_bytes(), &promise.signed_entry_timestamp).map_err(
+        |_| problem(Problem::PromiseInvalid, PLACE, "its signature does not verify with the log's key"),
+    )?;
     let at = UnixMillis::from_secs(seconds);
     if !log.valid_for.contains(at) {
         let words = format!("the trusted root does not count the log's key at {at}");

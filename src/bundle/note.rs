@@ -6,7 +6,7 @@
 use super::error::{Problem, VerificationError, problem};
 use super::json::from_base64;
 use super::trusted_root::TrustedLog;
-use crate::certificate::{PublicKeyKind, verify_signature};
+use crate::certificate::{CaAlgorithm, PublicKeyKind, verify_signature};
 use crate::transparency::Hash;
 
 /// A note may be this long.
@@ -15,10 +15,6 @@ const MAX_NOTE: usize = 64 * 1024;
 const MAX_SIGNATURES: usize = 100;
 /// The beginning of a signature line: em dash, space.
 const DASH: &str = "\u{2014} ";
-
-/// DER AlgorithmIdentifiers: ecdsa-with-SHA256, Ed25519.
-const ECDSA_SHA256: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
-const ED25519: [u8; 7] = [0x30, 5, 6, 3, 0x2b, 0x65, 0x70];
 
 /// What a log signed: a tree of that size has that root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +56,12 @@ pub fn verify(note: &str, log: &TrustedLog, naming: Naming) -> Result<NoteHead, 
         },
     };
     let signed = [text.as_bytes(), b"\n"].concat();
-    let algorithm: &[u8] = match log.key {
-        PublicKeyKind::Ed25519 => &ED25519,
-        PublicKeyKind::P256 | PublicKeyKind::P384 | PublicKeyKind::P521 => &ECDSA_SHA256,
+    let algorithm = match log.key {
+        PublicKeyKind::Ed25519 => CaAlgorithm::Ed25519.identifier(),
+        // With SHA-256 whatever the curve.
+        PublicKeyKind::P256 | PublicKeyKind::P384 | PublicKeyKind::P521 => {
+            CaAlgorithm::EcdsaP256Sha256.identifier()
+        }
         _ => return Err(wrong("the trusted log's key signs no checkpoints")),
     };
     let mut verified = false;

@@ -3,7 +3,8 @@
 
 use super::error::{Problem, VerificationError, problem};
 use crate::certificate::PublicKeyKind;
-use crate::rekor::algorithm::{HashAlgorithm, KeyDetails};
+use crate::hash::HashAlgorithm;
+use crate::rekor::KeyDetails;
 use crate::transparency::{Hash, sha256};
 use aws_lc_rs::digest::{self, Digest, digest};
 use aws_lc_rs::signature::{self as algorithms, UnparsedPublicKey, VerificationAlgorithm};
@@ -46,15 +47,6 @@ impl Artifact<'_> {
             }
             (Self::Sha256(_), _) => None,
         }
-    }
-}
-
-/// Its name in Rekor v1's entries and in in-toto's digest sets.
-pub(super) const fn plain_name(hash: HashAlgorithm) -> &'static str {
-    match hash {
-        HashAlgorithm::Sha256 => "sha256",
-        HashAlgorithm::Sha384 => "sha384",
-        HashAlgorithm::Sha512 => "sha512",
     }
 }
 

@@ -1,6 +1,6 @@
 //! The verifier: everything that the strictest client checks, in one call.
 
-use super::dsse::{Statement, pre_authentication_encoding};
+use super::dsse::Statement;
 use super::entry::{Signed, What};
 use super::error::{Problem, VerificationError, problem};
 use super::format::{Bundle, Signer};
@@ -11,7 +11,8 @@ use super::{log_entries, times};
 use crate::certificate::inspect::Inspected;
 use crate::certificate::path::{PathError, Purpose};
 use crate::environment::UnixMillis;
-use crate::rekor::algorithm::HashAlgorithm;
+use crate::hash::HashAlgorithm;
+use crate::rekor::dsse::pre_authentication_encoding;
 use crate::transparency::sct::ReceivedSct;
 use crate::transparency::sha256;
 

@@ -3,15 +3,14 @@
 //! Everything is checked once, when the chain is read, and what every certificate needs of it is prepared then.
 //! Revocation, policies and name constraints are not looked at.
 
+use super::algorithm::CaAlgorithm;
 use super::encode;
 use super::link::{Link, check_links};
 use super::oids;
 use super::pem;
 use super::reader::SEQUENCE;
-use super::signature::PublicKeyKind;
 use crate::environment::UnixMillis;
-use crate::transparency::Hash;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::transparency::{Hash, sha256};
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,59 +19,6 @@ pub const MAX_CHAIN_FILE: usize = 256 * 1024;
 
 /// The most certificates in a chain: log entries and every answer carry them all.
 pub const MAX_CHAIN_LENGTH: usize = 8;
-
-/// What the CA's key signs with, decided by the issuing certificate's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CaAlgorithm {
-    /// ecdsa-with-SHA256, P-256.
-    EcdsaP256Sha256,
-    /// ecdsa-with-SHA384, P-384.
-    EcdsaP384Sha384,
-    /// ecdsa-with-SHA512, P-521.
-    EcdsaP521Sha512,
-    /// sha256WithRSAEncryption: PKCS#1 v1.5, a modulus of 2048 to 4096 bits.
-    RsaSha256,
-    /// Ed25519. Some clients refuse such a CA.
-    Ed25519,
-}
-
-impl CaAlgorithm {
-    /// DER AlgorithmIdentifier: without parameters (RFC 5758 §3.2, RFC 8410 §3), but for RSA's NULL (RFC 4055 §5).
-    pub const fn identifier(self) -> &'static [u8] {
-        match self {
-            Self::EcdsaP256Sha256 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
-            Self::EcdsaP384Sha384 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3],
-            Self::EcdsaP521Sha512 => &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4],
-            Self::RsaSha256 => &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0],
-            Self::Ed25519 => &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70],
-        }
-    }
-
-    /// The algorithm of an issuing key.
-    pub(super) fn of(key: PublicKeyKind) -> Option<Self> {
-        match key {
-            PublicKeyKind::P256 => Some(Self::EcdsaP256Sha256),
-            PublicKeyKind::P384 => Some(Self::EcdsaP384Sha384),
-            PublicKeyKind::P521 => Some(Self::EcdsaP521Sha512),
-            PublicKeyKind::Rsa(2048..=4096) => Some(Self::RsaSha256),
-            PublicKeyKind::Ed25519 => Some(Self::Ed25519),
-            PublicKeyKind::Rsa(_) | PublicKeyKind::Other(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for CaAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EcdsaP256Sha256 => "ECDSA P-256 with SHA-256",
-            Self::EcdsaP384Sha384 => "ECDSA P-384 with SHA-384",
-            Self::EcdsaP521Sha512 => "ECDSA P-521 with SHA-512",
-            Self::RsaSha256 => "RSA PKCS#1 v1.5 with SHA-256",
-            Self::Ed25519 => "Ed25519",
-        })
-    }
-}
 
 /// Why a chain cannot be used to issue. The texts are for operators: which certificate, what is wrong, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -282,12 +228,6 @@ fn authority_key_identifier(key_id: &[u8]) -> Vec<u8> {
     whole
 }
 
-fn sha256(bytes: &[u8]) -> Hash {
-    let mut hash = Hash::default();
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref()); // both are 32 octets
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing;
@@ -456,9 +396,6 @@ mod tests {
             (rsa, CaAlgorithm::RsaSha256),
         ] {
             assert_eq!(accepted(&[&authority("root", key, None, nothing)]).algorithm(), algorithm);
-        }
-        for bits in [1024, 2047, 4097, 8192] {
-            assert_eq!(CaAlgorithm::of(PublicKeyKind::Rsa(bits)), None);
         }
     }
 

@@ -7,8 +7,7 @@ use super::raw::{Malformed, RawCertificate, RawTbs, without_extension};
 use super::signature::PublicKeyKind;
 use super::{oids, pem};
 use crate::environment::UnixMillis;
-use crate::transparency::Hash;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::transparency::{Hash, sha256};
 use der::Decode;
 use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, Utf8StringRef};
 use std::fmt;
@@ -166,9 +165,7 @@ impl Inspected {
 
     /// SHA-256 of the DER.
     pub fn fingerprint(&self) -> Hash {
-        let mut hash = Hash::default();
-        hash.copy_from_slice(digest(&SHA256, &self.der).as_ref()); // both are 32 octets
-        hash
+        sha256(&self.der)
     }
 
     /// The serial number's octets in lower-case hex.

@@ -1,6 +1,7 @@
 //! One certificate of the CA's chain, and what must hold for it and between it and the next (RFC 5280 §6.1.4).
 
-use super::chain::{CaAlgorithm, ChainError};
+use super::algorithm::CaAlgorithm;
+use super::chain::ChainError;
 use super::raw::{Malformed, RawCertificate};
 use super::reader::SEQUENCE;
 use super::signature::{self, PublicKeyKind, SignatureError};

@@ -3,6 +3,7 @@
 //! Pure: signatures are made elsewhere and handed in. RFC 5280, RFC 6962 §3.1 to §3.3.
 
 pub mod accepted;
+mod algorithm;
 mod chain;
 pub(crate) mod encode;
 pub mod inspect;
@@ -21,7 +22,8 @@ pub(crate) mod testing;
 mod timestamping;
 mod verification;
 
-pub use chain::{CaAlgorithm, CaChain, ChainError};
+pub use algorithm::CaAlgorithm;
+pub use chain::{CaChain, ChainError};
 pub(crate) use encode::push_tlv;
 pub use precertificate::{
     Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate, UnpromisedTemplate,
@@ -32,14 +34,14 @@ pub use template::{Template, ToBeSigned};
 pub use timestamping::TimestampChain;
 pub use verification::VerificationError;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::transparency::sha256;
 
 /// The key identifier of a public key: the first 160 bits of the SHA-256 of the subjectPublicKey's octets
 /// (RFC 7093 §2, method 1).
 fn key_identifier(subject_public_key: &[u8]) -> [u8; 20] {
     let mut identifier = [0; 20];
-    for (octet, hashed) in identifier.iter_mut().zip(digest(&SHA256, subject_public_key).as_ref()) {
-        *octet = *hashed;
+    for (octet, hashed) in identifier.iter_mut().zip(sha256(subject_public_key)) {
+        *octet = hashed;
     }
     identifier
 }

@@ -1,6 +1,7 @@
 //! The timestamp authority's certificates: its own first, the root last (RFC 3161 §2.3).
 
-use super::chain::{self, CaAlgorithm, ChainError, MAX_CHAIN_LENGTH};
+use super::algorithm::CaAlgorithm;
+use super::chain::{self, ChainError, MAX_CHAIN_LENGTH};
 use super::link::{self, Link};
 use super::{oids, pem};
 use crate::environment::UnixMillis;

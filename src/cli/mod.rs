@@ -41,9 +41,12 @@ pub mod verify;
 
 pub use output::{CliError, Output};
 
+use crate::log::Lulls;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -151,15 +154,28 @@ pub fn command() -> clap::Command {
 }
 
 /// The runtime for commands that talk to the network.
-pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_multi_thread()
+pub fn runtime() -> Result<Runtime, CliError> {
+    build(Builder::new_multi_thread().enable_all())
+}
+
+/// The server's runtime, and where its workers tell that they have nothing to do.
+pub fn server_runtime() -> Result<(Runtime, Arc<Lulls>), CliError> {
+    let lulls = Arc::<Lulls>::default();
+    let (begins, ends) = (lulls.clone(), lulls.clone());
+    let mut builder = Builder::new_multi_thread();
+    builder
         .enable_all()
+        .on_thread_park(move || begins.begins())
+        .on_thread_unpark(move || ends.ends())
         // What the log's thread wakes comes through this queue: certificates that only need their last signature. Looked at every
         // second time, they do not wait behind the requests of a flood, which come through the workers' own queues. (Every
         // time would starve those: they wait until the flood is over.)
-        .global_queue_interval(2)
-        .build()
-        .map_err(|error| CliError::refused(format!("cannot start the runtime: {error}")))
+        .global_queue_interval(2);
+    Ok((build(&mut builder)?, lulls))
+}
+
+fn build(builder: &mut Builder) -> Result<Runtime, CliError> {
+    builder.build().map_err(|error| CliError::refused(format!("cannot start the runtime: {error}")))
 }
 
 #[cfg(test)]

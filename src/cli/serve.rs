@@ -50,7 +50,7 @@ pub enum LogFormat {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
-    let runtime = super::runtime()?;
+    let (runtime, lulls) = super::server_runtime()?;
     // Before anything else: a signal during a long start is kept, and ends nothing halfway.
     let mut signals = {
         let _entered = runtime.enter();
@@ -62,9 +62,10 @@ pub fn run(args: ServeArgs, output: &mut Output) -> Result<(), CliError> {
     let url = config.public_url.clone();
     let scheme = config.scheme();
     let log = Recorded::of(&config.log);
+    let environment = Environment { lulls: Some(lulls), ..Environment::system() };
     let served = runtime.block_on(async {
         let running = tokio::select! {
-            running = Running::start(config, Environment::system()) => running.map_err(start_error)?,
+            running = Running::start(config, environment) => running.map_err(start_error)?,
             signal = signals.end() => {
                 tracing::info!(signal, "told to stop before it was up");
                 return Ok(());

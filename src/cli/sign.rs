@@ -10,13 +10,14 @@ use super::report::{Paint, printable, table};
 use super::signing_key::SigningKey;
 use super::signing_services::{log, log_request, message_signature, timestamp};
 use super::{CliError, Output, bundle, encoding};
-use crate::bundle::dsse::{IN_TOTO, Statement, pre_authentication_encoding, statement};
+use crate::bundle::dsse::{IN_TOTO, Statement, statement};
 use crate::bundle::{
     Artifact, Bundle, Content, Envelope, EnvelopeSignature, Expected, Identity, LogEntry, MAX_SIGNING_CONFIG,
     Signatory, SigningConfig, Verified, Verifier, issuer_of,
 };
 use crate::certificate::inspect::Inspected;
 use crate::environment::UnixMillis;
+use crate::rekor::dsse::pre_authentication_encoding;
 use crate::server::environment::Environment;
 use crate::timestamping::verification::Token;
 use crate::transparency::sha256;

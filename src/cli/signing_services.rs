@@ -3,7 +3,8 @@
 use super::client::{Http, Patience, Post, RequestError};
 use crate::bundle::{LogEntry, MessageSignature, base64};
 use crate::environment::Random;
-use crate::timestamping::asn1::{MessageImprint, SHA256, TimeStampReq};
+use crate::hash::HashAlgorithm;
+use crate::timestamping::asn1::{MessageImprint, TimeStampReq};
 use crate::timestamping::verification::Token;
 use crate::transparency::sha256;
 use der::Encode;
@@ -16,7 +17,10 @@ fn timestamp_request(signature: &[u8], nonce: &[u8]) -> der::Result<Vec<u8>> {
     TimeStampReq {
         version: Int::new(&[1])?,
         message_imprint: MessageImprint {
-            hash_algorithm: AlgorithmIdentifierOwned { oid: SHA256, parameters: Some(Any::null()) },
+            hash_algorithm: AlgorithmIdentifierOwned {
+                oid: HashAlgorithm::Sha256.oid(),
+                parameters: Some(Any::null()),
+            },
             hashed_message: OctetString::new(sha256(signature))?,
         },
         req_policy: None,

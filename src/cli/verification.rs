@@ -8,7 +8,7 @@ use super::material::{TrustMaterial, TrustedChain, TrustedLog};
 use super::proof::InclusionProof;
 use super::report::Checks;
 
-use crate::certificate::{PublicKeyKind, VerificationError, verify_signature};
+use crate::certificate::{CaAlgorithm, PublicKeyKind, VerificationError, verify_signature};
 use crate::environment::UnixMillis;
 use crate::identity::extensions::{ClaimsArc, oid_of};
 use crate::transparency::checkpoint::Checkpoint;
@@ -242,28 +242,24 @@ fn extension(checks: &mut Checks, leaf: &Leaf, name: &str, value: &str, arc: &Cl
 /// A file's signature by the certificate's key, with the hash that goes with the key (P-256 and RSA: SHA-256, P-384:
 /// SHA-384, P-521: SHA-512). For ECDSA keys of 384 bits and more SHA-256 is taken too, as `openssl dgst -sha256` makes it.
 pub fn file_signature(leaf: &Leaf, content: &[u8], signature: &[u8]) -> Result<String, String> {
-    let algorithms: &[(&str, &[u8])] = match leaf.public_key() {
-        PublicKeyKind::P256 => &[("ECDSA P-256 with SHA-256", &ECDSA_SHA256)],
+    use CaAlgorithm::{EcdsaP256Sha256, EcdsaP384Sha384, EcdsaP521Sha512, Ed25519, RsaSha256};
+    let algorithms: &[(&str, CaAlgorithm)] = match leaf.public_key() {
+        PublicKeyKind::P256 => &[("ECDSA P-256 with SHA-256", EcdsaP256Sha256)],
         PublicKeyKind::P384 => {
-            &[("ECDSA P-384 with SHA-384", &ECDSA_SHA384), ("ECDSA P-384 with SHA-256", &ECDSA_SHA256)]
+            &[("ECDSA P-384 with SHA-384", EcdsaP384Sha384), ("ECDSA P-384 with SHA-256", EcdsaP256Sha256)]
         }
         PublicKeyKind::P521 => {
-            &[("ECDSA P-521 with SHA-512", &ECDSA_SHA512), ("ECDSA P-521 with SHA-256", &ECDSA_SHA256)]
+            &[("ECDSA P-521 with SHA-512", EcdsaP521Sha512), ("ECDSA P-521 with SHA-256", EcdsaP256Sha256)]
         }
-        PublicKeyKind::Rsa(_) => &[("RSA PKCS#1 v1.5 with SHA-256", &RSA_SHA256)],
-        PublicKeyKind::Ed25519 => &[("Ed25519", &ED25519)],
+        PublicKeyKind::Rsa(_) => &[("RSA PKCS#1 v1.5 with SHA-256", RsaSha256)],
+        PublicKeyKind::Ed25519 => &[("Ed25519", Ed25519)],
         other => return Err(format!("the certificate's key is {other}, which is not supported")),
     };
     algorithms
         .iter()
-        .find(|(_, identifier)| verify_signature(leaf.spki_der(), identifier, content, signature).is_ok())
+        .find(|(_, algorithm)| {
+            verify_signature(leaf.spki_der(), algorithm.identifier(), content, signature).is_ok()
+        })
         .map(|(name, _)| format!("{name}, by the certificate's key"))
         .ok_or_else(|| "it was not made by the certificate's key over this file".to_owned())
 }
-
-// DER AlgorithmIdentifiers: RFC 5758 §3.2, RFC 4055 §5, RFC 8410 §3.
-const ECDSA_SHA256: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
-const ECDSA_SHA384: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
-const ECDSA_SHA512: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4];
-const RSA_SHA256: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 5, 0];
-const ED25519: [u8; 7] = [0x30, 5, 6, 3, 0x2b, 0x65, 0x70];

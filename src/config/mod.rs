@@ -3,6 +3,7 @@
 //! Strict: a key that is not known is an error, never ignored. All errors are found at once, each with its line and
 //! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
 
+mod ca;
 mod fulcio;
 mod issuers;
 mod log;
@@ -16,6 +17,7 @@ mod tls;
 mod tree;
 mod values;
 
+pub use ca::{CaConfig, CaMaterial};
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};
@@ -23,14 +25,12 @@ pub use signature_log::SignatureLogConfig;
 pub use timestamps::{NtpConfig, TimestampsConfig, TimestampsMaterial};
 pub use tls::TlsConfig;
 
-use crate::certificate::{CaAlgorithm, CaChain};
 use crate::identity::Issuers;
 use crate::identity::extensions::ClaimsArc;
 use reader::{Field, Section, Source, Strictness};
 use report::{Place, Report};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The largest configuration file that is read, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -38,9 +38,6 @@ const MOST_BYTES: u64 = 1024 * 1024;
 const INIT_MAKES_ONE: &str = "; `countersign init DIR` makes a configuration";
 /// The default of `listen`.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
-/// The default of `ca.validity`, the lifetime that every client of Fulcio expects.
-const DEFAULT_VALIDITY: Duration = Duration::from_secs(600);
-const VALIDITY_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
 
 /// A configuration that passed every check that needs no network and no private key.
 #[derive(Clone, Debug)]
@@ -69,49 +66,6 @@ pub struct Config {
     pub claims_arc: Option<ClaimsArc>,
     /// Where it was read from; `None`: it was made in memory, so there is nothing to read again.
     pub origin: Option<Origin>,
-}
-
-/// `ca:`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaConfig {
-    /// Its certificates and its key.
-    pub material: CaMaterial,
-    /// Lifetime of certificates.
-    pub validity: Duration,
-}
-
-/// Where the CA's certificates and key come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CaMaterial {
-    /// From files.
-    Files {
-        /// PEM, issuing certificate first, root last.
-        certificates: PathBuf,
-        /// PEM private key of the issuing certificate.
-        key: PathBuf,
-        /// The password of an encrypted key.
-        password_file: Option<PathBuf>,
-    },
-    /// Made when the server starts, gone when it ends.
-    Ephemeral,
-}
-
-impl CaConfig {
-    /// The file of the chain; `None`: the CA is ephemeral.
-    pub fn certificates(&self) -> Option<&Path> {
-        match &self.material {
-            CaMaterial::Files { certificates, .. } => Some(certificates),
-            CaMaterial::Ephemeral => None,
-        }
-    }
-
-    /// The file of the key; `None`: the CA is ephemeral.
-    pub fn key(&self) -> Option<&Path> {
-        match &self.material {
-            CaMaterial::Files { key, .. } => Some(key),
-            CaMaterial::Ephemeral => None,
-        }
-    }
 }
 
 impl Config {
@@ -224,7 +178,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let data = read_data(&top, directory);
     let ca = top
         .require("ca", "`countersign init` writes it")
-        .and_then(|field| read_ca(&field.section()?, directory));
+        .and_then(|field| ca::read(&field.section()?, directory));
     let default_origin = default_origin(public_url.as_deref(), listen);
     let log = top
         .require("log", "`countersign init` writes it")
@@ -376,73 +330,6 @@ fn read_data(top: &Section<'_>, directory: &Path) -> Option<PathBuf> {
         return None;
     }
     Some(path)
-}
-
-fn read_ca(section: &Section<'_>, directory: &Path) -> Option<CaConfig> {
-    let material = match section.has("ephemeral").then(|| section.get("ephemeral")) {
-        Some(field) => read_ephemeral(section, &field?),
-        None => read_ca_files(section, directory),
-    };
-    let validity = match section.get("validity") {
-        Some(field) => field.parse_scalar(|text| values::duration(text, VALIDITY_BOUNDS)),
-        None => Some(DEFAULT_VALIDITY),
-    };
-    section.report_unknown();
-    Some(CaConfig { material: material?, validity: validity? })
-}
-
-fn read_ephemeral(section: &Section<'_>, field: &Field<'_>) -> Option<CaMaterial> {
-    field.section()?.report_unknown();
-    for key in ["certificates", "signer"] {
-        if let Some(other) = section.get(key) {
-            other.error("has no use beside ephemeral, which makes certificates and keys; remove one of them");
-        }
-    }
-    field.warning("makes another CA at every start: what it issued cannot be verified after a restart");
-    Some(CaMaterial::Ephemeral)
-}
-
-fn read_ca_files(section: &Section<'_>, directory: &Path) -> Option<CaMaterial> {
-    let certificates = section
-        .require("certificates", "name the PEM file of the chain, issuing certificate first, root last")
-        .and_then(|field| read_chain(&field, directory));
-    let signer = section
-        .require("signer", "write signer: { file: { key: ca/key.pem } }")
-        .and_then(|field| read_signer(&field.section()?, directory));
-    let (key, password_file) = signer?;
-    Some(CaMaterial::Files { certificates: certificates?, key, password_file })
-}
-
-fn read_chain(field: &Field<'_>, directory: &Path) -> Option<PathBuf> {
-    let path = read_path(field, directory)?;
-    let pem = issuers::read_unwatched_file(field, directory);
-    match pem.as_deref().map(CaChain::from_pem) {
-        Some(Err(error)) => {
-            field.error(format!("{}: {error}", path.display()));
-            return None;
-        }
-        Some(Ok(chain)) if chain.algorithm() == CaAlgorithm::Ed25519 => field.warning(
-            "has an Ed25519 key: some clients, sigstore-python among them, refuse what such a CA issues",
-        ),
-        _ => {}
-    }
-    Some(path)
-}
-
-/// Key file, and password file where there is one.
-fn read_signer(section: &Section<'_>, directory: &Path) -> Option<(PathBuf, Option<PathBuf>)> {
-    let file = section
-        .require("file", "write file: { key: ca/key.pem }; other signers come with a later version")?;
-    section.report_unknown();
-    let file = file.section()?;
-    let key = file.require("key", "name the PEM file of the issuing certificate's private key");
-    let password_file = file.get("password_file").map(|field| read_secret(&field, directory, ""));
-    file.report_unknown();
-    let key = read_key(&key?, directory)?;
-    match password_file {
-        Some(path) => Some((key, Some(path?))),
-        None => Some((key, None)),
-    }
 }
 
 fn read_extensions(section: &Section<'_>) -> Option<ClaimsArc> {

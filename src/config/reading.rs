@@ -2,7 +2,7 @@
 
 use super::report::{ConfigErrors, Report, Warning};
 use super::{Config, values};
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::transparency::{Hash, sha256};
 use std::path::{Path, PathBuf};
 
 /// What the files held that a configuration is made of: the file itself and those that it names and whose content becomes
@@ -11,17 +11,12 @@ use std::path::{Path, PathBuf};
 pub struct Fingerprint(Vec<(PathBuf, Content)>);
 
 /// SHA-256 of a file's content; `None`: it could not be read.
-type Content = Option<[u8; 32]>;
+type Content = Option<Hash>;
 
 impl Fingerprint {
     /// One more file.
     pub(super) fn add(&mut self, path: &Path, content: Result<&[u8], &values::FileError>) {
-        let content = content.ok().map(|bytes| {
-            let mut sum = [0; 32];
-            sum.copy_from_slice(digest(&SHA256, bytes).as_ref()); // both are 32 octets
-            sum
-        });
-        self.0.push((path.to_owned(), content));
+        self.0.push((path.to_owned(), content.ok().map(sha256)));
     }
 }
 

@@ -4,7 +4,8 @@
 //! path that a reader may resolve to another one (`.` and `..`) is no name for anybody. An escape that is valid stays as it
 //! is, letter case included; where anything needs escaping, the whole path is unescaped and escaped anew.
 
-use std::fmt::{self, Write as _};
+use super::go_escape::{Part, escaped, unescape};
+use std::fmt;
 
 /// A URL, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl GoUrl {
             host: host.to_owned(),
             path: sound_path(path)?,
             query: query.map(str::to_owned),
-            fragment: re_escaped(fragment, Part::Fragment)?,
+            fragment: escaped(fragment, Part::Fragment).ok()?,
         })
     }
 
@@ -109,70 +110,10 @@ impl fmt::Display for GoUrl {
     }
 }
 
-/// The parts that are escaped differently.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Path,
-    Fragment,
-}
-
-impl Part {
-    /// Whether Go leaves the octet as it is when it escapes.
-    fn keeps(self, octet: u8) -> bool {
-        octet.is_ascii_alphanumeric()
-            || matches!(
-                octet,
-                b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@'
-            )
-            || self == Self::Fragment && matches!(octet, b'?' | b'!' | b'(' | b')' | b'*')
-    }
-
-    /// Whether Go takes the octet for one that was escaped where need be, so that the text may stay as it is.
-    fn takes(self, octet: u8) -> bool {
-        self.keeps(octet) || matches!(octet, b'!' | b'\'' | b'(' | b')' | b'*' | b'[' | b']' | b'%')
-    }
-}
-
 fn sound_path(path: &str) -> Option<String> {
-    let escaped = re_escaped(path, Part::Path)?;
-    let leaves = |segment: &str| matches!(unescaped(segment).as_deref(), Some(b"." | b".."));
+    let escaped = escaped(path, Part::Path).ok()?;
+    let leaves = |segment: &str| matches!(unescape(segment, Part::Path).as_deref(), Ok(b"." | b".."));
     (!escaped.split('/').any(leaves)).then_some(escaped)
-}
-
-/// The text itself when all of it is escaped already, else escaped anew. `None`: an escape is not two hexadecimal digits.
-fn re_escaped(text: &str, part: Part) -> Option<String> {
-    let octets = unescaped(text)?;
-    if text.bytes().all(|octet| part.takes(octet)) {
-        return Some(text.to_owned());
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for octet in octets {
-        if part.keeps(octet) {
-            escaped.push(char::from(octet));
-        } else {
-            write!(escaped, "%{octet:02X}").ok()?;
-        }
-    }
-    Some(escaped)
-}
-
-fn unescaped(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        let octet = if octet == b'%' {
-            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-            high << 4 | low
-        } else {
-            octet
-        };
-        octets.push(octet);
-    }
-    Some(octets)
-}
-
-fn digit(octet: u8) -> Option<u8> {
-    char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// RFC 3986 §3.1.
@@ -182,7 +123,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// A name or address and perhaps a port; no user name, nothing that needs escaping.
-fn is_host_and_port(text: &str) -> bool {
+pub(super) fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (text, None),

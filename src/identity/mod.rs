@@ -13,6 +13,7 @@ pub mod email;
 pub mod extensions;
 pub mod github;
 pub mod gitlab;
+mod go_escape;
 pub mod go_url;
 mod issuers;
 pub mod json_path;

@@ -8,7 +8,7 @@ use super::ports::{Identity, LogSigner, StoreError};
 use super::reader::LogReader;
 use super::submissions::Submissions;
 use super::view::View;
-use super::{Candidate, Log, StartError, Stores, recovery};
+use super::{Candidate, Lifecycle, Log, StartError, Stores, recovery};
 use crate::certificate::accepted::{AcceptedCas, Submission, SubmissionKind};
 use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
@@ -256,19 +256,9 @@ impl CtLog {
         self.log.health()
     }
 
-    /// Looks whether the disk answers; see [`Log::watch`].
-    pub fn watch(&self) {
-        self.log.watch();
-    }
-
-    /// The server is to end within seconds; see [`Log::end_soon`].
-    pub fn end_soon(&self) {
-        self.log.end_soon();
-    }
-
-    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
-    pub async fn stopped(&self) -> String {
-        self.log.stopped().await
+    /// What whoever runs it does with it.
+    pub const fn lifecycle(&self) -> &dyn Lifecycle {
+        &self.log
     }
 
     /// SHA-256 of the log key's DER SubjectPublicKeyInfo.

@@ -16,7 +16,9 @@ pub mod conformance;
 pub mod ct;
 mod index;
 pub mod kind;
+mod lulls;
 pub mod ports;
+mod queue;
 pub mod reader;
 mod recent;
 mod recovery;
@@ -34,6 +36,8 @@ pub mod view;
 
 pub use ct::CtLog;
 pub use kind::{KnownLog, LogKind};
+pub use lulls::Lulls;
+pub use queue::QUEUE;
 pub use recovery::{CLOCK_TOLERANCE, StartError};
 pub use signatures::SignatureLog;
 
@@ -42,22 +46,23 @@ use crate::refusal::{Reason, Refusal};
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::{Entry, Hash, Place};
 use ports::{HeadRecord, HeadStore, Identity, TileStore};
+use queue::{Command, Pending, Queue, queue};
 use sealer::SealerHandle;
-use sequencer::{Command, Pending, Sequencer};
+use sequencer::Sequencer;
 use status::{Status, unavailable};
 use std::any::Any;
+use std::collections::VecDeque;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TrySendError, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use timekeeper::Timekeeper;
 use tokio::sync::oneshot;
 use view::View;
-
-/// Entries that may wait for the sequencer; more are refused at once.
-pub const QUEUE: usize = 4096;
 
 /// How long a close waits for the threads, and so for the disk. Who leaves them loses nothing that was answered.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -85,7 +90,7 @@ pub struct Stores {
 
 /// A running log of entries of one kind: two threads, and the queue to them.
 pub struct Log<C> {
-    queue: SyncSender<Command<C>>,
+    queue: Queue<C>,
     sealer: SealerHandle,
     status: Arc<Status>,
     view: Arc<RwLock<View>>,
@@ -94,6 +99,27 @@ pub struct Log<C> {
     time: Arc<Timekeeper>,
     tiles: Arc<dyn TileStore>,
     _guard: Arc<dyn Any + Send + Sync>,
+}
+
+/// What whoever runs a log does with it, whatever its entries are.
+pub trait Lifecycle: Send + Sync {
+    /// From now on an entry waits for a moment in which a worker has nothing to do, so that its group gets larger while they
+    /// are all busy. Before, and where nobody tells, it waits for nothing.
+    fn heed(&self, lulls: Arc<Lulls>);
+
+    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
+    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
+    fn watch(&self);
+
+    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
+    fn end_soon(&self);
+
+    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
+
+    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
+    /// does not answer; readers are answered on. A second call does nothing.
+    fn close(&self);
 }
 
 struct Threads {
@@ -129,11 +155,12 @@ impl<C: Candidate> Log<C> {
         let kept: Arc<dyn Any + Send + Sync> = Arc::new((guard.clone(), sealing_ends));
         let (sealer, sealing) =
             sealer::start(view.clone(), stores.tiles.clone(), status.clone(), kept).map_err(no_thread)?;
-        let (queue, commands) = sync_channel(QUEUE);
+        let (queue, arrivals) = queue();
         let time = Arc::new(Timekeeper::new(clock, stopwatch));
         let closing = Arc::new(AtomicBool::new(false));
         let sequencer = Sequencer {
-            commands,
+            arrivals,
+            waiting: VecDeque::new(),
             store: stores.head,
             record: stores.record,
             time: time.clone(),
@@ -174,7 +201,7 @@ impl<C: Candidate> Log<C> {
             return Err(unavailable());
         }
         let (answer, wait) = oneshot::channel();
-        match self.queue.try_send(Command::Enter(Pending { candidate, answer })) {
+        match self.queue.enter(Pending { candidate, answer }) {
             Ok(()) => tokio::select! {
                 biased;
                 answer = wait => answer.unwrap_or_else(|_| Err(self.gone())),
@@ -214,33 +241,11 @@ impl<C: Candidate> Log<C> {
         if health.is_err() {
             self.sealer.wake();
             // A full queue is a try by itself.
-            self.queue.try_send(Command::Probe).ok();
-        } else if self.status.wants_check() && self.queue.try_send(Command::Check).is_err() {
+            self.queue.tell(Command::Probe);
+        } else if self.status.wants_check() && !self.queue.tell(Command::Check) {
             self.status.checked();
         }
         health.and_then(|()| self.check_clock())
-    }
-
-    /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as
-    /// the log lives: who has to wait for a disk must not depend on somebody's asking for health.
-    pub fn watch(&self) {
-        self.status.look();
-    }
-
-    /// The server is to end within seconds: who waits for a disk that does not answer is told before.
-    pub fn end_soon(&self) {
-        self.status.end_soon();
-    }
-
-    /// Waits until the log has stopped for good, and says why: the process should end then, and recover at its next start.
-    pub async fn stopped(&self) -> String {
-        self.status.wait_for_stop().await
-    }
-
-    /// Answers what is pending, seals what is complete, and ends the threads. Blocks meanwhile, but not for long where the disk
-    /// does not answer. A second call does nothing.
-    pub fn close(&self) {
-        self.end();
     }
 
     /// What the time is, as far as can be told.
@@ -260,13 +265,35 @@ impl<C: Candidate> Log<C> {
     }
 }
 
+impl<C: Candidate> Lifecycle for Log<C> {
+    fn heed(&self, lulls: Arc<Lulls>) {
+        self.queue.heed(lulls);
+    }
+
+    fn watch(&self) {
+        self.status.look();
+    }
+
+    fn end_soon(&self) {
+        self.status.end_soon();
+    }
+
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(self.status.wait_for_stop())
+    }
+
+    fn close(&self) {
+        self.end();
+    }
+}
+
 impl<C> Log<C> {
     fn end(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Threads { sequencing, sealing, sequenced, sealed }) = threads.take() else { return };
         self.closing.store(true, Ordering::SeqCst);
         // An error: the thread has ended already, or has enough to do to look by itself.
-        self.queue.try_send(Command::Close).ok();
+        self.queue.tell(Command::Close);
         let ended = self.has_ended(&sequenced);
         self.sealer.close();
         if !ended || !self.has_ended(&sealed) {
@@ -277,9 +304,7 @@ impl<C> Log<C> {
             tracing::error!("a thread of the log ended in a panic");
         }
     }
-}
 
-impl<C> Log<C> {
     /// Waits for a thread, as long as it makes sense.
     fn has_ended(&self, end: &Receiver<()>) -> bool {
         let hopeless = self.status.is_stopped() && self.status.is_writing();

@@ -1,10 +1,11 @@
 //! The sequencer: one thread that gives every entry its place, in groups, each durable before it is answered.
 //!
-//! No timer makes groups. A group is what waits when the thread is free: the next one fills while the disk syncs. So a lone
-//! entry waits for nobody, and many share one sync.
+//! No timer makes groups. A group is what waits when the thread is free and a worker has nothing to do (see [`super::lulls`]):
+//! the next one fills while the disk syncs. So a lone entry waits for nobody, and many share one sync.
 
 use super::Candidate;
 use super::ports::{Group, Head, HeadRecord, HeadStore, Recorded, StoreError};
+use super::queue::{Arrivals, Command, Pending};
 use super::sealer::SealerHandle;
 use super::status::{Status, Trouble, Writer, unavailable};
 use super::timekeeper::Timekeeper;
@@ -14,8 +15,9 @@ use crate::refusal::Refusal;
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::tile::TILE_WIDTH;
 use crate::transparency::{Entry, MAX_SIZE, Place};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,27 +32,11 @@ const BACKLOG: u64 = 64 * TILE_WIDTH;
 /// How often a log that nobody appends to looks whether it could: health must not wait for a caller to be refused.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
 
-/// An entry and who waits for it.
-pub(super) struct Pending<C> {
-    pub(super) candidate: C,
-    pub(super) answer: oneshot::Sender<Result<Place, Refusal>>,
-}
-
-/// What the sequencer is told.
-pub(super) enum Command<C> {
-    /// An entry.
-    Enter(Pending<C>),
-    /// Try whether the store can write again.
-    Probe,
-    /// Look whether the store could write.
-    Check,
-    /// Look whether to end.
-    Close,
-}
-
 /// The thread's state.
 pub(super) struct Sequencer<C> {
-    pub(super) commands: Receiver<Command<C>>,
+    pub(super) arrivals: Arrivals<C>,
+    /// Entries that were taken out of the queue, oldest first.
+    pub(super) waiting: VecDeque<Pending<C>>,
     pub(super) store: Box<dyn HeadStore>,
     pub(super) record: Box<dyn HeadRecord>,
     pub(super) time: Arc<Timekeeper>,
@@ -82,8 +68,13 @@ impl<C: Candidate> Sequencer<C> {
     /// Works until it is told to close, or until nobody can tell it anything any more.
     pub(super) fn run(mut self) {
         while !self.closing.load(Ordering::SeqCst) {
-            match self.commands.recv_timeout(IDLE_CHECK) {
-                Ok(Command::Enter(first)) => self.sequence(first),
+            match self.arrivals.next(IDLE_CHECK) {
+                Ok(Command::Enter(first)) => {
+                    self.waiting.push_back(first);
+                    self.arrivals.wait_for_group(1);
+                    self.collect();
+                    self.sequence();
+                }
                 Ok(Command::Probe) => self.probe(),
                 Ok(Command::Check) | Err(RecvTimeoutError::Timeout) => self.check(),
                 Ok(Command::Close) => {}
@@ -91,35 +82,47 @@ impl<C: Candidate> Sequencer<C> {
             }
         }
         // What came in before the close is answered; what comes later finds the queue gone.
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Enter(first) => self.sequence(first),
-                Command::Probe => self.probe(),
-                Command::Check | Command::Close => {}
-            }
+        self.collect();
+        while !self.waiting.is_empty() {
+            self.sequence();
+            self.collect();
         }
         self.sync_record();
     }
 
-    /// Takes what waits as one group.
-    fn sequence(&mut self, first: Pending<C>) {
-        let Some(timestamp) = self.time() else {
-            first.answer.send(Err(unavailable())).ok();
-            return;
-        };
-        let mut draft = self.draft(timestamp);
-        let mut bytes = self.take(&mut draft, first);
-        while draft.answers.len() < GROUP_ENTRIES && bytes < GROUP_BYTES {
-            match self.commands.try_recv() {
-                Ok(Command::Enter(next)) => bytes += self.take(&mut draft, next),
+    /// Takes what has come out of the queue, no more than one group may have.
+    fn collect(&mut self) {
+        while self.waiting.len() < GROUP_ENTRIES {
+            match self.arrivals.next_at_hand() {
+                Ok(Command::Enter(next)) => self.waiting.push_back(next),
                 Ok(Command::Probe | Command::Close) => {}
                 // The append of this group shows it.
                 Ok(Command::Check) => self.status.checked(),
                 Err(_) => break,
             }
         }
-        if !draft.answers.is_empty() {
-            self.commit(draft);
+    }
+
+    /// Makes groups of what waits: one, unless it is large.
+    fn sequence(&mut self) {
+        while !self.waiting.is_empty() {
+            // Asked for when all of the group are here: an entry is not older than what led to it.
+            let Some(timestamp) = self.time() else {
+                return self
+                    .waiting
+                    .drain(..)
+                    .for_each(|pending| drop(pending.answer.send(Err(unavailable()))));
+            };
+            let mut draft = self.draft(timestamp);
+            let mut bytes = 0;
+            while bytes < GROUP_BYTES
+                && let Some(pending) = self.waiting.pop_front()
+            {
+                bytes += self.take(&mut draft, pending);
+            }
+            if !draft.answers.is_empty() {
+                self.commit(draft);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::ports::{Identity, LogSigner};
 use super::reader::{LogReader, ReadError};
 use super::recent::Recent;
 use super::view::View;
-use super::{Candidate, Log, StartError, Stores, recovery};
+use super::{Candidate, Lifecycle, Log, StartError, Stores, recovery};
 use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::rekor::canonical::{KeyMaterial, SignatureOf};
@@ -279,19 +279,9 @@ impl SignatureLog {
         self.log.health().map_err(|problem| format!("the signature log: {problem}"))
     }
 
-    /// Looks whether the disk answers; see [`Log::watch`].
-    pub fn watch(&self) {
-        self.log.watch();
-    }
-
-    /// The server is to end within seconds; see [`Log::end_soon`].
-    pub fn end_soon(&self) {
-        self.log.end_soon();
-    }
-
-    /// Waits until the log has stopped for good, and says why.
-    pub async fn stopped(&self) -> String {
-        self.log.stopped().await
+    /// What whoever runs it does with it.
+    pub const fn lifecycle(&self) -> &dyn Lifecycle {
+        &self.log
     }
 
     /// The log's id: `logId.keyId` of every entry, 32 octets.

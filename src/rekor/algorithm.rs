@@ -1,65 +1,8 @@
-//! The algorithms of signatures: `PublicKeyDetails` and `HashAlgorithm` of Sigstore's `sigstore_common.proto`.
+//! The algorithms of signatures: `PublicKeyDetails` of Sigstore's `sigstore_common.proto`.
 
 use crate::certificate::PublicKeyKind;
-use aws_lc_rs::digest;
+use crate::hash::HashAlgorithm;
 use aws_lc_rs::signature::{self as lc, VerificationAlgorithm};
-
-/// `HashAlgorithm`, those that a log takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashAlgorithm {
-    /// `SHA2_256`
-    Sha256,
-    /// `SHA2_384`
-    Sha384,
-    /// `SHA2_512`
-    Sha512,
-}
-
-impl HashAlgorithm {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
-
-    /// The name in protobuf's JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "SHA2_256",
-            Self::Sha384 => "SHA2_384",
-            Self::Sha512 => "SHA2_512",
-        }
-    }
-
-    /// The number in protobuf's binary form.
-    pub const fn number(self) -> i32 {
-        match self {
-            Self::Sha256 => 1,
-            Self::Sha384 => 2,
-            Self::Sha512 => 3,
-        }
-    }
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|hash| hash.name() == name)
-    }
-
-    /// Octets of a digest.
-    pub fn length(self) -> usize {
-        self.algorithm().output_len()
-    }
-
-    /// The digest of `message`.
-    pub fn digest(self, message: &[u8]) -> Vec<u8> {
-        digest::digest(self.algorithm(), message).as_ref().to_vec()
-    }
-
-    pub(crate) fn algorithm(self) -> &'static digest::Algorithm {
-        match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha384 => &digest::SHA384,
-            Self::Sha512 => &digest::SHA512,
-        }
-    }
-}
 
 macro_rules! details {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $number:literal;)+) => {
@@ -196,9 +139,5 @@ mod tests {
             assert_eq!(KeyDetails::numbered(details.number()), Some(details));
         }
         assert!(KeyDetails::is_known("PKIX_RSA_PSS") && !KeyDetails::is_known("PKIX_RSA"));
-        for hash in HashAlgorithm::ALL {
-            assert_eq!(HashAlgorithm::named(hash.name()), Some(hash));
-            assert_eq!(hash.digest(b"").len(), hash.length());
-        }
     }
 }

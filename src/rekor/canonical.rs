@@ -3,7 +3,8 @@
 //! Clients rebuild it from a bundle and hash it, so every octet counts. All that is variable in it is base64 and the names of
 //! enumerations: nothing that JSON would escape. Members stand in the order of RFC 8785 §3.2.3.
 
-use super::algorithm::{HashAlgorithm, KeyDetails};
+use super::algorithm::KeyDetails;
+use crate::hash::HashAlgorithm;
 use crate::transparency::{Hash, merkle};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

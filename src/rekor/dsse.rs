@@ -1,10 +1,10 @@
 //! `dsse` 0.0.2: the signatures of an envelope (github.com/secure-systems-lab/dsse, version 1.0.2). The log gets the payload's
 //! hash, never the payload.
 
-use super::algorithm::HashAlgorithm;
 use super::canonical::{CanonicalBody, SignatureOf};
 use super::request::signature_of;
 use super::verifier::{ProposedVerifier, Verifier};
+use crate::hash::HashAlgorithm;
 use crate::refusal::{Reason, Refusal};
 
 /// Its name in `kindVersion`.
@@ -36,7 +36,7 @@ pub struct Prepared {
     signatures: Vec<Vec<u8>>,
 }
 
-/// Pre-Authentication Encoding: what is signed.
+/// PAE, Pre-Authentication Encoding: what an envelope's signatures are over (protocol.md, "Signature Definition").
 pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut encoded = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     encoded.extend_from_slice(payload);
@@ -91,5 +91,16 @@ impl Prepared {
             verified.push(signature_of(signature, verifier));
         }
         CanonicalBody::dsse(&self.payload, &verified).ok_or_else(|| Reason::EntryTooLarge.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoding_is_that_of_the_specification() {
+        let encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
+        assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     }
 }

@@ -1,9 +1,9 @@
 //! `hashedrekord` 0.0.2: a signature over a digest; the artifact itself stays with its signer.
 
-use super::algorithm::HashAlgorithm;
 use super::canonical::CanonicalBody;
 use super::request::signature_of;
 use super::verifier::{ProposedVerifier, Verifier};
+use crate::hash::HashAlgorithm;
 use crate::refusal::{Reason, Refusal};
 
 /// Its name in `kindVersion`.

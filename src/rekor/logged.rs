@@ -2,8 +2,9 @@
 //!
 //! Bodies are canonical, so one is read by taking it apart and making it again: what is made must be the same octets.
 
-use super::algorithm::{HashAlgorithm, KeyDetails};
+use super::algorithm::KeyDetails;
 use super::canonical::{CanonicalBody, KeyMaterial, MAX_BODY, SignatureOf};
+use crate::hash::HashAlgorithm;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;

@@ -15,7 +15,8 @@ mod tests;
 pub mod verifier;
 pub mod writers;
 
-pub use algorithm::{HashAlgorithm, KeyDetails};
+pub use crate::hash::HashAlgorithm;
+pub use algorithm::KeyDetails;
 pub use canonical::{CanonicalBody, MAX_BODY};
 pub use logged::LoggedBody;
 pub use request::{Prepared, Request, VerifiedEntry};

@@ -8,10 +8,8 @@ use super::algorithm::KeyDetails;
 use super::canonical::{CanonicalBody, SignatureOf};
 use super::verifier::{Material, ProposedVerifier, Verifier};
 use super::{dsse, hashedrekord};
+use crate::protojson;
 use crate::refusal::{Reason, Refusal};
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize as Derive;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -226,23 +224,8 @@ struct Octets(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Octets {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        const LENIENT: GeneralPurpose = GeneralPurpose::new(
-            &STANDARD,
-            GeneralPurposeConfig::new()
-                .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-                .with_decode_allow_trailing_bits(true),
-        );
         let text: Cow<'de, str> = Cow::deserialize(from)?;
-        let standard: Vec<u8> = text
-            .bytes()
-            .filter(|octet| !matches!(octet, b'\r' | b'\n'))
-            .map(|octet| match octet {
-                b'-' => b'+',
-                b'_' => b'/',
-                other => other,
-            })
-            .collect();
-        LENIENT.decode(standard).map(Self).map_err(|_| D::Error::custom("not base64"))
+        protojson::bytes(&text).map(Self).ok_or_else(|| D::Error::custom("not base64"))
     }
 }
 

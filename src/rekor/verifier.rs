@@ -1,9 +1,10 @@
 //! Whose signature an entry has: a public key or a certificate (`Verifier`), and whether a signature is that key's.
 
-use super::algorithm::{HashAlgorithm, KeyDetails};
+use super::algorithm::KeyDetails;
 use super::canonical::{KeyMaterial, MAX_BODY};
 use crate::certificate::PublicKeyKind;
 use crate::certificate::inspect::Inspected;
+use crate::hash::HashAlgorithm;
 use crate::refusal::{Reason, Refusal};
 use aws_lc_rs::digest::{Context, Digest, SHA512};
 use aws_lc_rs::signature::ParsedPublicKey;

@@ -1,6 +1,7 @@
 //! The machine's clock and random bytes: the one place that asks for them.
 
 use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
+use crate::log::Lulls;
 use crate::signer::Password;
 use crate::telemetry::MonotonicClock;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Environment {
     pub ca_key_password: Option<Password>,
     /// How long things take, for logs and metrics.
     pub stopwatch: Arc<dyn Stopwatch>,
+    /// When the runtime's workers have nothing to do, where they tell.
+    pub lulls: Option<Arc<Lulls>>,
 }
 
 /// The environment variable with the password of the CA's key.
@@ -32,6 +35,7 @@ impl Environment {
             random: Arc::new(SystemRandom),
             ca_key_password: password.map(|text| Password::new(&text)),
             stopwatch: Arc::new(MonotonicClock::start()),
+            lulls: None,
         }
     }
 }

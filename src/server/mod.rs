@@ -11,6 +11,7 @@ mod exchange;
 mod guarded;
 pub mod limits;
 pub mod listener;
+mod logs;
 mod operations;
 mod reload;
 pub mod signals;
@@ -20,13 +21,13 @@ mod tls;
 
 use crate::api::ApiState;
 use crate::config::Config;
-use crate::log::{CtLog, SignatureLog};
 use environment::Environment;
 use listener::Listener;
+use logs::OwnLogs;
 use reload::{Asked, Reloader};
 use signals::{Signalled, Signals};
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -35,18 +36,13 @@ use tokio::task::JoinHandle;
 /// it, all ends within 15 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it is looked whether the log's disk answers.
-const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 /// A server that is up.
 pub struct Running {
     public: Listener,
     admin: Option<Listener>,
     state: Arc<ApiState>,
-    /// Our own log, where there is one.
-    log: Option<Arc<CtLog>>,
-    /// Our own signature log, where there is one.
-    signatures: Option<Arc<SignatureLog>>,
+    logs: Arc<OwnLogs>,
     reloading: Reloading,
 }
 
@@ -102,13 +98,10 @@ impl Running {
     /// # Errors
     /// In words for the operator, after the shutdown: when a log stopped for good.
     pub async fn until_signal(self, mut signals: Signals) -> Result<(), String> {
-        let (log, signatures) = (self.log.clone(), self.signatures.clone());
+        let logs = self.logs.clone();
         let ended = tokio::select! {
             signal = self.reload_until_the_end(&mut signals) => Ok(signal),
-            reason = stopped(log.as_deref()) => Err(format!("the log has stopped: {reason}")),
-            reason = signatures_stopped(signatures.as_deref()) => {
-                Err(format!("the signature log has stopped: {reason}"))
-            }
+            which_and_why = logs.stopped() => Err(which_and_why),
         };
         if let Ok(signal) = &ended {
             tracing::info!(signal, "shutting down");
@@ -157,60 +150,14 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, log, signatures, reloading: _ending } = self;
+        let Self { public, admin, state, logs, reloading: _ending } = self;
         state.drain();
-        log.iter().for_each(|log| log.end_soon());
-        signatures.iter().for_each(|log| log.end_soon());
+        logs.end_soon();
         public.stop(STOP_TIMEOUT).await;
         if let Some(admin) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
         }
-        close(log, signatures).await;
+        OwnLogs::clone(&logs).close().await;
         tracing::info!("stopped");
     }
-}
-
-/// Looks every second whether the logs' disk answers, whoever else asks, for as long as there are logs: while the server ends
-/// as well.
-async fn watch(log: Option<Weak<CtLog>>, signatures: Option<Weak<SignatureLog>>) {
-    loop {
-        tokio::time::sleep(WATCH_PERIOD).await;
-        let log = log.as_ref().and_then(Weak::upgrade);
-        let signatures = signatures.as_ref().and_then(Weak::upgrade);
-        if log.is_none() && signatures.is_none() {
-            return;
-        }
-        log.iter().for_each(|log| log.watch());
-        signatures.iter().for_each(|log| log.watch());
-    }
-}
-
-/// Why our own log has stopped for good; never where there is none.
-async fn stopped(log: Option<&CtLog>) -> String {
-    match log {
-        Some(log) => log.stopped().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The same for the signature log.
-async fn signatures_stopped(log: Option<&SignatureLog>) -> String {
-    match log {
-        Some(log) => log.stopped().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Closes the logs, which blocks.
-async fn close(log: Option<Arc<CtLog>>, signatures: Option<Arc<SignatureLog>>) {
-    let closing = move || {
-        if let Some(log) = log {
-            log.close();
-        }
-        if let Some(log) = signatures {
-            log.close();
-        }
-    };
-    // An error: a log panicked while closing, and has said so.
-    let _ = tokio::task::spawn_blocking(closing).await;
 }

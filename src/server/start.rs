@@ -3,9 +3,10 @@
 use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::limits::Limits;
 use super::listener::Listener;
+use super::logs::OwnLogs;
 use super::operations::{Counting, Operations};
 use super::reload::{self, Reloader};
-use super::timestamps::{self, Ephemeral, OwnLogs};
+use super::timestamps::{self, Ephemeral};
 use super::tls::ServerTls;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
@@ -37,8 +38,22 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// More than any key file has, in bytes.
 const ROOM: usize = 64 * 1024;
 
-/// Starts everything.
+/// Starts everything, or leaves nothing running.
 pub async fn start(config: Config, environment: Environment) -> Result<Running, StartError> {
+    let mut logs = OwnLogs::default();
+    let started = start_parts(config, environment, &mut logs).await;
+    if started.is_err() {
+        logs.close().await;
+    }
+    started
+}
+
+/// `logs` has every log that was opened, whatever comes after it.
+async fn start_parts(
+    config: Config,
+    environment: Environment,
+    logs: &mut OwnLogs,
+) -> Result<Running, StartError> {
     // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
     let (data, signatures) = open_data(&config).await?;
     let (chain, signer, ephemeral) = authority(&config.ca.material, &environment)?;
@@ -50,28 +65,16 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     let stores = data.map(|data| metrics.measured(data, environment.stopwatch.clone()));
     let signatures = signatures.map(|it| metrics.measured_signatures(it, environment.stopwatch.clone()));
     let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;
-    let own_log = log.own().cloned();
+    logs.certificates = log.own().cloned();
     let recording =
-        match recording(config.signature_log.clone(), signatures, &chain, &environment, &own_log).await {
-            Ok(recording) => recording,
-            Err(error) => {
-                super::close(own_log, None).await;
-                return Err(error);
-            }
-        };
-    let signature_log = recording.as_ref().map(|recording| recording.log().clone());
+        recording(config.signature_log.clone(), signatures, &chain, &environment, &logs.certificates).await?;
+    logs.signatures = recording.as_ref().map(|recording| recording.log().clone());
+    logs.heed(environment.lulls.as_ref());
+    let logs = Arc::new(logs.clone());
     let stamping = config.timestamps.as_ref().map(|timestamps| {
-        let logs = OwnLogs { certificates: own_log.clone(), signatures: signature_log.clone() };
-        timestamps::open(timestamps, ephemeral, &chain, logs, &metrics, &environment).map(Arc::new)
+        timestamps::open(timestamps, ephemeral, &chain, logs.clone(), &metrics, &environment).map(Arc::new)
     });
-    let stamping = match stamping {
-        Some(Err(error)) => {
-            super::close(own_log, signature_log).await;
-            return Err(error);
-        }
-        Some(Ok(authority)) => Some(authority),
-        None => None,
-    };
+    let stamping = stamping.transpose()?;
     let comparing = config.timestamps.as_ref().and_then(|timestamps| timestamps.ntp.clone());
     let comparing = stamping
         .as_ref()
@@ -102,24 +105,14 @@ pub async fn start(config: Config, environment: Environment) -> Result<Running, 
     ));
     let state = ApiState::new(authority, Arc::new(Counting(metrics)));
     let state = Arc::new(state.with_timestamps(stamping).recording(recording));
-    match open_listeners(listen, tls_config, admin, &state, operations) {
-        Ok((public, admin)) => {
-            let reloading = Reloading {
-                watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))),
-                comparing: comparing.map(tokio::spawn),
-                reloader,
-            };
-            tokio::spawn(super::watch(
-                own_log.as_ref().map(Arc::downgrade),
-                signature_log.as_ref().map(Arc::downgrade),
-            ));
-            Ok(Running { public, admin, state, log: own_log, signatures: signature_log, reloading })
-        }
-        Err(error) => {
-            super::close(own_log, signature_log).await;
-            Err(error)
-        }
-    }
+    let (public, admin) = open_listeners(listen, tls_config, admin, &state, operations)?;
+    let reloading = Reloading {
+        watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))),
+        comparing: comparing.map(tokio::spawn),
+        reloader,
+    };
+    tokio::spawn(OwnLogs::watch(Arc::downgrade(&logs)));
+    Ok(Running { public, admin, state, logs, reloading })
 }
 
 /// The signature log, where there is to be one. It must not be taken for the certificate log: other key, other name.

@@ -5,8 +5,6 @@ use super::environment::Environment;
 use super::start::read_capped;
 use crate::certificate::{CaChain, TimestampChain};
 use crate::config::{NtpConfig, TimestampsConfig, TimestampsMaterial};
-use crate::environment::UnixMillis;
-use crate::log::{CtLog, SignatureLog};
 use crate::outbound::sntp::{self, Own};
 use crate::signer::TimestampKey;
 use crate::telemetry::metrics::Metrics;
@@ -21,20 +19,6 @@ const NTP_INTERVAL: Duration = Duration::from_secs(600);
 /// How soon again after none of them has answered, or while they disagree with ours.
 const NTP_AGAIN: Duration = Duration::from_secs(30);
 
-/// The logs of this process.
-pub struct OwnLogs {
-    pub certificates: Option<Arc<CtLog>>,
-    pub signatures: Option<Arc<SignatureLog>>,
-}
-
-impl Attested for OwnLogs {
-    /// The later of the two: each of them has dated entries that callers know of.
-    fn last(&self) -> Option<UnixMillis> {
-        let certificates = self.certificates.as_ref().map(|log| log.last_timestamp());
-        certificates.max(self.signatures.as_ref().map(|log| log.last_timestamp()))
-    }
-}
-
 /// What an ephemeral CA has made for its timestamp authority: chain and key, as PEM.
 pub struct Ephemeral {
     pub chain: String,
@@ -46,7 +30,7 @@ pub fn open(
     config: &TimestampsConfig,
     ephemeral: Option<Ephemeral>,
     ca: &CaChain,
-    logs: OwnLogs,
+    attested: Arc<dyn Attested>,
     metrics: &Arc<Metrics>,
     environment: &Environment,
 ) -> Result<TimestampAuthority, StartError> {
@@ -81,7 +65,7 @@ pub fn open(
     }
     let around = Surroundings {
         signer: Arc::new(key),
-        attested: Arc::new(logs),
+        attested,
         clock: environment.clock.clone(),
         stopwatch: environment.stopwatch.clone(),
         random: environment.random.clone(),

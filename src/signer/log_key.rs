@@ -5,8 +5,7 @@ use super::key_file;
 use super::signing_key::SigningKey;
 use crate::certificate::CaAlgorithm;
 use crate::log::ports::LogSigner;
-use crate::transparency::Hash;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::transparency::{Hash, sha256};
 use std::path::Path;
 
 /// A SubjectPublicKeyInfo of P-256 up to the point (RFC 5480 §2), which is uncompressed.
@@ -43,8 +42,7 @@ impl LogKey {
         if !key.matches(&spki) {
             return Err("what it signs does not verify; make a new key".into());
         }
-        let mut log_id = Hash::default();
-        log_id.copy_from_slice(digest(&SHA256, &spki).as_ref()); // both are 32 octets
+        let log_id = sha256(&spki);
         Ok(Self { key, spki, log_id })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The reference answers every refusal here with HTTP 400; [`failure`] says what RFC 3161 would have called it.
 
-use super::asn1::{self, MessageImprint, PkiFailure, TimeStampReq};
+use super::asn1::{MessageImprint, PkiFailure, TimeStampReq};
+use crate::hash::HashAlgorithm;
 use crate::refusal::{Reason, Refusal};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,49 +22,6 @@ pub const MAX_NONCE: usize = 64;
 
 /// DER of NULL.
 const NULL: [u8; 2] = [5, 0];
-
-/// A hash function that may be stamped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashAlgorithm {
-    /// SHA-256
-    Sha256,
-    /// SHA-384
-    Sha384,
-    /// SHA-512
-    Sha512,
-}
-
-impl HashAlgorithm {
-    /// All that there are.
-    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
-
-    /// Its object identifier.
-    pub const fn oid(self) -> ObjectIdentifier {
-        match self {
-            Self::Sha256 => asn1::SHA256,
-            Self::Sha384 => asn1::SHA384,
-            Self::Sha512 => asn1::SHA512,
-        }
-    }
-
-    /// Its name in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    /// The octets of a hash.
-    pub const fn length(self) -> usize {
-        match self {
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
-        }
-    }
-}
 
 /// A request that may be answered with a token, but for its policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +70,7 @@ impl TimestampRequest {
         })?;
         let algorithm = HashAlgorithm::ALL
             .into_iter()
-            .find(|known| request.hash_algorithm.eq_ignore_ascii_case(known.name()))
+            .find(|known| request.hash_algorithm.eq_ignore_ascii_case(known.plain_name()))
             .ok_or(Reason::TimestampHashUnsupported)?;
         let hash = BASE64_STANDARD
             .decode(&request.artifact_hash)
@@ -178,8 +136,7 @@ fn check_size(body: &[u8], most: usize) -> Result<(), Refusal> {
 
 fn check_imprint(imprint: &MessageImprint) -> Result<(), Refusal> {
     let algorithm = &imprint.hash_algorithm;
-    let known = HashAlgorithm::ALL.into_iter().find(|known| known.oid() == algorithm.oid);
-    let known = known.ok_or(Reason::TimestampHashUnsupported)?;
+    let known = HashAlgorithm::identified(algorithm.oid).ok_or(Reason::TimestampHashUnsupported)?;
     // RFC 5754 §2: parameters are absent or NULL.
     if !algorithm.parameters.as_ref().is_none_or(der::asn1::Any::is_null) {
         return Err(malformed("The hash algorithm has parameters; it takes none."));

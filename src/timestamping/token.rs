@@ -10,7 +10,8 @@ use super::request::TimestampRequest;
 use crate::certificate::encode::push_tlv;
 use crate::certificate::{CaAlgorithm, TimestampChain};
 use crate::environment::UnixMillis;
-use aws_lc_rs::digest::{self, digest};
+use crate::hash::HashAlgorithm;
+use crate::transparency::sha256;
 use der::asn1::{ObjectIdentifier, OctetString, UtcTime};
 use der::{Decode, Encode};
 use std::time::Duration;
@@ -98,14 +99,13 @@ impl TokenMaker {
         let certificate = chain.certificates().first().map(Vec::as_slice).unwrap_or_default();
         let mut serial = Vec::new();
         push_tlv(&mut serial, INTEGER, chain.serial());
-        let digest_oid = digest_of(chain.algorithm()).1;
         Ok(Self {
             algorithm: chain.algorithm(),
             policy,
             head: [&ONE[..], &policy.to_der()?].concat(),
             accuracy: accuracy_of(accuracy).to_der()?,
             name: wrap(CONTEXT_0, &wrap(DIRECTORY_NAME, chain.subject())),
-            digest_algorithm: wrap(SEQUENCE, &digest_oid.to_der()?),
+            digest_algorithm: wrap(SEQUENCE, &hash_under(chain.algorithm()).oid().to_der()?),
             content_type: attribute(asn1::CONTENT_TYPE, &CT_TST_INFO.to_der()?),
             signing_certificate: attribute(
                 asn1::SIGNING_CERTIFICATE_V2,
@@ -146,8 +146,8 @@ impl TokenMaker {
         fields.extend_from_slice(&self.name);
         let tst_info = wrap(SEQUENCE, &fields);
 
-        let hash = digest(digest_of(self.algorithm).0, &tst_info);
-        let digest = attribute(asn1::MESSAGE_DIGEST, &wrap(OCTET_STRING, hash.as_ref()));
+        let hash = hash_under(self.algorithm).digest(&tst_info);
+        let digest = attribute(asn1::MESSAGE_DIGEST, &wrap(OCTET_STRING, &hash));
         let signing_time = attribute(asn1::SIGNING_TIME, &signing_time(time)?);
         let mut attributes = [&self.content_type, &signing_time, &digest, &self.signing_certificate];
         // X.690 §11.6: the elements of a SET OF stand in the order of their octets.
@@ -194,11 +194,11 @@ impl TokenMaker {
 }
 
 /// The hash under the signatures of an algorithm (RFC 5754 §3, RFC 8419 §3.1).
-const fn digest_of(algorithm: CaAlgorithm) -> (&'static digest::Algorithm, ObjectIdentifier) {
+const fn hash_under(algorithm: CaAlgorithm) -> HashAlgorithm {
     match algorithm {
-        CaAlgorithm::EcdsaP256Sha256 | CaAlgorithm::RsaSha256 => (&digest::SHA256, asn1::SHA256),
-        CaAlgorithm::EcdsaP384Sha384 => (&digest::SHA384, asn1::SHA384),
-        CaAlgorithm::EcdsaP521Sha512 | CaAlgorithm::Ed25519 => (&digest::SHA512, asn1::SHA512),
+        CaAlgorithm::EcdsaP256Sha256 | CaAlgorithm::RsaSha256 => HashAlgorithm::Sha256,
+        CaAlgorithm::EcdsaP384Sha384 => HashAlgorithm::Sha384,
+        CaAlgorithm::EcdsaP521Sha512 | CaAlgorithm::Ed25519 => HashAlgorithm::Sha512,
     }
 }
 
@@ -220,7 +220,7 @@ fn signing_certificate(
     Ok(SigningCertificateV2 {
         certs: vec![EssCertIdV2 {
             hash_algorithm: None,
-            cert_hash: OctetString::new(digest(&digest::SHA256, certificate).as_ref())?,
+            cert_hash: OctetString::new(sha256(certificate))?,
             issuer_serial: Some(IssuerSerial {
                 issuer: vec![issuer],
                 serial_number: SerialNumber::new(chain.serial())?,

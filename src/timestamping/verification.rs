@@ -3,6 +3,9 @@
 //! The token is walked as slices: what is hashed and what is verified are the octets that came. Who is trusted is for the
 //! caller; [`Token::names`] says which certificate to look for, [`Token::verify_signed_by`] whether it signed.
 
+use super::asn1::{
+    CONTENT_TYPE, CT_TST_INFO, MESSAGE_DIGEST, SIGNED_DATA, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2,
+};
 use crate::certificate::path::MAX_LENGTH;
 use crate::certificate::raw::{Malformed, RawCertificate};
 use crate::certificate::reader::{
@@ -10,7 +13,8 @@ use crate::certificate::reader::{
 };
 use crate::certificate::{SignatureError, verify_signature};
 use crate::environment::UnixMillis;
-use aws_lc_rs::digest::{self, Algorithm, digest};
+use crate::hash::HashAlgorithm;
+use aws_lc_rs::digest;
 use der::Decode;
 use der::asn1::ObjectIdentifier;
 use std::time::Duration;
@@ -27,16 +31,7 @@ const CONTEXT_1: u8 = 0xa1;
 /// `[0]` IMPLICIT SubjectKeyIdentifier in a SignerIdentifier.
 const KEY_ID: u8 = 0x80;
 
-const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
-const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
-const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
-const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
-const SIGNING_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
-const SIGNING_CERTIFICATE_V2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
-const SHA_384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
-const SHA_512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
 /// Why a timestamp was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +119,7 @@ impl<'a> Token<'a> {
         fields.expect(INTEGER)?;
         fields.expect(SET)?;
         let mut encapsulated = fields.expect(SEQUENCE)?.inside();
-        expect_oid(&mut encapsulated, TST_INFO)?;
+        expect_oid(&mut encapsulated, CT_TST_INFO)?;
         let content = Element::only(encapsulated.expect(CONTEXT_0)?.value, OCTET_STRING)?.value;
         encapsulated.finish()?;
         let certificates = match fields.optional(CONTEXT_0)? {
@@ -166,8 +161,8 @@ impl<'a> Token<'a> {
 
     /// That it is a timestamp of `message`.
     pub fn verify_imprint(&self, message: &[u8]) -> Result<(), TimestampError> {
-        let expected = digest(algorithm(self.info.imprint_algorithm)?, message);
-        if self.info.imprint == expected.as_ref() { Ok(()) } else { Err(TimestampError::Imprint) }
+        let expected = hash(self.info.imprint_algorithm)?.digest(message);
+        if self.info.imprint == expected { Ok(()) } else { Err(TimestampError::Imprint) }
     }
 
     /// Whether it names this DER certificate as its signer's.
@@ -190,10 +185,10 @@ impl<'a> Token<'a> {
         let raw = RawCertificate::parse(certificate)?;
         let signer = &self.signer;
         let attributes = Attributes::parse(signer.attributes)?;
-        if attributes.content_type != TST_INFO {
+        if attributes.content_type != CT_TST_INFO {
             return Err(TimestampError::Attributes("contentType is not id-ct-TSTInfo"));
         }
-        if attributes.message_digest != digest(algorithm(signer.digest_algorithm)?, self.content).as_ref() {
+        if attributes.message_digest != hash(signer.digest_algorithm)?.digest(self.content) {
             return Err(TimestampError::Attributes("messageDigest is not the digest of the content"));
         }
         attributes.check_certificate(certificate)?;
@@ -263,11 +258,10 @@ impl<'a> SignerInfo<'a> {
         if algorithm_oid(Element::only(self.algorithm, SEQUENCE)?)? != RSA_ENCRYPTION {
             return Ok(self.algorithm.to_vec());
         }
-        let last = match self.digest_algorithm {
-            SHA_256 => 11,
-            SHA_384 => 12,
-            SHA_512 => 13,
-            other => return Err(TimestampError::Digest(other)),
+        let last = match hash(self.digest_algorithm)? {
+            HashAlgorithm::Sha256 => 11,
+            HashAlgorithm::Sha384 => 12,
+            HashAlgorithm::Sha512 => 13,
         };
         Ok(vec![0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last, 5, 0])
     }
@@ -324,18 +318,18 @@ impl<'a> Attributes<'a> {
         if let Some(attribute) = self.certificate {
             let mut first = first_identifier(attribute)?;
             // ESSCertID: SHA-1, which still binds for as long as nobody finds second preimages.
-            let hash = digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
-            if first.expect(OCTET_STRING)?.value != hash.as_ref() {
+            let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
+            if first.expect(OCTET_STRING)?.value != sha1.as_ref() {
                 return Err(other);
             }
         }
         if let Some(attribute) = self.certificate_v2 {
             let mut first = first_identifier(attribute)?;
             let hash = match first.optional(SEQUENCE)? {
-                Some(identifier) => algorithm_oid(identifier)?,
-                None => SHA_256,
+                Some(identifier) => algorithm_oid(identifier).map(hash)?,
+                None => Ok(HashAlgorithm::Sha256),
             };
-            if first.expect(OCTET_STRING)?.value != digest(algorithm(hash)?, certificate).as_ref() {
+            if first.expect(OCTET_STRING)?.value != hash?.digest(certificate) {
                 return Err(other);
             }
         }
@@ -381,13 +375,8 @@ fn algorithm_oid(identifier: Element<'_>) -> Result<ObjectIdentifier, Malformed>
     oid(&mut identifier.inside())
 }
 
-fn algorithm(oid: ObjectIdentifier) -> Result<&'static Algorithm, TimestampError> {
-    match oid {
-        SHA_256 => Ok(&digest::SHA256),
-        SHA_384 => Ok(&digest::SHA384),
-        SHA_512 => Ok(&digest::SHA512),
-        other => Err(TimestampError::Digest(other)),
-    }
+fn hash(oid: ObjectIdentifier) -> Result<HashAlgorithm, TimestampError> {
+    HashAlgorithm::identified(oid).ok_or(TimestampError::Digest(oid))
 }
 
 /// `YYYYMMDDhhmmss[.s…]Z`, fractions without zeros at their end (RFC 3161 §2.4.2).

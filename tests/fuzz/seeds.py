@@ -97,7 +97,7 @@ for name, payload in [
 
 # claims: one of each type, and GitLab's vectors
 for name, claims in gitlab[:14]:
-    write("claims", "gitlab-" + "".join(c if c.isalnum() else "-" for c in name)[:40], compact(claims))
+    write("claims", "gitlab-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:40], compact(claims))
 for name, more in {
     "email": {"sub": "1", "email": "ada@example.com", "email_verified": True},
     "uri": {"sub": "https://gitlab.example.com/ada"},

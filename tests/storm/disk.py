@@ -148,6 +148,16 @@ class World:
         """Both health answers say no in time."""
         return until(lambda: not self.ca.healthy() and not self.ca.ready(), NOTICED_WITHIN, "health says yes")
 
+    def recover(self, device: pathlib.Path | None = None) -> None:
+        """A start after the server has ended, on the disk mounted anew where it needs that: it issues, and nothing is lost."""
+        if device:
+            run("umount", self.disk)
+            run("mount", device, self.disk)
+        self.ca.start()
+        self.note("issues again", self.until_issued(SERVING_WITHIN))
+        self.settle(ending=True)
+        self.load = None
+
     def settle(self, ending: bool = False) -> None:
         """The end of each case: everything that was refused was refused as it should be, and nothing is lost."""
         self.refusals(self.load.stop(), ending)
@@ -327,12 +337,7 @@ def a_file_system_that_turns_read_only(world: World) -> None:
     world.note(f"exit codes {sorted(set(codes))}" if codes else "goes on, answering 503")
     if world.ca.alive():
         world.ca.kill()
-    run("umount", world.disk)
-    run("mount", device, world.disk)
-    world.ca.start()
-    world.note("issues again", world.until_issued(SERVING_WITHIN))
-    world.settle(ending=True)
-    world.load = None
+    world.recover(device)
 
 
 @case
@@ -376,12 +381,7 @@ def a_disk_that_answers_nothing_but_eio(world: World) -> None:
     else:
         check(code == 1, f"it ended with {code}")
         world.note("ends with exit code 1")
-    run("umount", world.disk)
-    run("mount", device, world.disk)
-    world.ca.start()
-    world.note("issues again", world.until_issued(SERVING_WITHIN))
-    world.settle(ending=True)
-    world.load = None
+    world.recover(device)
 
 
 @long_case
@@ -446,10 +446,7 @@ def stops_for_good(world: World, line: str) -> None:
     check("stops for good" in world.ca.tail(), f"it does not say why:\n{world.ca.tail()}")
     check(any(other.status == 503 for other in world.load.kept.others) or "log" in line, "nobody was told")
     faults.set("")
-    world.ca.start()
-    world.note("issues again", world.until_issued(SERVING_WITHIN))
-    world.settle(ending=True)
-    world.load = None
+    world.recover()
 
 
 def goes_on(world: World, line: str, says: str, refuses: bool) -> None:

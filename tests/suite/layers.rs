@@ -9,6 +9,8 @@ const LAYERS: [&[&str]; 7] = [
         "environment",
         "refusal",
         "panics",
+        "protojson",
+        "hash",
         "token",
         "identity",
         "possession",

@@ -2,12 +2,13 @@
 //! [`crate::durability`].
 
 use crate::durability::items::*;
+use crate::support::TestClock;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use countersign::environment::UnixMillis;
 use countersign::log::ct::{CtLogSettings, OpenError};
 use countersign::log::ports::{HeadRecord, LogSigner, Recorded, StoreError, TileStore};
-use countersign::log::{CtLog, Log, QUEUE, StartError, Stores};
+use countersign::log::{CtLog, Lifecycle as _, Log, QUEUE, StartError, Stores};
 use countersign::refusal::Reason;
 use countersign::store::memory::{Fault, MemoryHeadRecord, MemoryStore, MemoryTileStore};
 use countersign::transparency::checkpoint::Checkpoint;
@@ -88,37 +89,38 @@ fn a_full_queue_refuses_at_once_and_takes_again_later() {
 #[test]
 fn timestamps_never_go_back_while_the_clock_does() {
     let store = MemoryStore::default();
-    let clock = TestClock::at(NOW);
+    let clock = TestClock::at(UnixMillis(NOW));
     let log: Log<Item> = Log::open(&identity(), stores(&store), clock.clone(), clock.clone()).unwrap();
     assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW));
-    clock.set(NOW - 10_000);
+    clock.set(UnixMillis(NOW - 10_000));
     assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW));
     for behind in [10_001, 3_600_000] {
-        clock.set(NOW - behind);
+        clock.set(UnixMillis(NOW - behind));
         assert_eq!(
             enter(&log).unwrap_err().reason(),
             Reason::LogUnavailable,
             "nobody takes an SCT of the future"
         );
     }
-    clock.set(NOW + 5);
+    clock.set(UnixMillis(NOW + 5));
     assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW + 5));
     audit(&log, &[]);
 }
 
 #[test]
 fn a_clock_that_leaps_ahead_dates_nothing() {
-    let (store, clock, stopwatch) = (MemoryStore::default(), TestClock::at(NOW), TestClock::at(0));
+    let (store, clock, stopwatch) =
+        (MemoryStore::default(), TestClock::at(UnixMillis(NOW)), TestClock::at(UnixMillis(0)));
     let log: Log<Item> = Log::open(&identity(), stores(&store), clock.clone(), stopwatch.clone()).unwrap();
     let day = 86_400_000;
-    clock.set(NOW + 400 * day);
+    clock.set(UnixMillis(NOW + 400 * day));
     assert_eq!(enter(&log).unwrap_err().reason(), Reason::LogUnavailable);
     assert!(log.health().unwrap_err().contains("went ahead at once"), "operators are told why");
-    clock.set(NOW + 1);
+    clock.set(UnixMillis(NOW + 1));
     assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW + 1), "the log is as good as before");
     assert_eq!(log.health(), Ok(()));
-    clock.set(NOW + day);
-    stopwatch.set(day);
+    clock.set(UnixMillis(NOW + day));
+    stopwatch.set(UnixMillis(day));
     assert_eq!(enter(&log).unwrap().timestamp, UnixMillis(NOW + day), "a day that passed");
     audit(&log, &[]);
 }
@@ -215,12 +217,12 @@ fn health_sees_that_tiles_cannot_be_written_before_one_is_complete() {
 
 #[test]
 fn health_says_that_the_clock_was_set_back() {
-    let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
+    let (store, clock) = (MemoryStore::default(), TestClock::at(UnixMillis(NOW)));
     let log: Arc<Log<Item>> =
         Arc::new(Log::open(&identity(), stores(&store), clock.clone(), clock.clone()).unwrap());
     enter(&log).unwrap();
     for (now, well) in [(NOW - 10_000, true), (NOW - 10_001, false), (NOW - 3_600_000, false), (NOW, true)] {
-        clock.set(now);
+        clock.set(UnixMillis(now));
         assert_eq!(log.health().is_ok(), well, "{now}: {:?}", log.health());
     }
 }
@@ -327,7 +329,7 @@ impl TileStore for Hanging<MemoryTileStore> {
 #[test]
 fn a_record_or_a_tile_that_is_never_written_is_noticed_and_nobody_waits_for_it() {
     for tiles in [false, true] {
-        let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
+        let (store, clock) = (MemoryStore::default(), TestClock::at(UnixMillis(NOW)));
         let (record, tile) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
         let hanging = Stores {
             record: Box::new(Hanging(store.record.clone(), record.clone())),
@@ -367,7 +369,7 @@ fn a_record_or_a_tile_that_is_never_written_is_noticed_and_nobody_waits_for_it()
 
 #[test]
 fn a_store_that_does_not_answer_is_noticed() {
-    let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
+    let (store, clock) = (MemoryStore::default(), TestClock::at(UnixMillis(NOW)));
     let log: Log<Item> = Log::open(&identity(), stores(&store), clock.clone(), clock.clone()).unwrap();
     store.head.close_gate();
     let mut entering = Box::pin(log.enter(Item(1)));
@@ -375,7 +377,7 @@ fn a_store_that_does_not_answer_is_noticed() {
     store.head.wait_for_append();
     // The clock may be set, and the machine may sleep, as they like: what counts is how often it was looked.
     log.watch();
-    clock.set(NOW + 3_000_000);
+    clock.set(UnixMillis(NOW + 3_000_000));
     (0..9).for_each(|_| log.watch());
     assert_eq!(log.health(), Ok(()));
     log.watch();
@@ -475,7 +477,7 @@ fn precertificate(number: u32) -> PrecertificateEntry {
 
 #[test]
 fn an_sct_is_of_a_durable_entry_and_verifies() {
-    let (store, key, clock) = (MemoryStore::default(), TestKey::generate(), TestClock::at(NOW));
+    let (store, key, clock) = (MemoryStore::default(), TestKey::generate(), TestClock::at(UnixMillis(NOW)));
     let log = open_ct(&store, &key, &clock).unwrap();
     for number in 0..3 {
         let entry = precertificate(number);
@@ -493,7 +495,7 @@ fn an_sct_is_of_a_durable_entry_and_verifies() {
 #[test]
 fn a_store_lost_before_the_first_tile_is_no_new_log() {
     let (store, key) = (MemoryStore::default(), TestKey::generate());
-    let clock = TestClock::at(NOW);
+    let clock = TestClock::at(UnixMillis(NOW));
     let log = open_ct(&store, &key, &clock).unwrap();
     wait(log.enter(precertificate(0))).unwrap();
     log.close();
@@ -510,7 +512,7 @@ fn a_store_lost_before_the_first_tile_is_no_new_log() {
 
 #[test]
 fn issuers_are_there_before_any_entry() {
-    let (store, key, clock) = (MemoryStore::default(), TestKey::generate(), TestClock::at(NOW));
+    let (store, key, clock) = (MemoryStore::default(), TestKey::generate(), TestClock::at(UnixMillis(NOW)));
     let log = open_ct(&store, &key, &clock).unwrap();
     assert_eq!(log.issuer(&sha256(b"root")).unwrap().unwrap(), b"root");
     assert_eq!(log.issuer(&[1; 32]), Ok(None));
@@ -527,16 +529,16 @@ fn issuers_are_there_before_any_entry() {
 
 #[test]
 fn tree_heads_are_signed_once_for_each_head_and_their_timestamps_strictly_increase() {
-    let (store, key, clock) = (MemoryStore::default(), TestKey::generate(), TestClock::at(NOW));
+    let (store, key, clock) = (MemoryStore::default(), TestKey::generate(), TestClock::at(UnixMillis(NOW)));
     let log = open_ct(&store, &key, &clock).unwrap();
     let first = log.sth().unwrap();
     first.verify(&key.1).unwrap();
     assert_eq!((first.head.size, first.head.timestamp), (0, UnixMillis(NOW)));
-    clock.set(NOW + 59_999);
+    clock.set(UnixMillis(NOW + 59_999));
     assert_eq!(log.sth().unwrap(), first, "served from memory");
     let checkpoint = Checkpoint::verify(log.checkpoint().unwrap().as_bytes(), log.origin(), &key.1).unwrap();
     assert_eq!(*checkpoint.signed_head(), first, "checkpoint and STH are one");
-    clock.set(NOW + 60_000);
+    clock.set(UnixMillis(NOW + 60_000));
     let second = log.sth().unwrap();
     assert_eq!((second.head.size, second.head.timestamp), (0, UnixMillis(NOW + 60_000)));
 
@@ -545,7 +547,7 @@ fn tree_heads_are_signed_once_for_each_head_and_their_timestamps_strictly_increa
     let mut last = second;
     for number in 0..1_100 {
         if number == 1_000 {
-            clock.set(NOW + 51_000);
+            clock.set(UnixMillis(NOW + 51_000));
         }
         wait(log.enter(precertificate(number))).unwrap();
         let next = log.sth().unwrap();

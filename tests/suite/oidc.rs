@@ -8,8 +8,9 @@ mod rotation;
 mod trust;
 pub mod web;
 
+use crate::support::TestClock;
 use countersign::demo::gitlab::Gitlab;
-use countersign::environment::{Clock, UnixMillis};
+use countersign::environment::UnixMillis;
 use countersign::identity::{Issuer, KeySource};
 use countersign::issuance::IssuerKeys;
 use countersign::oidc::JwksCache;
@@ -17,7 +18,6 @@ use countersign::refusal::{Reason, Refusal};
 use countersign::token::KeySet;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -26,23 +26,9 @@ use web::{Reply, Web};
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A clock that moves when it is told to.
-pub struct TestClock(AtomicU64);
-
-impl TestClock {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(1_800_000_000_000)))
-    }
-
-    pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::Relaxed))
-    }
+/// Any time.
+pub fn clock() -> Arc<TestClock> {
+    TestClock::at(UnixMillis(1_800_000_000_000))
 }
 
 /// An issuer at the root of a web server, and a cache that asks it.
@@ -60,7 +46,7 @@ impl Case {
         let url = format!("http://127.0.0.1:{}", web.port);
         web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
         web.reply("/keys", keys(&["k1"]));
-        let clock = TestClock::new();
+        let clock = clock();
         let cache = Arc::new(JwksCache::new(clock.clone()).expect("an HTTP client"));
         Self { issuer: issuer(&url, None), web, clock, cache }
     }
@@ -120,7 +106,7 @@ fn keys(kids: &[&str]) -> Reply {
 
 #[tokio::test]
 async fn a_gitlab_is_asked_once_for_a_day() {
-    let clock = TestClock::new();
+    let clock = clock();
     let gitlab = Gitlab::builder().relative_root("/gitlab").start(clock.clone()).await.expect("a GitLab");
     let cache = JwksCache::new(clock.clone()).expect("an HTTP client");
     let issuer = issuer(gitlab.url(), None);

@@ -5,12 +5,14 @@ use crate::support::key::TestKey;
 use crate::support::{Answer, TestCa, logs};
 use countersign::config::Config;
 use countersign::demo::gitlab::Gitlab;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// A CA that runs with a configuration file, and a second GitLab that is not in it.
 struct Reloadable {
@@ -350,25 +352,14 @@ async fn a_file_that_does_not_answer_holds_up_nobody() {
 /// From the first moments on, as `systemctl restart` and `reload` in a row send it.
 #[test]
 fn sighup_while_it_starts_does_not_end_it() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().join("ca");
-    let countersign = || Command::new(env!("CARGO_BIN_EXE_countersign"));
-    let mut init = countersign();
-    init.arg("init").arg(&place).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    assert!(init.output().expect("it runs").status.success());
-    let file = place.join("countersign.yaml");
-    let mut serve = countersign();
-    serve.arg("serve").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut server = serve.env_remove("RUST_LOG").spawn().expect("it runs");
-    let pid = rustix::process::Pid::from_child(&server);
+    let mut server = RealServer::spawn();
     // Long before it serves: the first thing that it does is to catch it.
-    hang_up_when_caught(pid);
-    let lines = BufReader::new(server.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    server.hang_up_when_caught();
+    let lines = server.lines.by_ref();
     let mut seen = lines.filter(|line| line.contains("\"serving\"") || line.contains("has not changed"));
     assert!(seen.next().expect("it starts").contains("serving"));
     assert!(seen.next().expect("what came before is not forgotten").contains("has not changed"));
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told");
-    assert!(server.wait().expect("it ends").success());
+    server.end();
 }
 
 /// Issuers come and go while many ask: each answer is one that the old or the new file gives, whole.
@@ -399,53 +390,80 @@ async fn a_request_sees_one_configuration_from_its_first_step_to_its_last() {
 
 #[test]
 fn sighup_reads_the_configuration_of_the_real_server_again() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().join("ca");
-    let countersign = || Command::new(env!("CARGO_BIN_EXE_countersign"));
-    let mut init = countersign();
-    init.arg("init").arg(&place).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    assert!(init.output().expect("it runs").status.success());
-    let file = place.join("countersign.yaml");
-    let mut serve = countersign();
-    serve.arg("serve").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut server = serve.env_remove("RUST_LOG").spawn().expect("it runs");
-    let mut lines = BufReader::new(server.stderr.take().expect("piped")).lines();
-    let mut until = |words: &str| loop {
-        let line = lines.next().unwrap_or_else(|| panic!("it ended before {words:?}")).expect("text");
-        if line.contains(words) {
-            return line;
-        }
-    };
-    let pid = rustix::process::Pid::from_child(&server);
-    let hang_up = || rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it is told");
-    until("\"serving\"");
+    let mut server = RealServer::spawn();
+    server.until("\"serving\"");
     // Signals are caught just after that.
-    hang_up_when_caught(pid);
-    until("has not changed");
-    let text = fs::read_to_string(&file).expect("readable");
-    fs::write(&file, text.replace("https://gitlab.com", "https://gitlab.example.com")).expect("written");
-    hang_up();
-    let line = until("is in force");
+    server.hang_up_when_caught();
+    server.until("has not changed");
+    let text = fs::read_to_string(&server.file).expect("readable");
+    let changed = text.replace("https://gitlab.com", "https://gitlab.example.com");
+    fs::write(&server.file, changed).expect("written");
+    server.signal(Signal::HUP);
+    let line = server.until("is in force");
     assert!(line.contains("\"added\":\"https://gitlab.example.com\""), "{line}");
     assert!(line.contains("\"removed\":\"https://gitlab.com\""), "{line}");
-    fs::write(&file, "nonsense").expect("written");
-    hang_up();
-    until("the last good one stays in force");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told");
-    assert!(server.wait().expect("it ends").success());
+    fs::write(&server.file, "nonsense").expect("written");
+    server.signal(Signal::HUP);
+    server.until("the last good one stays in force");
+    server.end();
 }
 
-/// Sends SIGHUP once the process catches it: before that it would end.
-fn hang_up_when_caught(pid: rustix::process::Pid) {
-    const SIGHUP: u64 = 1;
-    loop {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let caught =
-            status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it is there").trim();
-        if u64::from_str_radix(caught, 16).expect("hexadecimal") & SIGHUP != 0 {
-            break;
-        }
-        std::thread::yield_now();
+/// The program itself, with the configuration that `init` writes.
+struct RealServer {
+    process: Child,
+    /// What it logs.
+    lines: Box<dyn Iterator<Item = String>>,
+    file: PathBuf,
+    _directory: TempDir,
+}
+
+impl RealServer {
+    fn spawn() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().join("ca");
+        let countersign = || Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let mut init = countersign();
+        init.arg("init").arg(&place).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        assert!(init.output().expect("it runs").status.success());
+        let file = place.join("countersign.yaml");
+        let mut serve = countersign();
+        serve.arg("serve").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = serve.env_remove("RUST_LOG").spawn().expect("it runs");
+        let lines = BufReader::new(process.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        Self { process, lines: Box::new(lines), file, _directory: directory }
     }
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it is told");
+
+    /// The next line with these words.
+    fn until(&mut self, words: &str) -> String {
+        let found = self.lines.find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("it ended before {words:?}"))
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it is told");
+    }
+
+    /// Sends SIGHUP once the process catches it: before that it would end.
+    fn hang_up_when_caught(&self) {
+        const SIGHUP: u64 = 1;
+        loop {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+            let caught =
+                status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it is there").trim();
+            if u64::from_str_radix(caught, 16).expect("hexadecimal") & SIGHUP != 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        self.signal(Signal::HUP);
+    }
+
+    fn end(mut self) {
+        self.signal(Signal::TERM);
+        assert!(self.process.wait().expect("it ends").success());
+    }
 }

@@ -1,6 +1,7 @@
 //! Tokens, honest and hostile: every attack on JOSE that has a name gets a refusal with the right reason.
 
-use crate::oidc::TestClock;
+use crate::oidc::clock;
+use crate::support::TestClock;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::demo::gitlab::Gitlab;
@@ -19,7 +20,7 @@ struct Case {
 
 impl Case {
     async fn new() -> Self {
-        let clock = TestClock::new();
+        let clock = clock();
         let gitlab = Gitlab::start(clock.clone()).await.expect("a GitLab");
         let keys = KeySet::parse(gitlab.key_set().to_string().as_bytes()).expect("its keys");
         Self { gitlab, clock, keys }

@@ -6,6 +6,7 @@
 use super::SubjectMode;
 use super::schema::JobClaims;
 use crate::identity::extensions::GitlabClaim;
+use crate::identity::go_url::is_host_and_port;
 use crate::refusal::{Reason, Refusal};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::borrow::Cow;
@@ -34,7 +35,7 @@ impl<'u> Instance<'u> {
             .ok_or("a GitLab instance's URL starts with https:// (or http://)")?;
         let (authority, root) =
             location.split_once('/').map_or((location, None), |(host, root)| (host, Some(root)));
-        if !is_authority(authority) {
+        if !is_host_and_port(authority) {
             return Err(
                 "a GitLab instance's URL has a host, and a port where it is not the usual one".to_owned()
             );
@@ -188,24 +189,6 @@ fn percent_encoded(path: &str) -> PercentEncode<'_> {
         .remove(b'@')
         .remove(b'/');
     utf8_percent_encode(path, ENCODED)
-}
-
-/// `host`, `host:port` or `[address]:port`. The characters are checked, the name is not resolved.
-fn is_authority(authority: &str) -> bool {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host_holds = match address {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        }
-    };
-    host_holds
-        && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
 fn is_root_segment(segment: &str) -> bool {

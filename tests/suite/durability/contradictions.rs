@@ -3,8 +3,8 @@
 
 use super::items::{NOW, closed_with, enter, enter_many, identity, open, open_as, refused, size, survives};
 use countersign::environment::UnixMillis;
-use countersign::log::StartError;
 use countersign::log::ports::{HeadRecord, Identity, Recorded, Stored, TileStore};
+use countersign::log::{Lifecycle as _, StartError};
 use countersign::store::memory::{MemoryHeadStore, MemoryStore};
 
 #[test]

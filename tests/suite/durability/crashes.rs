@@ -5,7 +5,9 @@ use super::disk::{Disk, Image, Leaves, materialise};
 use super::driver::{Life, Story, record, scratch};
 use super::random::Seeded;
 use super::trace::Record;
-use super::world::{NOW, Promises, TestClock, TestKey, TestLog};
+use super::world::{NOW, Promises, TestKey, TestLog};
+use crate::support::TestClock;
+use countersign::environment::UnixMillis;
 use countersign::log::LogKind;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,7 +30,7 @@ pub fn recovers(image: &Image, key: &Arc<TestKey>, promises: &Promises) -> Resul
     materialise(image, directory.path());
     let data = directory.path().join("data");
     let mut promises = promises.clone();
-    let clock = TestClock::at(NOW + 1_000_000_000);
+    let clock = TestClock::at(UnixMillis(NOW + 1_000_000_000));
     for again in 0..2 {
         let log = TestLog::start(&data, key, &clock).map_err(|error| format!("start {again}: {error}"))?;
         let size = log.entries();

@@ -5,7 +5,8 @@ use super::disk::Disk;
 use super::random::Seeded;
 use super::shim::shim;
 use super::trace::{self, Record};
-use super::world::{NOW, Promises, TestClock, TestKey, TestLog};
+use super::world::{NOW, Promises, TestKey, TestLog};
+use crate::support::TestClock;
 use countersign::environment::UnixMillis;
 use countersign::log::LogKind;
 use countersign::transparency::checkpoint::TreeHead;
@@ -14,6 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A directory in memory, so that real syncs cost nothing; gone when dropped.
 pub fn scratch() -> tempfile::TempDir {
@@ -138,7 +140,7 @@ fn child_that_logs() {
 /// times.
 fn live(root: &Path, key: &Arc<TestKey>, seed: u64, life: u64, entries: u64) {
     let mut seeded = Seeded::new(seed.wrapping_mul(1000) + life);
-    let clock = TestClock::at(NOW + life * 1_000_000);
+    let clock = TestClock::at(UnixMillis(NOW + life * 1_000_000));
     let mut marks =
         fs::File::options().create(true).append(true).open(root.join(".marks")).expect("the marks");
     let data = root.join("data");
@@ -152,7 +154,7 @@ fn live(root: &Path, key: &Arc<TestKey>, seed: u64, life: u64, entries: u64) {
         let answers = answers.iter().map(|(index, leaf)| format!("entry {index} {}\n", hex::encode(leaf)));
         marks.write_all(answers.collect::<String>().as_bytes()).expect("a mark");
         done += group;
-        clock.advance(seeded.next() % 50);
+        clock.advance(Duration::from_millis(seeded.next() % 50));
         if seeded.chance(60) {
             let head = log.head(key).expect("a tree head");
             let head = format!("head {} {} {}\n", head.size, hex::encode(head.root), head.timestamp.0);

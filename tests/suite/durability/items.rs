@@ -1,9 +1,10 @@
 //! A log of small entries on the store in memory or on a real directory, for tests of the log alone.
 
-use countersign::environment::{Clock, Stopwatch, UnixMillis};
+use crate::support::TestClock;
+use countersign::environment::UnixMillis;
 use countersign::log::ports::{HeadRecord, Identity};
 use countersign::log::reader::LogReader;
-use countersign::log::{Candidate, Log, StartError, Stores};
+use countersign::log::{Candidate, Lifecycle as _, Log, StartError, Stores};
 use countersign::refusal::Refusal;
 use countersign::store::memory::MemoryStore;
 use countersign::store::{DataDirectory, DataDirectoryError};
@@ -12,36 +13,9 @@ use countersign::transparency::{Entry, Hash, Place};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub const NOW: u64 = 1_800_000_000_000;
-
-pub struct TestClock(AtomicU64);
-
-impl TestClock {
-    pub fn at(millis: u64) -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(millis)))
-    }
-
-    pub fn set(&self, millis: u64) {
-        self.0.store(millis, Ordering::SeqCst);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Both hands of one clock, so that it never leaps.
-impl Stopwatch for TestClock {
-    fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
 
 /// An entry that tells its own place: `index | timestamp | number`.
 pub struct Item(pub u64);
@@ -65,7 +39,7 @@ pub fn identity() -> Identity {
 }
 
 pub fn open_as(identity: &Identity, store: &MemoryStore, now: u64) -> Result<Arc<Log<Item>>, StartError> {
-    let clock = TestClock::at(now);
+    let clock = TestClock::at(UnixMillis(now));
     Log::open(identity, stores(store), clock.clone(), clock).map(Arc::new)
 }
 
@@ -87,7 +61,7 @@ pub fn stores_in(directory: &Path) -> Result<Stores, DataDirectoryError> {
 }
 
 pub fn open_in(directory: &Path) -> Result<Arc<Log<Item>>, StartError> {
-    let clock = TestClock::at(NOW);
+    let clock = TestClock::at(UnixMillis(NOW));
     Log::open(&identity(), stores_in(directory).unwrap(), clock.clone(), clock).map(Arc::new)
 }
 

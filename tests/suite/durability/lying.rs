@@ -6,7 +6,9 @@ use super::disk::{Image, Leaves, materialise};
 use super::driver::{Life, Story, record, scratch};
 use super::random::Seeded;
 use super::trace::Record;
-use super::world::{NOW, Promises, TestClock, TestKey, audit, start};
+use super::world::{NOW, Promises, TestKey, audit, start};
+use crate::support::TestClock;
+use countersign::environment::UnixMillis;
 use countersign::log::ports::HeadRecord;
 use countersign::store::FileHeadRecord;
 
@@ -41,7 +43,7 @@ impl Figures {
 fn outcome(image: &Image, story: &Story, promises: &Promises) -> Outcome {
     let directory = scratch();
     materialise(image, directory.path());
-    let clock = TestClock::at(NOW + 1_000_000_000);
+    let clock = TestClock::at(UnixMillis(NOW + 1_000_000_000));
     match start(&directory.path().join("data"), &story.key, &clock) {
         Err(error) => {
             let ways =

@@ -2,9 +2,10 @@
 //! was answered stays, and what was served is extended.
 
 use super::items::{Item, audit, enter_many, open, stores, survives};
-use super::world::{NOW, Promises, TestClock, TestKey, TestLog};
-use countersign::log::Log;
-use countersign::log::LogKind;
+use super::world::{NOW, Promises, TestKey, TestLog};
+use crate::support::TestClock;
+use countersign::environment::UnixMillis;
+use countersign::log::{Lifecycle as _, Log, LogKind};
 use countersign::store::memory::{Fault, MemoryHeadStore, MemoryStore};
 use countersign::transparency::{Hash, Place};
 use std::sync::Arc;
@@ -108,7 +109,7 @@ fn live(template: &MemoryStore, mut answered: Vec<Place>, groups: &[u64], faults
 
 /// The same of a signature log, whose first entry is its own.
 fn live_with_signatures(key: &Arc<TestKey>, groups: &[u64], faults: [(Call, Fault); 2]) {
-    let (store, clock) = (MemoryStore::default(), TestClock::at(NOW));
+    let (store, clock) = (MemoryStore::default(), TestClock::at(UnixMillis(NOW)));
     fail(&store, &faults);
     let (mut promises, mut next, mut healthy) = (Promises::default(), 0, false);
     for _ in 0..12 {

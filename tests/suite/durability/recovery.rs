@@ -2,7 +2,9 @@
 //! says what it found and the way out. The table stands in `src/log/recovery.rs` and in docs/DURABILITY.md.
 
 use super::shim::shim;
-use super::world::{self, NOW, ORIGIN, Promises, TestClock, TestKey, audit, enter_many, start, start_on};
+use super::world::{self, NOW, ORIGIN, Promises, TestKey, audit, enter_many, start, start_on};
+use crate::support::TestClock;
+use countersign::environment::UnixMillis;
 use countersign::log::ct::OpenError;
 use countersign::log::ports::HeadStore;
 use countersign::log::{CtLog, StartError};
@@ -40,7 +42,7 @@ impl Case {
 
     /// Enters more, in two groups at least, and closes the log.
     fn grow(mut self, entries: u64) -> Self {
-        let log = start(&self.data(), &self.key, &TestClock::at(NOW)).unwrap();
+        let log = start(&self.data(), &self.key, &TestClock::at(UnixMillis(NOW))).unwrap();
         for group in [0..entries - 1, entries - 1..entries] {
             let answers = enter_many(&log, group);
             self.promises.entries.extend(answers.iter().map(|(sct, leaf)| (sct.place.index, *leaf)));
@@ -63,7 +65,8 @@ impl Case {
     }
 
     fn starts_in(&self, data: &Path) -> Arc<CtLog> {
-        let log = start(data, &self.key, &TestClock::at(NOW)).unwrap_or_else(|error| panic!("{error}"));
+        let log =
+            start(data, &self.key, &TestClock::at(UnixMillis(NOW))).unwrap_or_else(|error| panic!("{error}"));
         audit(&log, &self.key, &self.promises).unwrap();
         log
     }
@@ -76,7 +79,7 @@ impl Case {
     fn refused_at(&self, now: u64) -> StartError {
         let tiles = tree(&self.data().join("log"));
         let stores = DataDirectory::open(&self.data()).unwrap_or_else(|error| panic!("{error}"));
-        match start_on(stores.into(), &self.key, &TestClock::at(now)) {
+        match start_on(stores.into(), &self.key, &TestClock::at(UnixMillis(now))) {
             Err(OpenError::Start(error)) => {
                 assert_eq!(tiles, tree(&self.data().join("log")), "nothing was changed");
                 names_the_way_out(&error);
@@ -123,7 +126,8 @@ fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn nothing_at_all_is_a_new_log() {
     let directory = super::driver::scratch();
-    let log = start(&directory.path().join("data"), &TestKey::generate(), &TestClock::at(NOW)).unwrap();
+    let log =
+        start(&directory.path().join("data"), &TestKey::generate(), &TestClock::at(UnixMillis(NOW))).unwrap();
     assert_eq!(log.extent().entries, 0);
 }
 
@@ -163,7 +167,7 @@ fn what_a_start_that_was_cut_short_leaves_behind_is_no_damage() {
     let data = directory.path().join("data");
     fs::create_dir_all(data.join("head.new/blobs")).unwrap();
     fs::write(data.join("head.new/conf"), [0; 58]).unwrap();
-    let log = start(&data, &TestKey::generate(), &TestClock::at(NOW)).unwrap();
+    let log = start(&data, &TestKey::generate(), &TestClock::at(UnixMillis(NOW))).unwrap();
     assert_eq!(log.extent().entries, 0);
     assert!(!data.join("head.new").exists());
 }
@@ -200,7 +204,7 @@ fn a_head_without_its_sealed_tile_does_not_start() {
         fs::remove_file(damaged.data().join("log").join(tile)).unwrap();
         // Of the data tiles only the newest is asked for at a start: the audit reads them all.
         if tile == "tile/data/000" {
-            let log = start(&damaged.data(), &case.key, &TestClock::at(NOW)).unwrap();
+            let log = start(&damaged.data(), &case.key, &TestClock::at(UnixMillis(NOW))).unwrap();
             assert!(audit(&log, &case.key, &case.promises).unwrap_err().contains("missing"));
             continue;
         }
@@ -247,7 +251,7 @@ fn an_older_copy_of_the_head_store_beside_newer_tiles_does_not_start() {
 fn a_clock_behind_the_last_timestamp_does_not_start_but_within_the_tolerance() {
     let case = Case::of(3);
     assert!(matches!(case.refused_at(NOW - 10_001), StartError::ClockBehind { .. }));
-    assert!(start(&case.data(), &case.key, &TestClock::at(NOW - 10_000)).is_ok());
+    assert!(start(&case.data(), &case.key, &TestClock::at(UnixMillis(NOW - 10_000))).is_ok());
 }
 
 #[test]
@@ -263,7 +267,12 @@ fn the_wrong_key_does_not_start() {
 fn the_wrong_origin_does_not_start() {
     let case = Case::of(3);
     let stores = DataDirectory::open(&case.data()).unwrap();
-    let error = world::start_as("elsewhere.example.com/ct", stores.into(), &case.key, &TestClock::at(NOW));
+    let error = world::start_as(
+        "elsewhere.example.com/ct",
+        stores.into(),
+        &case.key,
+        &TestClock::at(UnixMillis(NOW)),
+    );
     let Err(OpenError::Start(error @ StartError::WrongOrigin { .. })) = error else {
         panic!("it must not start")
     };
@@ -361,7 +370,7 @@ fn a_lost_or_damaged_record_is_replaced_on_the_operators_word() {
 fn an_older_copy_of_the_head_store_without_its_record_does_not_start() {
     for before in [0, 5] {
         let case = if before > 0 { Case::of(before) } else { Case::empty() };
-        drop(start(&case.data(), &case.key, &TestClock::at(NOW)).unwrap());
+        drop(start(&case.data(), &case.key, &TestClock::at(UnixMillis(NOW))).unwrap());
         let older = case.copied();
         let log = case.starts();
         enter_many(&log, before..before + 5);
@@ -438,7 +447,7 @@ fn what_is_not_permitted_is_named_at_the_start_and_not_later() {
 fn child_that_starts() {
     let Ok(data) = std::env::var("DISK_DATA") else { return };
     let key = TestKey::from_hex(&std::env::var("DISK_DRIVER_KEY").unwrap());
-    match start(Path::new(&data), &key, &TestClock::at(NOW)) {
+    match start(Path::new(&data), &key, &TestClock::at(UnixMillis(NOW))) {
         Ok(_) => println!("STARTED"),
         Err(error) => println!("REFUSED {error}"),
     }

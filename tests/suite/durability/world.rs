@@ -1,8 +1,8 @@
 //! A log of either kind on a real data directory, with a clock and a key of the test's, and the audit of it.
 
+use crate::support::TestClock;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::log::audit::{Audit, SourceError, TileSource};
 use countersign::log::ct::{CtLogSettings, OpenError};
 use countersign::log::kind::LoggedEntry;
@@ -19,37 +19,10 @@ use countersign::transparency::tile::{TileKind, TilePath};
 use countersign::transparency::{Hash, merkle, sha256};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub const NOW: u64 = 1_800_000_000_000;
 pub const ORIGIN: &str = "ca.example.com/ct";
-
-pub struct TestClock(AtomicU64);
-
-impl TestClock {
-    pub fn at(millis: u64) -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(millis)))
-    }
-
-    pub fn advance(&self, millis: u64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Both hands of one clock, so that it never leaps.
-impl Stopwatch for TestClock {
-    fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
 
 /// The key of a log of one kind, which can be handed to another process.
 pub struct TestKey {

@@ -2,7 +2,7 @@
 //! multitude of issuers that a pattern admits.
 
 use super::web::Reply;
-use super::{Case, DISCOVERY, HOUR, TestClock, key_set, keys};
+use super::{Case, DISCOVERY, HOUR, clock, key_set, keys};
 use countersign::identity::gitlab::GitlabRules;
 use countersign::identity::{Entry, IssuerPattern, Issuers, KeySource};
 use countersign::issuance::IssuerKeys;
@@ -135,7 +135,7 @@ async fn issuers_that_a_pattern_admits_share_a_bound_and_delay_nobody_who_is_lis
     let pattern = format!("{}/id/*", case.issuer.url);
     let pattern = IssuerPattern::parse(&pattern, vec![entry], source()).expect("a pattern");
     let list = Arc::new(Issuers::new(vec![], vec![pattern]));
-    let clock = TestClock::new();
+    let clock = clock();
     let cache = Arc::new(JwksCache::new(clock.clone()).expect("an HTTP client"));
     let flood = async |round: usize| {
         let mut requests = JoinSet::new();

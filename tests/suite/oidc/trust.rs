@@ -1,7 +1,7 @@
 //! Whom the CA trusts over TLS, and which proxy it goes through, when it fetches keys.
 
 use super::web::{Reply, TestCa, Web};
-use super::{Case, DISCOVERY, TestClock, issuer, keys};
+use super::{Case, DISCOVERY, clock, issuer, keys};
 use countersign::issuance::IssuerKeys;
 use countersign::oidc::{JwksCache, Step, fetch_keys};
 use serde_json::json;
@@ -15,7 +15,7 @@ async fn an_own_ca_is_trusted_where_it_is_configured_and_nowhere_else() {
     web.reply(DISCOVERY, Reply::json(&json!({ "issuer": url, "jwks_uri": format!("{url}/keys") })));
     web.reply("/keys", keys(&["k1"]));
     assert!(fetch_keys(&url, Some(ca.pem.as_bytes())).await.is_ok());
-    let cache = JwksCache::new(TestClock::new()).expect("an HTTP client");
+    let cache = JwksCache::new(clock()).expect("an HTTP client");
     assert!(cache.keys(&issuer(&url, Some(&ca.pem)), Some("k1")).await.is_ok());
 
     let other = TestCa::new();

@@ -1,7 +1,7 @@
 //! The certificate log and the signature log never mix: neither starts on any part of the other, and what one key signs is never
 //! what the other's readers verify.
 
-use crate::support::TestCa;
+use crate::support::{TestCa, TestClock};
 use countersign::environment::UnixMillis;
 use countersign::log::ct::CtLogSettings;
 use countersign::log::ports::LogSigner;
@@ -39,8 +39,8 @@ fn keys(ecdsa: bool) -> Keys {
     }
 }
 
-fn clock() -> Arc<crate::support::TestClock> {
-    crate::support::TestClock::at(UnixMillis(1_800_000_000_000))
+fn clock() -> Arc<TestClock> {
+    TestClock::at(UnixMillis(1_800_000_000_000))
 }
 
 fn stopwatch() -> Arc<dyn countersign::environment::Stopwatch> {

@@ -10,7 +10,7 @@ pub mod secrets;
 use countersign::certificate::accepted::AcceptedCas;
 use countersign::config::{CaConfig, CaMaterial, Config, EmbeddedLogConfig, LogConfig, SignatureLogConfig};
 use countersign::demo::gitlab::Gitlab;
-use countersign::environment::{Clock, UnixMillis};
+use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::identity::gitlab::GitlabRules;
 use countersign::identity::{Entry, Issuer, Issuers, KeySource};
 use countersign::rekor::Writers;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A clock that a test turns by hand. It starts at the machine's time, for tools that look at the real one.
+/// A clock that a test turns by hand.
 pub struct TestClock(AtomicU64);
 
 impl TestClock {
@@ -49,6 +49,13 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> UnixMillis {
         UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Both hands of one clock, so that it never leaps.
+impl Stopwatch for TestClock {
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -231,6 +238,7 @@ impl TestCaBuilder {
 
     /// Everything but the server.
     pub async fn prepare(self) -> StoppedCa {
+        // The machine's time, for tools that look at the real one.
         let clock = TestClock::at(Environment::system().clock.now());
         let gitlab = Gitlab::start(clock.clone()).await.expect("a GitLab");
         let directory = tempfile::tempdir().expect("a directory");
