@@ -225,7 +225,7 @@ fn a_mirror_brings_what_a_backup_lacks() {
         ];
         world.run(&[&arguments, more].concat())
     };
-    refused(&restore("3", &["--mirror", &mirror]), "the log is said to have had 3 entries");
+    refused(&restore("3", &["--mirror", &mirror]), "the certificate log is said to have had 3 entries");
     let restored = good(&restore("8", &["--mirror", &mirror]));
     assert_eq!((&restored["entries"], &restored["root_hash"]), (&json!(8), &checkpoint["root_hash"]));
     world.stop();
