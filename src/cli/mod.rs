@@ -4,6 +4,7 @@
 
 pub mod audit_source;
 pub mod backup;
+pub mod backup_source;
 pub mod bundle;
 pub mod client;
 pub mod completions;
@@ -16,15 +17,18 @@ pub mod inspect;
 pub mod job_token;
 pub mod leaf;
 pub mod log;
+pub mod log_audit;
 pub mod log_reader;
 pub mod material;
 pub mod memory;
 pub mod metrics_file;
 pub mod output;
+pub mod own_log;
 pub mod proof;
 pub mod report;
 pub mod request;
 pub mod restore;
+pub mod restore_plan;
 pub mod serve;
 pub mod sign;
 pub mod signing;
