@@ -137,13 +137,15 @@ mod tests {
         queue.heed(Arc::default());
         queue.enter(pending()).ok().unwrap();
         assert!(matches!(arrivals.next(FOR_EVER), Ok(Command::Enter(_))));
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| arrivals.wait_for_group_within(FOR_EVER, 1));
-            for _ in 1..ENOUGH {
-                assert!(!waiting.is_finished());
-                queue.enter(pending()).ok().unwrap();
-            }
+        let waiting = thread::spawn(move || {
+            arrivals.wait_for_group_within(FOR_EVER, 1);
+            arrivals
         });
+        for _ in 1..ENOUGH {
+            assert!(!waiting.is_finished());
+            queue.enter(pending()).ok().unwrap();
+        }
+        let arrivals = waiting.join().unwrap();
         let taken = std::iter::from_fn(|| arrivals.next_at_hand().ok()).count();
         assert_eq!(taken, ENOUGH - 1);
         assert_eq!(arrivals.shared.entries.load(Ordering::SeqCst), 0);
