@@ -91,7 +91,7 @@ pub struct Source {
     /// Which log [default: certificates; audit --config: both; prove: what FILE is]
     #[arg(long, value_name = "LOG")]
     pub log: Option<Which>,
-    /// The server's configuration: its log, its key
+    /// The server's configuration: its logs, their keys
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "key", "origin"])]
     pub config: Option<PathBuf>,
     /// Base URL of the log: `https://ca.example.com/ct` for instance, `https://ca.example.com` of a signature log

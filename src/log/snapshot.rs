@@ -4,7 +4,7 @@
 //! A JSON document, so that people and tools can read it: `{"format", "sha256", "head"}`, where `sha256` is of `head` as it
 //! stands there without spaces. The checksum is for accidents; what proves the log is the signature of its checkpoint.
 
-use super::kind::KnownLog;
+use super::kind::{KnownLog, LogKind};
 use super::ports::Identity;
 use crate::environment::UnixMillis;
 use crate::transparency::checkpoint::{CheckpointError, MAX_NOTE, TreeHead};
@@ -46,13 +46,11 @@ pub enum SnapshotError {
     /// Another log.
     #[error(
         "it is a backup of the log {origin:?} with the id {log_id}; the configuration's {} is {expected_origin:?} with the \
-         id {expected_log_id} (`{section}.origin`, `{section}.key`)", name, section = section
+         id {expected_log_id} (`{section}.origin`, `{section}.key`)", .kind.name(), section = .kind.section()
     )]
     OtherLog {
         /// Which log of the configuration it should be of.
-        name: &'static str,
-        /// Where that stands in the configuration.
-        section: &'static str,
+        kind: LogKind,
         /// Its origin.
         origin: String,
         /// Its id, hexadecimal.
@@ -152,8 +150,7 @@ impl Snapshot {
     pub fn verify(&self, log: &KnownLog) -> Result<TreeHead, SnapshotError> {
         if self.identity != log.identity() {
             return Err(SnapshotError::OtherLog {
-                name: log.kind().name(),
-                section: log.kind().section(),
+                kind: log.kind(),
                 origin: self.identity.origin.chars().take(300).collect(),
                 log_id: hex::encode(self.identity.log_id),
                 expected_origin: log.origin().to_owned(),
