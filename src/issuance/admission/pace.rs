@@ -125,12 +125,12 @@ mod tests {
     #[test]
     fn an_idle_time_lowers_nothing_and_a_slow_busy_one_does_within_a_second() {
         let (mut pace, mut now) = fresh();
-        work(&mut pace, &mut now, 1000, 8000, 200);
+        work(&mut pace, &mut now, 1000, 5000, 200);
         let before = pace.limit();
         now += Duration::from_secs(3600);
         work(&mut pace, &mut now, 10_000, 10, 1);
         assert_eq!(pace.limit(), before);
-        work(&mut pace, &mut now, 1000, 4000, 200);
+        work(&mut pace, &mut now, 1000, 2500, 200);
         assert!(pace.limit() < before * 6 / 10, "{} after {before}", pace.limit());
     }
 
