@@ -5,7 +5,9 @@
 
 use super::log_reader::LogReader;
 use crate::certificate::inspect::Inspected;
+use crate::log::KnownLog;
 use crate::log::audit::{SourceError, TileSource};
+use crate::log::kind::LoggedEntry;
 use crate::transparency::precertificate::LoggedCertificate;
 use crate::transparency::tile::TilePath;
 use crate::transparency::{Hash, sha256};
@@ -74,10 +76,31 @@ impl TileSource for AuditSource {
     }
 }
 
+/// What is asked of every entry of a log.
+pub struct EntryCheck {
+    log: KnownLog,
+    correspondence: Correspondence,
+}
+
+impl EntryCheck {
+    /// For the entries of this log.
+    pub fn of(log: &KnownLog) -> Self {
+        Self { log: log.clone(), correspondence: Correspondence::default() }
+    }
+
+    /// Whether what was logged belongs together, and there; `issuer` is the DER of the issuing certificate, where the log has it.
+    pub fn check(&self, index: u64, entry: &LoggedEntry<'_>, issuer: Option<&[u8]>) -> Result<(), String> {
+        if let LoggedEntry::Certificate(entry) = entry {
+            self.correspondence.check(&entry.certificate(), issuer)?;
+        }
+        self.log.check(index, entry)
+    }
+}
+
 /// Whether what was logged belongs together: the precertificate's TBS is the logged one, and the CA that issuer_key_hash
 /// names signed it; of a certificate, its issuer signed it. Remembers the last CA, since a log has few.
 #[derive(Default)]
-pub struct Correspondence {
+struct Correspondence {
     last: RefCell<Option<(Vec<u8>, Inspected)>>,
 }
 

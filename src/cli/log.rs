@@ -1,35 +1,36 @@
 //! `countersign log checkpoint|prove|audit`: a log read and checked from outside.
 
-use super::audit_source::{AuditSource, Correspondence};
 use super::client::Http;
 use super::config::refused;
 use super::leaf::Leaf;
-use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, origin_of};
+use super::log_reader::{LogReader, NoCheckpoint, VerifiedCheckpoint, default_origin};
 use super::material::TrustedLog;
-use super::report::{Checks, Paint, duration, table};
-use super::{CliError, Output, encoding, files, metrics_file};
+use super::own_log::OwnLog;
+use super::report::duration;
+use super::{CliError, Output, encoding, files, log_audit};
+use crate::bundle::LogEntry;
 use crate::config::Config;
-use crate::log::audit::{Audit, Report};
+use crate::log::{KnownLog, LogKind};
 use crate::server::environment::Environment;
-use crate::signer::LogKey;
-use crate::transparency::precertificate::LoggedCertificate;
+use crate::transparency::merkle;
 use clap::Subcommand;
-use serde_json::json;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// Read and check a transparency log
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Read and check a transparency log.\n\n\
-        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own log is \
-        read, tiles from its data directory, beside a running server: nothing is locked or changed.",
+        With --url and --key any log of this kind is read over HTTP, by anybody. With --config the operator's own logs are \
+        read, tiles from the data directory, beside a running server: nothing is locked or changed. --log says which: \
+        certificates, or signatures.",
     after_long_help = "Examples:\n  \
         countersign log checkpoint --config ca/countersign.yaml\n  \
         countersign log prove certificate.pem --config ca/countersign.yaml > proof.json\n  \
-        countersign log audit --url https://ca.example.com/ct --key trusted_root.json\n\n\
+        countersign log prove artifact.sigstore.json --config ca/countersign.yaml > proof.json\n  \
+        countersign log audit --url https://ca.example.com/ct --key trusted_root.json\n  \
+        countersign log audit --log signatures --url https://ca.example.com --key trusted_root.json\n\n\
         Exit codes: 0 it is so, 1 it is not or the log cannot be read, 78 the configuration was refused."
 )]
 pub struct LogArgs {
@@ -43,26 +44,28 @@ pub struct LogArgs {
 pub enum LogCommand {
     /// Fetch the log's checkpoint, verify its signature and print it
     Checkpoint(Source),
-    /// Print the inclusion proof of a certificate, as JSON for `countersign verify --proof`
+    /// Print the inclusion proof of a certificate, or of a signature in a bundle, as JSON
     #[command(
         after_long_help = "The JSON is that of Sigstore's InclusionProof message: logIndex, treeSize, rootHash, hashes, \
-        and the checkpoint that signs size and root. With it and the log's key anybody verifies offline."
+        and the checkpoint that signs size and root. With it and the log's key anybody verifies offline; of a certificate \
+        `countersign verify --proof` does."
     )]
     Prove {
-        /// The certificate, PEM or DER; `-` is standard input
-        #[arg(value_name = "CERT")]
-        certificate: PathBuf,
+        /// A certificate, PEM or DER; or a Sigstore bundle, or an entry as the signature log answered it; `-` is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
         #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
         #[command(flatten)]
         source: Source,
     },
     /// Read every entry, rebuild the tree and compare it with the signed root
     #[command(
-        after_long_help = "Checked of each entry: index, order of times, leaf hash, that the logged TBSCertificate is \
-        the precertificate's, that the CA named in it signed it. Checked of the whole: hash tiles of every level, \
-        root, signature of the checkpoint.\n\n\
+        after_long_help = "Checked of each certificate: index, order of times, leaf hash, that the logged TBSCertificate is \
+        the precertificate's, that the CA named in it signed it. Of each signature: leaf hash, that the body is a canonical \
+        entry; the first is the log's own. Checked of the whole: hash tiles of every level, root, signature of the checkpoint.\n\n\
+        With --config both logs are audited, as far as there are both, unless --log says which.\n\n\
         From cron: --metrics-file FILE writes countersign_log_audit_success, _last_success_timestamp_seconds, _entries and \
-        others in one step, for an alarm that also sees an audit that never ran.\n\n\
+        others in one step, of all logs together, for an alarm that also sees an audit that never ran.\n\n\
         Exit codes: 0 all is well, 1 something is wrong or could not be read, 2 usage, 78 the configuration was refused."
     )]
     Audit(AuditArgs),
@@ -83,18 +86,21 @@ pub struct AuditArgs {
 /// Which log.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-#[command(group = clap::ArgGroup::new("log").args(["config", "url"]).required(true))]
+#[command(group = clap::ArgGroup::new("place").args(["config", "url"]).required(true))]
 pub struct Source {
-    /// The server's configuration: its log, its key
+    /// Which log [default: certificates; audit --config: both; prove: what FILE is]
+    #[arg(long, value_name = "LOG")]
+    pub log: Option<Which>,
+    /// The server's configuration: its logs, their keys
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "key", "origin"])]
     pub config: Option<PathBuf>,
-    /// Base URL of the log, `https://ca.example.com/ct` for instance
+    /// Base URL of the log: `https://ca.example.com/ct` for instance, `https://ca.example.com` of a signature log
     #[arg(long, value_name = "URL", requires = "key")]
     pub url: Option<String>,
     /// The log's public key, PEM, or a trusted root that names it
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// The log's origin, the first line of its checkpoints [default: the URL without its scheme]
+    /// The log's origin, the first line of its checkpoints [default: the URL without its scheme; signatures: its host]
     #[arg(long, value_name = "ORIGIN")]
     pub origin: Option<String>,
     /// PEM certificates to trust for TLS, besides the system's
@@ -102,263 +108,172 @@ pub struct Source {
     pub ca_certificate: Option<PathBuf>,
 }
 
+/// Which log is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// The certificate log.
+    Certificates,
+    /// The signature log.
+    Signatures,
+}
+
+impl From<Which> for LogKind {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Certificates => Self::Certificates,
+            Which::Signatures => Self::Signatures,
+        }
+    }
+}
+
+/// A log that was found, with its present checkpoint.
+pub struct Opened {
+    /// Where it is read.
+    pub reader: LogReader,
+    /// Its checkpoint, or why there is none.
+    pub checkpoint: Result<VerifiedCheckpoint, NoCheckpoint>,
+}
+
 impl Source {
-    /// The log, and its present checkpoint.
-    fn open(
-        &self,
-        runtime: &Runtime,
-    ) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
+    /// The logs that are meant: the configuration's, all or one, or the one at the URL.
+    pub fn open_all(&self, runtime: &Runtime) -> Result<Vec<Opened>, CliError> {
+        match (&self.config, self.log) {
+            (Some(path), None) => {
+                let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
+                let logs = OwnLog::all(&config, self.ca_certificate.as_deref())?;
+                logs.iter().map(|own| configured(&config, own, runtime)).collect()
+            }
+            _ => Ok(vec![self.open(LogKind::Certificates, runtime)?]),
+        }
+    }
+
+    /// The log, `kind` unless it is said which.
+    fn open(&self, kind: LogKind, runtime: &Runtime) -> Result<Opened, CliError> {
+        let kind = self.log.map_or(kind, LogKind::from);
         if let Some(path) = &self.config {
-            return configured(path, self.ca_certificate.as_deref(), runtime);
+            let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
+            let own = OwnLog::of(&config, kind, self.ca_certificate.as_deref())?;
+            return configured(&config, &own, runtime);
         }
         let http = Http::new(self.ca_certificate.as_deref())?;
         let (Some(url), Some(key)) = (&self.url, &self.key) else {
             return Err(CliError::usage("give --config FILE, or --url URL and --key FILE"));
         };
-        let log = TrustedLog::from_file(key, Some(url))?;
-        let origin = self.origin.clone().unwrap_or_else(|| origin_of(url));
-        let reader = LogReader::over_http(http, url, &origin, log.spki);
+        let log = TrustedLog::from_file(key, Some(url), kind)?;
+        let origin = self.origin.clone().unwrap_or_else(|| default_origin(kind, url));
+        let log = KnownLog::new(kind, &origin, &log.spki)
+            .map_err(|error| CliError::refused(format!("{}: {error}", key.display())))?;
+        let reader = LogReader::of(http, url, log);
         let checkpoint = runtime.block_on(reader.checkpoint());
-        Ok((reader, checkpoint))
+        Ok(Opened { reader, checkpoint })
     }
 }
 
 /// The operator's log: at its public URL or, where that is not reached from here, where the server listens.
-fn configured(
-    path: &Path,
-    ca_certificate: Option<&Path>,
-    runtime: &Runtime,
-) -> Result<(LogReader, Result<VerifiedCheckpoint, NoCheckpoint>), CliError> {
-    let (config, _) = Config::load(path).map_err(|errors| refused(&errors))?;
-    let own = OwnLog::of(&config, ca_certificate)?;
-    let public = own.public()?;
-    let checkpoint = runtime.block_on(public.checkpoint());
+fn configured(config: &Config, own: &OwnLog<'_>, runtime: &Runtime) -> Result<Opened, CliError> {
+    let reader = own.public()?;
+    let checkpoint = runtime.block_on(reader.checkpoint());
     if config.public_url.is_some() && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_))) {
-        let local = own.local()?;
-        let there = runtime.block_on(local.checkpoint());
+        let reader = own.local()?;
+        let there = runtime.block_on(reader.checkpoint());
         if !matches!(there, Err(NoCheckpoint::Unreachable(_))) {
-            return Ok((local, there));
+            return Ok(Opened { reader, checkpoint: there });
         }
     }
-    Ok((public, checkpoint))
-}
-
-/// The log that a configuration keeps itself, and where it is read.
-pub struct OwnLog<'c> {
-    config: &'c Config,
-    ca_certificate: Option<&'c Path>,
-    /// Its name.
-    pub origin: &'c str,
-    /// Its key.
-    pub key: LogKey,
-}
-
-impl<'c> OwnLog<'c> {
-    /// Opens the key. 78 when it is not usable, 2 when the configuration keeps no log.
-    pub fn of(config: &'c Config, ca_certificate: Option<&'c Path>) -> Result<Self, CliError> {
-        let Some(log) = config.log.embedded() else {
-            let words = "the configuration's log is not its own: give --url URL and --key FILE of the log";
-            return Err(CliError::usage(words));
-        };
-        let key = LogKey::open(&log.key).map_err(|error| CliError::configuration(error.to_string()))?;
-        // The operator's own server: its certificate needs nobody else's word.
-        let ca_certificate = ca_certificate.or(config.tls.as_ref().map(|tls| tls.certificate.as_path()));
-        Ok(Self { config, ca_certificate, origin: &log.origin, key })
-    }
-
-    /// Where the world reads it; tiles from the data directory first.
-    pub fn public(&self) -> Result<LogReader, CliError> {
-        Ok(self.at(Http::new(self.ca_certificate)?, &self.config.log_url()))
-    }
-
-    /// Where the server listens; tiles from the data directory first.
-    pub fn local(&self) -> Result<LogReader, CliError> {
-        let (http, base) = local(self.config, self.ca_certificate)?;
-        Ok(self.at(http, &base))
-    }
-
-    fn at(&self, http: Http, base: &str) -> LogReader {
-        LogReader::over_http(http, base, self.origin, self.key.spki_der().to_vec())
-            .with_files(self.config.data.join("log"))
-    }
-}
-
-/// The log where the server listens. Over TLS the server still goes by its public name, which its certificate is for.
-fn local(config: &Config, trusted: Option<&Path>) -> Result<(Http, String), CliError> {
-    let listen = reachable(config.listen);
-    let public = config.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
-    match public.as_ref().and_then(|url| url.domain()).filter(|_| config.tls.is_some()) {
-        Some(name) => Ok((Http::at(name, listen, trusted)?, format!("https://{name}:{}/ct", listen.port()))),
-        None => Ok((Http::new(trusted)?, format!("{}://{listen}/ct", config.scheme()))),
-    }
-}
-
-/// An address to connect to for one to listen on: the unspecified address becomes loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let host: IpAddr = match listen.ip() {
-        IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        host => host,
-    };
-    SocketAddr::new(host, listen.port())
+    Ok(Opened { reader, checkpoint })
 }
 
 /// Runs the command.
 pub fn run(args: LogArgs, output: &mut Output) -> Result<(), CliError> {
     match args.command {
         LogCommand::Checkpoint(source) => checkpoint(&source, output),
-        LogCommand::Prove { certificate, source } => prove(&certificate, &source, output),
+        LogCommand::Prove { file, source } => prove(&file, &source, output),
         LogCommand::Audit(AuditArgs { source, metrics_file }) => {
-            metrics_file::observed(&metrics_file::AUDIT, metrics_file.as_deref(), |entries| {
-                audit_log(&source, entries, output)
-            })
+            log_audit::run(&source, metrics_file.as_deref(), output)
         }
     }
 }
 
 fn checkpoint(source: &Source, output: &mut Output) -> Result<(), CliError> {
-    let (reader, checkpoint) = source.open(&super::runtime()?)?;
+    let Opened { reader, checkpoint } = source.open(LogKind::Certificates, &super::runtime()?)?;
     let VerifiedCheckpoint { note, head } =
         checkpoint.map_err(|error| CliError::refused(error.to_string()))?;
-    output.json(&json!({
+    let mut document = json!({
         "origin": reader.origin(),
         "size": head.size,
         "root_hash": encoding::base64(&head.root),
-        "timestamp_ms": head.timestamp.0,
-        "time": head.timestamp.to_string(),
         "checkpoint": note,
-    }))?;
-    let age = duration(Environment::system().clock.now().since(head.timestamp));
+    });
+    let dated = reader.log().kind().is_dated();
+    if dated {
+        document["timestamp_ms"] = json!(head.timestamp.0);
+        document["time"] = json!(head.timestamp.to_string());
+    }
+    output.json(&document)?;
     output.say(note.trim_end())?;
     output.say("")?;
+    if !dated {
+        return output.say(format_args!("Verified: signed by the log's key, {} entries.", head.size));
+    }
+    let age = duration(Environment::system().clock.now().since(head.timestamp));
     output.say(format_args!(
         "Verified: signed by the log's key at {} ({age} ago), {} entries.",
         head.timestamp, head.size
     ))
 }
 
-fn prove(certificate: &Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
-    let file = files::read(certificate, "the certificate")?;
-    let refuse = |words: String| CliError::refused(format!("{}: {words}", certificate.display()));
-    let leaf = Leaf::from_file(&file).map_err(refuse)?;
+fn prove(path: &Path, source: &Source, output: &mut Output) -> Result<(), CliError> {
+    let file = files::read(path, "the certificate or the bundle")?;
+    let is_json = file.trim_ascii_start().starts_with(b"{");
+    let kind = if is_json { LogKind::Signatures } else { LogKind::Certificates };
+    if source.log.is_some_and(|which| LogKind::from(which) != kind) {
+        let what = if is_json { "a bundle or an entry of a signature log" } else { "a certificate" };
+        return Err(CliError::usage(format!("{} is {what}, which --log contradicts", path.display())));
+    }
+    let refuse = |words: String| CliError::refused(format!("{}: {words}", path.display()));
     let runtime = super::runtime()?;
-    let (reader, _) = source.open(&runtime)?;
-    let id = crate::transparency::sha256(reader.spki());
-    let scts = leaf.scts().map_err(|words| refuse(words.to_owned()))?;
-    let sct = scts.iter().find(|sct| *sct.log_id() == id).ok_or_else(|| {
-        refuse("it is in another log: none of its SCTs is of the log with this key".to_owned())
-    })?;
-    let place = sct.place().map_err(|error| refuse(error.to_string()))?;
-    let proof = runtime.block_on(reader.prove(place.index)).map_err(CliError::refused)?;
+    let Opened { reader, .. } = source.open(kind, &runtime)?;
+    let (index, leaf_hash) = match kind {
+        LogKind::Certificates => (certificate_index(&file, reader.log()).map_err(refuse)?, None),
+        LogKind::Signatures => {
+            let entry = logged_entry(&file, reader.log()).map_err(refuse)?;
+            (entry.log_index.0, Some(merkle::leaf_hash(&entry.canonicalized_body)))
+        }
+    };
+    let proof = runtime.block_on(reader.prove(index)).map_err(CliError::refused)?;
+    if leaf_hash.is_some_and(|leaf_hash| !proof.proves(&leaf_hash)) {
+        return Err(refuse(format!("entry {index} of the log is another one")));
+    }
     output.document(&proof.to_json())
 }
 
-fn audit_log(source: &Source, entries: &mut u64, output: &mut Output) -> Result<(), CliError> {
-    let runtime = super::runtime()?;
-    let (reader, checkpoint) = source.open(&runtime)?;
-    let mut checks = Checks::default();
-    let (reader, head) = match (checkpoint, &source.config) {
-        (Ok(checkpoint), _) => {
-            let head = checkpoint.head;
-            checks.ok("checkpoint", format!("{} entries, signed at {}", head.size, head.timestamp));
-            (reader, Some(head))
-        }
-        // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
-        (Err(NoCheckpoint::Unreachable(words)), Some(_)) => {
-            checks.not_checked("checkpoint", format!("no server answers: {words}"));
-            (reader.offline(), None)
-        }
-        (Err(error), _) => return Err(CliError::refused(error.to_string())),
-    };
-    let signed = head.is_some();
-    let head = match head {
-        Some(head) => head,
-        None => runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?,
-    };
-    let reader = Arc::new(reader);
-    let correspondence = Correspondence::default();
-    let corresponds =
-        |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| correspondence.check(logged, issuer);
-    let audit = Audit::of_head(head).corresponding(&corresponds);
-    let mut tiles = AuditSource::new(reader.clone(), runtime.handle(), audit.tiles());
-    let bar = output.progress(head.size, "entries");
-    let audited = audit.run(&mut tiles, &mut |done, _| bar.set_position(done));
-    bar.finish_and_clear();
-    let audited =
-        audited.map_err(|error| CliError::refused(format!("the log cannot be read to its end: {error}")))?;
-    *entries = audited.entries;
-    describe(&mut checks, &audited, signed);
-    report(&checks, &audited, &reader, output)
+/// Where the log has promised to have a certificate.
+fn certificate_index(file: &[u8], log: &KnownLog) -> Result<u64, String> {
+    let leaf = Leaf::from_file(file)?;
+    let scts = leaf.scts().map_err(str::to_owned)?;
+    let sct = scts
+        .iter()
+        .find(|sct| sct.log_id() == log.log_id())
+        .ok_or("it is in another log: none of its SCTs is of the log with this key")?;
+    Ok(sct.place().map_err(|error| error.to_string())?.index)
 }
 
-/// What was checked, in words.
-fn describe(checks: &mut Checks, audited: &Report, signed: bool) {
-    let Report { entries, data_tiles, hash_tiles, issuers, .. } = audited;
-    if !signed {
-        checks.not_checked(
-            "unsealed entries",
-            "the newest entries, up to a few hundred, are not in the files yet; the server alone has them",
-        );
-    }
-    if audited.is_clean() && *entries > 0 {
-        checks.ok(
-            "entries",
-            format!("{entries}, each at its index, in order of time, and signed by the CA that it names"),
-        );
-        checks.ok(
-            "tiles",
-            format!("{data_tiles} data tiles and {hash_tiles} hash tiles hold what the entries make"),
-        );
-        checks.ok("CA certificates", format!("{issuers}, as the entries name them"));
-    }
-    for problem in &audited.problems {
-        checks.failed("problem", problem.to_string());
-    }
-    if audited.abandoned {
-        checks.failed("problem", "too much is wrong; the rest was not read");
-    }
-    match (signed, audited.is_clean()) {
-        (true, true) => checks.ok("root", "the tree rebuilt from the entries is the one that the checkpoint signs"),
-        (true, false) => checks.failed("root", "see the problems"),
-        (false, _) => checks.not_checked(
-            "root",
-            "only what is sealed was read, and no checkpoint says what it must add up to; run this beside the server",
-        ),
-    }
-}
-
-fn report(
-    checks: &Checks,
-    audited: &Report,
-    reader: &LogReader,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let paint = Paint::for_stdout();
-    let root = encoding::base64(&audited.head.map_or(audited.root, |head| head.root));
-    let document = json!({
-        "consistent": checks.passed(),
-        "origin": reader.origin(),
-        "size": audited.head.map_or(audited.size, |head| head.size),
-        "entries": audited.entries,
-        "data_tiles": audited.data_tiles,
-        "hash_tiles": audited.hash_tiles,
-        "issuers": audited.issuers,
-        "root_hash": root,
-        "problems": audited.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "abandoned": audited.abandoned,
-        "checks": checks.to_json(),
-    });
-    let rows = [
-        ("log", reader.origin().to_owned()),
-        ("read from", reader.place()),
-        ("entries", audited.entries.to_string()),
-        ("root", root),
-    ];
-    output.say(table(&rows).trim_end())?;
-    output.say(checks.to_text(paint).trim_end_matches('\n'))?;
-    if checks.passed() {
-        output.say(paint.good("Nothing is wrong with what was checked."))?;
-        return output.json(&document);
-    }
-    Err(CliError::refused("the log is not what it should be").with_json(document))
+/// The entry of the log in a bundle, or one by itself.
+fn logged_entry(file: &[u8], log: &KnownLog) -> Result<LogEntry, String> {
+    let document: Value = serde_json::from_slice(file).map_err(|error| format!("it is no JSON: {error}"))?;
+    let member =
+        |value: &Value, camel: &str, snake: &str| value.get(camel).or_else(|| value.get(snake)).cloned();
+    let material = member(&document, "verificationMaterial", "verification_material");
+    let entries = match material.map(|material| member(&material, "tlogEntries", "tlog_entries")) {
+        Some(Some(Value::Array(entries))) => entries,
+        Some(_) => return Err("the bundle has no `tlogEntries`".to_owned()),
+        None => vec![document],
+    };
+    let entries = entries.into_iter().map(serde_json::from_value::<LogEntry>);
+    let entries =
+        entries.collect::<Result<Vec<_>, _>>().map_err(|error| format!("it holds no log entry: {error}"))?;
+    entries
+        .into_iter()
+        .find(|entry| *entry.log_id.key_id == *log.log_id())
+        .ok_or_else(|| "it is in another log: none of its entries is of the log with this key".to_owned())
 }

@@ -1,4 +1,4 @@
-//! A log as its readers see it: checkpoint, tiles, issuers, over HTTP or from the data directory (static-ct-api).
+//! A log as its readers see it: checkpoint, tiles, issuers, over HTTP or from the data directory (static-ct-api, tlog-tiles).
 //!
 //! The files of a running server may be read beside it: they never change once they are there. What is not sealed yet
 //! is not among them, so the tail and the checkpoint are asked for at the server's own URL.
@@ -7,7 +7,8 @@ use super::client::Http;
 use super::proof::InclusionProof;
 use super::report::printable;
 use crate::environment::UnixMillis;
-use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
+use crate::log::{KnownLog, LogKind};
+use crate::transparency::checkpoint::{CheckpointError, TreeHead};
 use crate::transparency::tile::{self, NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at};
 use crate::transparency::{Hash, merkle};
 use std::collections::HashMap;
@@ -19,6 +20,15 @@ pub fn origin_of(base_url: &str) -> String {
     base.split_once("://").map_or(base, |(_, rest)| rest).to_owned()
 }
 
+/// A log's origin, unless its operator chose another: of a signature log it is the bare host of its URL.
+pub fn default_origin(kind: LogKind, base_url: &str) -> String {
+    let host = || Some(url::Url::parse(base_url).ok()?.host_str()?.trim_matches(['[', ']']).to_owned());
+    match kind {
+        LogKind::Certificates => origin_of(base_url),
+        LogKind::Signatures => host().unwrap_or_else(|| origin_of(base_url)),
+    }
+}
+
 /// A log, with the name and the key that its checkpoints must have.
 #[derive(Clone, Debug)]
 pub struct LogReader {
@@ -27,9 +37,9 @@ pub struct LogReader {
     /// Nobody is asked; there is what lies in the directory.
     is_offline: bool,
     http: Http,
+    /// What comes before `/checkpoint` and `/tile/…`.
     base: String,
-    origin: String,
-    spki: Vec<u8>,
+    log: KnownLog,
 }
 
 /// A checkpoint that was fetched and verified.
@@ -53,10 +63,19 @@ pub enum NoCheckpoint {
 }
 
 impl LogReader {
-    /// The log at `base` (without the `checkpoint` or `tile/…` that follows). `spki`: its DER SubjectPublicKeyInfo.
+    /// The certificate log at `base` (without the `checkpoint` or `tile/…` that follows). `spki`: its DER SubjectPublicKeyInfo.
     pub fn over_http(http: Http, base: &str, origin: &str, spki: Vec<u8>) -> Self {
-        let base = base.trim_end_matches('/').to_owned();
-        Self { directory: None, is_offline: false, http, base, origin: origin.to_owned(), spki }
+        Self::of(http, base, KnownLog::certificates(origin, spki))
+    }
+
+    /// The log at `base`: as above, or the base URL under which clients write to a signature log.
+    pub fn of(http: Http, base: &str, log: KnownLog) -> Self {
+        let base = base.trim_end_matches('/');
+        let base = match log.kind() {
+            LogKind::Certificates => base.to_owned(),
+            LogKind::Signatures => format!("{base}/api/v2"),
+        };
+        Self { directory: None, is_offline: false, http, base, log }
     }
 
     /// The same, with the files in `directory` read from there.
@@ -71,12 +90,12 @@ impl LogReader {
 
     /// The origin that checkpoints must have.
     pub fn origin(&self) -> &str {
-        &self.origin
+        self.log.origin()
     }
 
-    /// DER SubjectPublicKeyInfo of the log's key.
-    pub fn spki(&self) -> &[u8] {
-        &self.spki
+    /// Which log it is.
+    pub const fn log(&self) -> &KnownLog {
+        &self.log
     }
 
     /// Where the log is read, for people.
@@ -98,16 +117,16 @@ impl LogReader {
     }
 
     fn verify_checkpoint(&self, note: Vec<u8>) -> Result<VerifiedCheckpoint, String> {
-        let verified = Checkpoint::verify(&note, &self.origin, &self.spki).map_err(|error| match error {
+        let verified = self.log.verify(&note).map_err(|error| match error {
             CheckpointError::OtherOrigin => {
                 let named = note.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 let named = String::from_utf8_lossy(named);
-                format!("its origin is `{}`, expected is `{}`", printable(&named), self.origin)
+                format!("its origin is `{}`, expected is `{}`", printable(&named), self.origin())
             }
             error => error.to_string(),
         })?;
         let note = String::from_utf8(note).map_err(|_| "it is not text".to_owned())?;
-        Ok(VerifiedCheckpoint { note, head: *verified.head() })
+        Ok(VerifiedCheckpoint { note, head: verified })
     }
 
     /// The proof that the entry `index` is in the tree of the present checkpoint.
@@ -242,7 +261,12 @@ impl LogReader {
         if self.is_offline {
             return Ok(None);
         }
-        self.http.get(&format!("{}/{path}", self.base)).await
+        // tlog-tiles calls entries `entries` where static-ct-api, and the directory, call them `data`.
+        let url = match path.strip_prefix("tile/data/").filter(|_| self.log.kind() == LogKind::Signatures) {
+            Some(rest) => format!("{}/tile/entries/{rest}", self.base),
+            None => format!("{}/{path}", self.base),
+        };
+        self.http.get(&url).await
     }
 }
 
@@ -268,6 +292,17 @@ mod tests {
     fn the_origin_is_the_base_url_without_scheme_and_slash() {
         for url in ["https://ca.example.com/ct", "https://ca.example.com/ct/", "ca.example.com/ct"] {
             assert_eq!(origin_of(url), "ca.example.com/ct");
+        }
+    }
+
+    #[test]
+    fn a_signature_logs_origin_is_the_bare_host() {
+        for (url, origin) in [
+            ("https://ca.example.com", "ca.example.com"),
+            ("https://ca.example.com:8443/", "ca.example.com"),
+            ("http://[::1]:5555", "::1"),
+        ] {
+            assert_eq!(default_origin(LogKind::Signatures, url), origin);
         }
     }
 }

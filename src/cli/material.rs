@@ -3,6 +3,7 @@
 use super::{CliError, encoding, files, time};
 use crate::certificate::{CaChain, PublicKeyKind};
 use crate::environment::UnixMillis;
+use crate::log::LogKind;
 use crate::transparency::{Hash, sha256};
 use serde_json::Value;
 use std::path::Path;
@@ -44,20 +45,32 @@ pub struct TrustedLog {
 }
 
 impl TrustedLog {
-    /// From a PEM SubjectPublicKeyInfo, or from a trusted root that names one log, or one at `base_url`.
-    pub fn from_file(path: &Path, base_url: Option<&str>) -> Result<Self, CliError> {
+    /// From a PEM SubjectPublicKeyInfo, or from a trusted root that names one log of that kind, or one at `base_url`.
+    pub fn from_file(path: &Path, base_url: Option<&str>, kind: LogKind) -> Result<Self, CliError> {
         let file = files::read(path, "the log's public key")?;
         let refuse = |words: String| CliError::refused(format!("{}: {words}", path.display()));
         if file.trim_ascii_start().starts_with(b"{") {
-            let mut material = TrustMaterial::default();
-            material.read_trusted_root(&file).map_err(refuse)?;
-            return only_log(material.logs, base_url).map_err(|words| refuse(words.to_owned()));
+            let logs = match kind {
+                LogKind::Certificates => {
+                    let mut material = TrustMaterial::default();
+                    material.read_trusted_root(&file).map(|()| material.logs)
+                }
+                LogKind::Signatures => signature_logs(&file),
+            };
+            return only_log(logs.map_err(refuse)?, base_url).map_err(|words| refuse(words.to_owned()));
         }
         let spki = encoding::pem_documents(&file, "PUBLIC KEY").map_err(refuse)?.swap_remove(0);
-        match PublicKeyKind::of(&spki) {
-            Ok(PublicKeyKind::P256) => {}
-            Ok(other) => return Err(refuse(format!("it is {other}; a log's key is ECDSA P-256"))),
-            Err(error) => return Err(refuse(format!("it is no public key: {error}"))),
+        match (PublicKeyKind::of(&spki), kind) {
+            (Ok(PublicKeyKind::P256), _) | (Ok(PublicKeyKind::Ed25519), LogKind::Signatures) => {}
+            (Ok(other), LogKind::Certificates) => {
+                return Err(refuse(format!("it is {other}; a log's key is ECDSA P-256")));
+            }
+            (Ok(other), LogKind::Signatures) => {
+                return Err(refuse(format!(
+                    "it is {other}; a signature log's key is Ed25519 or ECDSA P-256"
+                )));
+            }
+            (Err(error), _) => return Err(refuse(format!("it is no public key: {error}"))),
         }
         Ok(Self { id: sha256(&spki), spki, base_url: None, valid_for: ValidFor::default() })
     }
@@ -114,6 +127,16 @@ impl TrustMaterial {
     }
 }
 
+const NO_LOG: &str = "it names no log of that kind";
+
+/// The signature logs of a trusted root. Their ids depend on their origins, and are not asked here.
+fn signature_logs(text: &[u8]) -> Result<Vec<TrustedLog>, String> {
+    let document: Value = serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let root = document.get("trustedRoot").unwrap_or(&document);
+    let logs = root["tlogs"].as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
+    logs.map(|(at, log)| keyed(log).map_err(|words| format!("tlogs[{at}]: {words}"))).collect()
+}
+
 /// The log that is meant: the one at that URL, else the only one.
 fn only_log(logs: Vec<TrustedLog>, base_url: Option<&str>) -> Result<TrustedLog, &'static str> {
     let plain = |url: &str| url.trim_end_matches('/').to_owned();
@@ -121,8 +144,8 @@ fn only_log(logs: Vec<TrustedLog>, base_url: Option<&str>) -> Result<TrustedLog,
     let is_wanted = |log: &TrustedLog| wanted.is_some() && log.base_url.as_deref().map(plain) == wanted;
     let named = logs.iter().position(is_wanted).or((logs.len() == 1).then_some(0));
     match named {
-        Some(at) => logs.into_iter().nth(at).ok_or("it names no certificate log"),
-        None if logs.is_empty() => Err("it names no certificate log"),
+        Some(at) => logs.into_iter().nth(at).ok_or(NO_LOG),
+        None if logs.is_empty() => Err(NO_LOG),
         None => Err("it names several logs, and none of them at this URL"),
     }
 }
@@ -137,14 +160,20 @@ fn chain(authority: &Value) -> Result<TrustedChain, String> {
 }
 
 fn log_of(log: &Value) -> Result<TrustedLog, String> {
-    let spki = raw_bytes(&log["publicKey"]).ok_or("`publicKey.rawBytes` is no base64")?;
-    let id = sha256(&spki);
+    let log_of_key = keyed(log)?;
     let stated = log["logId"]["keyId"].as_str();
-    if stated.is_some_and(|stated| encoding::from_base64(stated).as_deref() != Some(&id)) {
+    if stated.is_some_and(|stated| encoding::from_base64(stated).as_deref() != Some(&log_of_key.id)) {
         return Err("`logId.keyId` is not the SHA-256 of `publicKey.rawBytes`".to_owned());
     }
+    Ok(log_of_key)
+}
+
+/// Message `TransparencyLogInstance`, without a look at its id.
+fn keyed(log: &Value) -> Result<TrustedLog, String> {
+    let spki = raw_bytes(&log["publicKey"]).ok_or("`publicKey.rawBytes` is no base64")?;
     let base_url = log["baseUrl"].as_str().map(str::to_owned);
-    Ok(TrustedLog { id, spki, base_url, valid_for: valid_for(&log["publicKey"]["validFor"])? })
+    let valid_for = valid_for(&log["publicKey"]["validFor"])?;
+    Ok(TrustedLog { id: sha256(&spki), spki, base_url, valid_for })
 }
 
 fn raw_bytes(value: &Value) -> Option<Vec<u8>> {

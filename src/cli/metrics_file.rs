@@ -4,6 +4,7 @@
 use super::CliError;
 use super::files::{self, Existing};
 use crate::environment::UnixMillis;
+use crate::log::LogKind;
 use crate::server::environment::Environment;
 use std::fmt::Write as _;
 use std::io::Read;
@@ -25,8 +26,33 @@ pub const AUDIT: Family = Family { prefix: "countersign_log_audit", noun: "audit
 pub const BACKUP: Family = Family { prefix: "countersign_backup", noun: "backup" };
 
 /// What each of them has, by the end of its name.
-pub const GAUGES: [&str; 5] =
-    ["success", "timestamp_seconds", "last_success_timestamp_seconds", "entries", "duration_seconds"];
+pub const GAUGES: [&str; 6] = [
+    "success",
+    "timestamp_seconds",
+    "last_success_timestamp_seconds",
+    "entries",
+    "duration_seconds",
+    "signature_entries",
+];
+
+/// What a run counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Entries {
+    /// Of the certificate log.
+    pub certificates: u64,
+    /// Of the signature log, where there is one.
+    pub signatures: Option<u64>,
+}
+
+impl Entries {
+    /// Notes how many entries a log has.
+    pub fn note(&mut self, kind: LogKind, entries: u64) {
+        match kind {
+            LogKind::Certificates => self.certificates = entries,
+            LogKind::Signatures => self.signatures = Some(entries),
+        }
+    }
+}
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +60,7 @@ struct Run {
     success: bool,
     ended: UnixMillis,
     last_success: Option<UnixMillis>,
-    entries: u64,
+    entries: Entries,
     took: Duration,
 }
 
@@ -43,10 +69,10 @@ struct Run {
 pub fn observed(
     family: &Family,
     file: Option<&Path>,
-    work: impl FnOnce(&mut u64) -> Result<(), CliError>,
+    work: impl FnOnce(&mut Entries) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let Environment { clock, stopwatch, .. } = Environment::system();
-    let (began, mut entries) = (stopwatch.elapsed(), 0);
+    let (began, mut entries) = (stopwatch.elapsed(), Entries::default());
     let done = work(&mut entries);
     let Some(file) = file else { return done };
     let ended = clock.now();
@@ -64,7 +90,7 @@ impl Family {
     fn text(&self, run: &Run) -> String {
         let Self { prefix, noun } = self;
         let seconds = |time: UnixMillis| format!("{}.{:03}", time.as_secs(), time.0 % 1000);
-        let [success, timestamp, last, entries, duration] = GAUGES;
+        let [success, timestamp, last, entries, duration, signatures] = GAUGES;
         let rows = [
             (
                 success,
@@ -73,11 +99,20 @@ impl Family {
             ),
             (timestamp, format!("When the last {noun} ended."), Some(seconds(run.ended))),
             (last, format!("When the last {noun} that succeeded ended."), run.last_success.map(seconds)),
-            (entries, format!("Entries of the log in the last {noun}."), Some(run.entries.to_string())),
+            (
+                entries,
+                format!("Entries of the certificate log in the last {noun}."),
+                Some(run.entries.certificates.to_string()),
+            ),
             (
                 duration,
                 format!("How long the last {noun} took."),
                 Some(format!("{:.3}", run.took.as_secs_f64())),
+            ),
+            (
+                signatures,
+                format!("Entries of the signature log in the last {noun}."),
+                run.entries.signatures.map(|entries| entries.to_string()),
             ),
         ];
         rows.into_iter().filter_map(|(name, help, value)| Some((name, help, value?))).fold(
@@ -124,13 +159,15 @@ mod tests {
         assert!(!first.contains("last_success"), "there was none: {first}");
 
         observed(&AUDIT, Some(&file), |entries| {
-            *entries = 7;
+            *entries = Entries { certificates: 7, signatures: Some(9) };
             Ok(())
         })
         .unwrap();
         let good = read(&file);
         assert!(good.contains("\ncountersign_log_audit_success 1\n"), "{good}");
         assert!(good.contains("\ncountersign_log_audit_entries 7\n"), "{good}");
+        assert!(good.contains("\ncountersign_log_audit_signature_entries 9\n"), "{good}");
+        assert!(!first.contains("signature_entries"), "none was read: {first}");
         for end in GAUGES {
             assert!(good.contains(&format!("# TYPE countersign_log_audit_{end} gauge\n")), "{end}: {good}");
         }

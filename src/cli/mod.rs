@@ -4,6 +4,7 @@
 
 pub mod audit_source;
 pub mod backup;
+pub mod backup_source;
 pub mod bundle;
 pub mod client;
 pub mod completions;
@@ -16,15 +17,18 @@ pub mod inspect;
 pub mod job_token;
 pub mod leaf;
 pub mod log;
+pub mod log_audit;
 pub mod log_reader;
 pub mod material;
 pub mod memory;
 pub mod metrics_file;
 pub mod output;
+pub mod own_log;
 pub mod proof;
 pub mod report;
 pub mod request;
 pub mod restore;
+pub mod restore_plan;
 pub mod serve;
 pub mod sign;
 pub mod signing;
@@ -167,7 +171,12 @@ pub fn server_runtime() -> Result<(Runtime, Arc<Lulls>), CliError> {
         // What the log's thread wakes comes through this queue: certificates that only need their last signature. Looked at every
         // second time, they do not wait behind the requests of a flood, which come through the workers' own queues. (Every
         // time would starve those: they wait until the flood is over.)
-        .global_queue_interval(2);
+        .global_queue_interval(2)
+        // What was begun is finished before more is begun: the workers' own queues get few requests at a time, and are asked for
+        // more when they are empty. In a flood requests then wait unread, in order, in the system's memory, and hardly any has
+        // to be refused; read at once, they would be in each other's way, and overflow into the queue of those that are nearly done.
+        .max_io_events_per_tick(64)
+        .event_interval(256);
     Ok((build(&mut builder)?, lulls))
 }
 

@@ -9,6 +9,7 @@ use super::verification::{self, ExpectedIdentity, TrustedSct};
 use super::{CliError, Output, client::Http, encoding, files, time};
 use crate::environment::UnixMillis;
 use crate::identity::extensions::ClaimsArc;
+use crate::log::LogKind;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -142,7 +143,7 @@ impl VerifyArgs {
             material.add_trusted_root(path)?;
         }
         if let Some(path) = &self.log_key {
-            material.logs.push(TrustedLog::from_file(path, self.log_url.as_deref())?);
+            material.logs.push(TrustedLog::from_file(path, self.log_url.as_deref(), LogKind::Certificates)?);
         }
         Ok(material)
     }

@@ -1,17 +1,17 @@
-//! Auditing a certificate log from its tiles: rebuilds the whole tree out of the entries, in one pass and in constant
+//! Auditing a log from its tiles: rebuilds the whole tree out of the entries, in one pass and in constant
 //! memory, and compares everything that the log serves with it (c2sp.org/static-ct-api, tlog-tiles).
 //!
-//! Where tiles come from, and how fast, is the [`TileSource`]'s business. Whether a logged TBSCertificate belongs to its
-//! precertificate is asked of the caller, since X.509 is not read here.
+//! Where tiles come from, and how fast, is the [`TileSource`]'s business. What an entry is, its [`LogKind`] says. Whether a logged
+//! TBSCertificate belongs to its precertificate is asked of the caller, since X.509 is not read here.
 
+use super::kind::{LogKind, LoggedEntry};
 use super::ports::StoreError;
 use super::reader::{LogReader, ReadError};
 use crate::environment::UnixMillis;
 use crate::transparency::checkpoint::{Checkpoint, CheckpointError, TreeHead};
 use crate::transparency::merkle::{self, RightEdge};
-use crate::transparency::precertificate::{DataTileEntry, LoggedCertificate};
 use crate::transparency::tile::{self, TILE_LEVELS, TILE_WIDTH, TileKind, TilePath, tile_at};
-use crate::transparency::{Hash, MAX_SIZE, sha256};
+use crate::transparency::{Hash, MAX_SIZE, Place, sha256};
 use std::collections::BTreeMap;
 
 /// After this many problems an audit ends: what is that broken is not worth reading on.
@@ -34,12 +34,13 @@ pub trait TileSource {
 #[error("{0}")]
 pub struct SourceError(pub String);
 
-/// Asked for every entry: whether what was logged belongs together, and if not, why. The second argument is the DER of
-/// the issuing certificate, where the log has it.
-pub type Correspondence<'a> = dyn Fn(&LoggedCertificate<'_>, Option<&[u8]>) -> Result<(), String> + 'a;
+/// Asked for every entry, by its index: whether what was logged belongs together and there, and if not, why. The last argument
+/// is the DER of the issuing certificate, where the entry names one and the log has it.
+pub type Correspondence<'a> = dyn Fn(u64, &LoggedEntry<'_>, Option<&[u8]>) -> Result<(), String> + 'a;
 
 /// What to audit.
 pub struct Audit<'a> {
+    kind: LogKind,
     size: u64,
     head: Option<TreeHead>,
     earlier: Vec<TreeHead>,
@@ -67,7 +68,7 @@ pub struct Report {
     pub issuers: u64,
     /// Earlier tree heads that this log extends.
     pub earlier: Vec<TreeHead>,
-    /// Whether precertificates were compared with what was logged.
+    /// Whether it was asked of every entry if what was logged belongs together.
     pub correspondence: bool,
     /// What is wrong, in the order in which it was found.
     pub problems: Vec<Problem>,
@@ -93,21 +94,22 @@ pub struct Problem {
 }
 
 impl<'a> Audit<'a> {
-    /// An audit against the log's checkpoint, which must verify with the log's key (DER SubjectPublicKeyInfo).
+    /// An audit against a certificate log's checkpoint, which must verify with the log's key (DER SubjectPublicKeyInfo).
     pub fn of_checkpoint(note: &[u8], origin: &str, log_spki: &[u8]) -> Result<Self, CheckpointError> {
         Ok(Self::of_head(*Checkpoint::verify(note, origin, log_spki)?.head()))
     }
 
     /// An audit against a tree head that is known to be the log's.
     pub const fn of_head(head: TreeHead) -> Self {
-        Self { size: head.size, head: Some(head), earlier: Vec::new(), correspondence: None }
+        let kind = LogKind::Certificates;
+        Self { kind, size: head.size, head: Some(head), earlier: Vec::new(), correspondence: None }
     }
 
     /// An audit of the sealed tiles alone that the first `size` entries fill, without a tree head: for the files of a log
     /// whose last entries are still in its head store. It finds whatever contradicts itself, and gives the root.
     pub const fn of_sealed(size: u64) -> Self {
         let size = size / TILE_WIDTH * TILE_WIDTH;
-        Self { size, head: None, earlier: Vec::new(), correspondence: None }
+        Self { kind: LogKind::Certificates, size, head: None, earlier: Vec::new(), correspondence: None }
     }
 
     /// Checks as well that the log extends this tree, whose head was verified before. [`Report::earlier`] says whether the
@@ -117,7 +119,13 @@ impl<'a> Audit<'a> {
         self
     }
 
-    /// Checks as well that every TBSCertificate belongs to its precertificate.
+    /// The same of another kind of log than certificates'.
+    pub const fn of_kind(mut self, kind: LogKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Checks as well that what was logged belongs together: every TBSCertificate to its precertificate, for instance.
     pub const fn corresponding(mut self, correspondence: &'a Correspondence<'a>) -> Self {
         self.correspondence = Some(correspondence);
         self
@@ -243,7 +251,7 @@ impl<'a> Run<'a> {
         let (hashes, path) = self.fetch_hashes(0, index, width)?;
         let mut leaves = Vec::with_capacity(usize::from(width));
         for index in start..start + u64::from(width) {
-            let (entry, more) = match DataTileEntry::parse(rest) {
+            let (entry, more) = match self.audit.kind.take(rest) {
                 Ok(parsed) => parsed,
                 Err(error) => {
                     if data.is_some() {
@@ -274,9 +282,30 @@ impl<'a> Run<'a> {
     }
 
     /// Checks an entry, and gives its leaf hash.
-    fn entry(&mut self, index: u64, entry: &DataTileEntry<'_>) -> Result<Hash, SourceError> {
-        let place = entry.place();
+    fn entry(&mut self, index: u64, entry: &LoggedEntry<'_>) -> Result<Hash, SourceError> {
         self.report.entries += 1;
+        if let Some(place) = entry.place() {
+            self.place(index, place);
+        }
+        self.report.x509_entries += u64::from(entry.is_final_certificate());
+        let (first, others) = entry.fingerprints().split_at(entry.fingerprints().len().min(1));
+        for fingerprint in first {
+            self.fetch_issuer(fingerprint, index)?;
+        }
+        if let Some(corresponds) = self.audit.correspondence {
+            let issuer = first.first().and_then(|first| self.issuers.get(first)?.as_deref());
+            if let Err(why) = corresponds(index, entry, issuer) {
+                self.problem(Some(index), why);
+            }
+        }
+        for fingerprint in others {
+            self.fetch_issuer(fingerprint, index)?;
+        }
+        Ok(entry.leaf_hash())
+    }
+
+    /// Checks where and when an entry says that it was logged.
+    fn place(&mut self, index: u64, place: Place) {
         if place.index != index {
             self.problem(Some(index), format!("it says that its index is {}", place.index));
         }
@@ -287,23 +316,6 @@ impl<'a> Run<'a> {
             self.problem(Some(index), "its timestamp is after the checkpoint's".to_owned());
         }
         self.last_timestamp = place.timestamp;
-        if let LoggedCertificate::X509(_) = entry.certificate() {
-            self.report.x509_entries += 1;
-        }
-        let (first, others) = entry.fingerprints().split_at(entry.fingerprints().len().min(1));
-        for fingerprint in first {
-            self.fetch_issuer(fingerprint, index)?;
-        }
-        if let Some(corresponds) = self.audit.correspondence {
-            let issuer = first.first().and_then(|first| self.issuers.get(first)?.as_deref());
-            if let Err(why) = corresponds(&entry.certificate(), issuer) {
-                self.problem(Some(index), why);
-            }
-        }
-        for fingerprint in others {
-            self.fetch_issuer(fingerprint, index)?;
-        }
-        Ok(entry.leaf_hash())
     }
 
     /// Makes sure that the log has the issuer, once for all entries.

@@ -46,7 +46,7 @@ pub enum OpenError {
     #[error("`log.origin` {0:?} is not usable: {1}")]
     Origin(String, crate::transparency::Malformed),
     /// The log does not start.
-    #[error(transparent)]
+    #[error("the certificate log: {0}")]
     Start(#[from] StartError),
     /// The issuers' certificates cannot be written.
     #[error(

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod conformance;
 pub mod ct;
 mod index;
+pub mod kind;
 mod lulls;
 pub mod ports;
 mod queue;
@@ -34,6 +35,7 @@ mod timekeeper;
 pub mod view;
 
 pub use ct::CtLog;
+pub use kind::{KnownLog, LogKind};
 pub use lulls::Lulls;
 pub use queue::QUEUE;
 pub use recovery::{CLOCK_TOLERANCE, StartError};

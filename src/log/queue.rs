@@ -15,6 +15,10 @@ pub const QUEUE: usize = 4096;
 /// Entries that are worth a group, however busy everybody is. Twice as many would cost each of them two per cent less.
 const ENOUGH: usize = 16;
 
+/// No group waits longer for a lull: workers may be busy with other things than entries. Who has the machine to himself meets a
+/// lull at once; so this makes no groups, and bounds what others' work costs an entry.
+const LONGEST: Duration = Duration::from_millis(2);
+
 /// An entry and who waits for it.
 pub(super) struct Pending<C> {
     pub(super) candidate: C,
@@ -106,8 +110,60 @@ impl<C> Arrivals<C> {
     /// Waits until a group makes sense for so many entries that were taken and those that have come: nobody has anything better
     /// to do, or it is enough.
     pub(super) fn wait_for_group(&self, taken: usize) {
+        self.wait_for_group_within(LONGEST, taken);
+    }
+
+    fn wait_for_group_within(&self, longest: Duration, taken: usize) {
         if let Some(lulls) = self.shared.lulls.get() {
-            lulls.wait(|| taken + self.shared.entries.load(Ordering::SeqCst) >= ENOUGH);
+            lulls.wait(longest, || taken + self.shared.entries.load(Ordering::SeqCst) >= ENOUGH);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+
+    fn pending() -> Pending<()> {
+        Pending { candidate: (), answer: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn where_all_are_busy_a_group_is_closed_when_it_has_enough() {
+        let (queue, arrivals) = queue();
+        queue.heed(Arc::default());
+        queue.enter(pending()).ok().unwrap();
+        assert!(matches!(arrivals.next(FOR_EVER), Ok(Command::Enter(_))));
+        let waiting = thread::spawn(move || {
+            arrivals.wait_for_group_within(FOR_EVER, 1);
+            arrivals
+        });
+        for _ in 1..ENOUGH {
+            assert!(!waiting.is_finished());
+            queue.enter(pending()).ok().unwrap();
+        }
+        let arrivals = waiting.join().unwrap();
+        let taken = std::iter::from_fn(|| arrivals.next_at_hand().ok()).count();
+        assert_eq!(taken, ENOUGH - 1);
+        assert_eq!(arrivals.shared.entries.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn where_nobody_tells_of_lulls_none_is_waited_for() {
+        queue::<()>().1.wait_for_group_within(FOR_EVER, 1);
+    }
+
+    #[test]
+    fn a_full_queue_counts_what_is_in_it() {
+        let (queue, arrivals) = queue();
+        for _ in 0..QUEUE {
+            queue.enter(pending()).ok().unwrap();
+        }
+        assert!(queue.enter(pending()).is_err());
+        assert!(!queue.tell(Command::Check));
+        assert_eq!(arrivals.shared.entries.load(Ordering::SeqCst), QUEUE);
     }
 }

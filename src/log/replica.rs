@@ -1,16 +1,16 @@
-//! A second copy of a certificate log, made tile by tile out of the entries: a backup, or the log that is put back from one.
+//! A second copy of a log, made tile by tile out of the entries: a backup, or the log that is put back from one.
 //!
 //! Nothing of the tree is copied. Entries are read, every hash and every hash tile is made of them as the log makes its own,
 //! and at the end their root must be the one that the log's key signed. A copy that held the beginning is carried on from
 //! there: then the signed root proves as well that the source is an extension of what the copy held.
 
 use super::audit::{Correspondence, SourceError, TileSource};
+use super::kind::{LogKind, LoggedEntry};
 use super::ports::{Head, StoreError, TileStore};
 use super::view::View;
 use crate::environment::UnixMillis;
 use crate::transparency::checkpoint::TreeHead;
 use crate::transparency::merkle::{self, RightEdge};
-use crate::transparency::precertificate::DataTileEntry;
 use crate::transparency::tile::{NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at, tiles_completed_by};
 use crate::transparency::{Entry, Hash, MAX_SIZE, sha256};
 use std::collections::BTreeSet;
@@ -79,6 +79,7 @@ pub struct Known {
 
 /// A copy on its way.
 pub struct Replica<'a> {
+    kind: LogKind,
     view: View,
     edge: RightEdge,
     /// The time of the last entry, where it is at hand.
@@ -91,8 +92,9 @@ pub struct Replica<'a> {
 
 impl<'a> Replica<'a> {
     /// A copy with nothing in it.
-    pub fn empty() -> Self {
+    pub fn empty(kind: LogKind) -> Self {
         Self {
+            kind,
             view: View::empty(),
             edge: RightEdge::new(),
             last: UnixMillis(0),
@@ -109,6 +111,7 @@ impl<'a> Replica<'a> {
     /// # Errors
     /// `Corrupt` when they do not make the root, or a tile is missing.
     pub fn resume(
+        kind: LogKind,
         head: &TreeHead,
         right_edge: Vec<Hash>,
         unsealed: &[u8],
@@ -120,15 +123,16 @@ impl<'a> Replica<'a> {
         let mut last = UnixMillis(0);
         let mut rest = unsealed;
         while !rest.is_empty() {
-            let taken = take_entry(rest, start + entries.len() as u64).map_err(corrupt)?;
-            (last, rest) = (taken.parsed.place().timestamp, taken.rest);
+            let taken = take_entry(kind, rest, start + entries.len() as u64).map_err(corrupt)?;
+            last = taken.parsed.place().map_or(last, |place| place.timestamp);
+            rest = taken.rest;
             entries.push(taken.entry);
         }
         let edge = RightEdge::from_parts(head.size, right_edge.clone())
             .ok_or_else(|| corrupt("the right edge is not of this size".to_owned()))?;
         let head = Head { size: head.size, root: head.root, timestamp: head.timestamp, right_edge };
         let view = View::restore(head, start, entries, target)?;
-        Ok(Self { view, edge, last, ..Self::empty() })
+        Ok(Self { view, edge, last, ..Self::empty(kind) })
     }
 
     /// The same copy, which also must begin with these trees.
@@ -138,8 +142,8 @@ impl<'a> Replica<'a> {
         self
     }
 
-    /// The same copy, which asks of each entry whether what was logged belongs together. The root does not cover the
-    /// precertificate beside the TBSCertificate, so this alone sees it damaged.
+    /// The same copy, which asks of each entry whether what was logged belongs together. A certificate log's root does not cover
+    /// the precertificate beside the TBSCertificate, so this alone sees it damaged.
     #[must_use]
     pub const fn corresponding(mut self, correspondence: &'a Correspondence<'a>) -> Self {
         self.correspondence = Some(correspondence);
@@ -225,7 +229,7 @@ impl<'a> Replica<'a> {
         let mut added = Vec::new();
         for index in start..start + u64::from(path.width()) {
             let wrong = |what: String| ReplicaError::Entry { index, what };
-            let Taken { entry, parsed, rest: more } = take_entry(rest, index).map_err(wrong)?;
+            let Taken { entry, parsed, rest: more } = take_entry(self.kind, rest, index).map_err(wrong)?;
             rest = more;
             if index < self.edge.size() {
                 if self.view.entry(index).is_some_and(|held| held.leaf_hash != entry.leaf_hash) {
@@ -233,7 +237,8 @@ impl<'a> Replica<'a> {
                 }
                 continue;
             }
-            let time = parsed.place().timestamp;
+            // A signature says nothing of its time.
+            let time = parsed.place().map_or(self.last, |place| place.timestamp);
             if time < self.last {
                 return Err(wrong("its timestamp is before that of the entry before it".to_owned()));
             }
@@ -276,7 +281,7 @@ impl<'a> Replica<'a> {
     /// Copies the CA certificates that an entry names, each once.
     fn take_issuers(
         &mut self,
-        entry: &DataTileEntry<'_>,
+        entry: &LoggedEntry<'_>,
         index: u64,
         source: &mut dyn TileSource,
         target: &dyn TileStore,
@@ -301,7 +306,7 @@ impl<'a> Replica<'a> {
                 Some(first) => target.get(&issuer_path(first))?,
                 None => None,
             };
-            corresponds(&entry.certificate(), issuer.as_deref())
+            corresponds(index, entry, issuer.as_deref())
                 .map_err(|what| ReplicaError::Entry { index, what })?;
         }
         Ok(())
@@ -358,16 +363,15 @@ fn fetch(path: &TilePath, source: &mut dyn TileSource) -> Result<Option<Content>
 /// An entry read from a data tile.
 struct Taken<'t> {
     entry: Entry,
-    parsed: DataTileEntry<'t>,
+    parsed: LoggedEntry<'t>,
     /// What follows it.
     rest: &'t [u8],
 }
 
-/// The first entry of `bytes`, which must say that it stands at `index`.
-fn take_entry(bytes: &[u8], index: u64) -> Result<Taken<'_>, String> {
-    let (parsed, rest) = DataTileEntry::parse(bytes).map_err(|error| error.to_string())?;
-    let place = parsed.place();
-    if place.index != index {
+/// The first entry of `bytes`, which must say that it stands at `index`, where it says anything about that.
+fn take_entry(kind: LogKind, bytes: &[u8], index: u64) -> Result<Taken<'_>, String> {
+    let (parsed, rest) = kind.take(bytes)?;
+    if let Some(place) = parsed.place().filter(|place| place.index != index) {
         return Err(format!("it says that its index is {}", place.index));
     }
     let own = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();

@@ -72,8 +72,7 @@ impl<C: Candidate> Sequencer<C> {
                 Ok(Command::Enter(first)) => {
                     self.waiting.push_back(first);
                     self.arrivals.wait_for_group(1);
-                    self.collect();
-                    self.sequence();
+                    self.work();
                 }
                 Ok(Command::Probe) => self.probe(),
                 Ok(Command::Check) | Err(RecvTimeoutError::Timeout) => self.check(),
@@ -82,36 +81,45 @@ impl<C: Candidate> Sequencer<C> {
             }
         }
         // What came in before the close is answered; what comes later finds the queue gone.
-        self.collect();
-        while !self.waiting.is_empty() {
-            self.sequence();
-            self.collect();
-        }
+        while self.work() {}
         self.sync_record();
     }
 
-    /// Takes what has come out of the queue, no more than one group may have.
-    fn collect(&mut self) {
+    /// Does what has come; whether there was anything.
+    fn work(&mut self) -> bool {
+        let asked = self.collect();
+        let found = asked || !self.waiting.is_empty();
+        // A group shows by itself whether the store can write.
+        if !self.sequence() && asked {
+            self.probe();
+        }
+        found
+    }
+
+    /// Takes what has come out of the queue, no more than one group may have; whether a try was asked for.
+    fn collect(&mut self) -> bool {
+        let mut asked = false;
         while self.waiting.len() < GROUP_ENTRIES {
             match self.arrivals.next_at_hand() {
                 Ok(Command::Enter(next)) => self.waiting.push_back(next),
-                Ok(Command::Probe | Command::Close) => {}
+                Ok(Command::Probe) => asked = true,
                 // The append of this group shows it.
                 Ok(Command::Check) => self.status.checked(),
+                Ok(Command::Close) => {}
                 Err(_) => break,
             }
         }
+        asked
     }
 
-    /// Makes groups of what waits: one, unless it is large.
-    fn sequence(&mut self) {
+    /// Makes groups of what waits: one, unless it is large. Whether the store was asked to write.
+    fn sequence(&mut self) -> bool {
+        let mut tried = false;
         while !self.waiting.is_empty() {
             // Asked for when all of the group are here: an entry is not older than what led to it.
             let Some(timestamp) = self.time() else {
-                return self
-                    .waiting
-                    .drain(..)
-                    .for_each(|pending| drop(pending.answer.send(Err(unavailable()))));
+                self.waiting.drain(..).for_each(|pending| drop(pending.answer.send(Err(unavailable()))));
+                break;
             };
             let mut draft = self.draft(timestamp);
             let mut bytes = 0;
@@ -122,8 +130,10 @@ impl<C: Candidate> Sequencer<C> {
             }
             if !draft.answers.is_empty() {
                 self.commit(draft);
+                tried = true;
             }
         }
+        tried
     }
 
     /// The time of a group that begins now, or none while the clock cannot be right: health says so as well.

@@ -10,11 +10,12 @@ use super::reader::{LogReader, ReadError};
 use super::recent::Recent;
 use super::view::View;
 use super::{Candidate, Lifecycle, Log, StartError, Stores, recovery};
-use crate::environment::{Clock, Stopwatch};
+use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::rekor::canonical::{KeyMaterial, SignatureOf};
 use crate::rekor::dsse::pre_authentication_encoding;
-use crate::rekor::{CanonicalBody, KeyDetails, VerifiedEntry};
+use crate::rekor::logged::LoggedKind;
+use crate::rekor::{CanonicalBody, HashAlgorithm, KeyDetails, LoggedBody, VerifiedEntry};
 use crate::transparency::checkpoint::check_origin;
 use crate::transparency::note::{self, NoteKey, NoteKeyKind};
 use crate::transparency::{Entry, Hash, Place, SignatureError, merkle};
@@ -23,6 +24,21 @@ use std::time::Duration;
 
 /// The payload's type of the log's own first entry; its payload is the origin.
 const FIRST_ENTRY: &str = "application/vnd.countersign.signature-log";
+
+/// Whether an entry is the log's own first one, with its signature over its origin.
+pub fn is_first_entry(body: &LoggedBody, origin: &str, spki: &[u8]) -> bool {
+    let Ok(key) = NoteKey::from_spki(spki) else { return false };
+    let digest = HashAlgorithm::Sha256.digest(origin.as_bytes());
+    let message = pre_authentication_encoding(FIRST_ENTRY, origin.as_bytes());
+    let mut signatures = body.signatures();
+    let (first, others) = (signatures.next(), signatures.len());
+    body.kind() == LoggedKind::Dsse
+        && body.digest() == (HashAlgorithm::Sha256, &digest)
+        && others == 0
+        && first.is_some_and(|signature| {
+            signature.key == KeyMaterial::PublicKey(spki) && key.verifies(&message, signature.content)
+        })
+}
 
 /// Why a signature log does not open.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +50,7 @@ pub enum OpenError {
     #[error("the signature log's key is neither Ed25519 nor ECDSA P-256")]
     Key(#[from] SignatureError),
     /// The log does not start.
-    #[error("the signature log: {0}")]
+    #[error("the signature log, in `signatures` of the data directory: {0}")]
     Start(#[from] StartError),
     /// The log's own first entry cannot be made or written.
     #[error("the signature log cannot write its first entry: {0}")]
@@ -248,6 +264,11 @@ impl SignatureLog {
     /// How large the log is now.
     pub fn extent(&self) -> Extent {
         self.log.extent()
+    }
+
+    /// The time of the newest entry; when the log was made, for one without entries.
+    pub fn last_timestamp(&self) -> UnixMillis {
+        self.log.view().read().unwrap_or_else(PoisonError::into_inner).head.timestamp
     }
 
     /// All is well, or what is wrong, for operators; see [`Log::health`].

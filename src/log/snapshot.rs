@@ -4,8 +4,10 @@
 //! A JSON document, so that people and tools can read it: `{"format", "sha256", "head"}`, where `sha256` is of `head` as it
 //! stands there without spaces. The checksum is for accidents; what proves the log is the signature of its checkpoint.
 
+use super::kind::{KnownLog, LogKind};
 use super::ports::Identity;
-use crate::transparency::checkpoint::{Checkpoint, CheckpointError, MAX_NOTE, TreeHead};
+use crate::environment::UnixMillis;
+use crate::transparency::checkpoint::{CheckpointError, MAX_NOTE, TreeHead};
 use crate::transparency::{Hash, sha256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub right_edge: Vec<Hash>,
     /// The entries after the last full tile, as a data tile has them.
     pub unsealed: Vec<u8>,
+    /// When the checkpoint was read, of a log whose checkpoints say no time: nothing that it covers is later. Nobody signs this.
+    pub read_at: Option<UnixMillis>,
 }
 
 /// Why a file is no head of a backup, or not one of this log.
@@ -41,10 +45,12 @@ pub enum SnapshotError {
     OtherFormat(String),
     /// Another log.
     #[error(
-        "it is a backup of the log {origin:?} with the id {log_id}; the configuration's log is {expected_origin:?} with the \
-         id {expected_log_id} (`log.origin`, `log.key`)"
+        "it is a backup of the log {origin:?} with the id {log_id}; the configuration's {} is {expected_origin:?} with the \
+         id {expected_log_id} (`{section}.origin`, `{section}.key`)", .kind.name(), section = .kind.section()
     )]
     OtherLog {
+        /// Which log of the configuration it should be of.
+        kind: LogKind,
         /// Its origin.
         origin: String,
         /// Its id, hexadecimal.
@@ -75,6 +81,8 @@ struct Body {
     checkpoint: String,
     right_edge: Vec<String>,
     unsealed: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read_at_ms: Option<u64>,
 }
 
 impl Snapshot {
@@ -86,6 +94,7 @@ impl Snapshot {
             checkpoint: self.checkpoint.clone(),
             right_edge: self.right_edge.iter().map(hex::encode).collect(),
             unsealed: BASE64.encode(&self.unsealed),
+            read_at_ms: self.read_at.map(|time| time.0),
         };
         let file = File { format: FORMAT.to_owned(), sha256: checksum(&body), head: body };
         let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
@@ -130,24 +139,30 @@ impl Snapshot {
             checkpoint: head.checkpoint,
             right_edge: right_edge.ok_or(damaged("right_edge"))?,
             unsealed: BASE64.decode(&head.unsealed).map_err(|_| damaged("unsealed"))?,
+            read_at: head.read_at_ms.map(UnixMillis),
         })
     }
 
-    /// What the log's key signed, if this is the log with that origin and that key (DER SubjectPublicKeyInfo).
+    /// What the log's key signed, if this is of `log`. Of a signature log the time is that of the reading.
     ///
     /// # Errors
-    /// `OtherLog` and `Checkpoint`.
-    pub fn verify(&self, origin: &str, log_spki: &[u8]) -> Result<TreeHead, SnapshotError> {
-        let log_id = sha256(log_spki);
-        if self.identity.origin != origin || self.identity.log_id != log_id {
+    /// `OtherLog` and `Checkpoint`; `Damaged` where a time is missing, or is there without need.
+    pub fn verify(&self, log: &KnownLog) -> Result<TreeHead, SnapshotError> {
+        if self.identity != log.identity() {
             return Err(SnapshotError::OtherLog {
+                kind: log.kind(),
                 origin: self.identity.origin.chars().take(300).collect(),
                 log_id: hex::encode(self.identity.log_id),
-                expected_origin: origin.to_owned(),
-                expected_log_id: hex::encode(log_id),
+                expected_origin: log.origin().to_owned(),
+                expected_log_id: hex::encode(log.log_id()),
             });
         }
-        Ok(*Checkpoint::verify(self.checkpoint.as_bytes(), origin, log_spki)?.head())
+        let head = log.verify(self.checkpoint.as_bytes())?;
+        match (log.kind().is_dated(), self.read_at) {
+            (true, None) => Ok(head),
+            (false, Some(timestamp)) => Ok(TreeHead { timestamp, ..head }),
+            _ => Err(SnapshotError::Damaged("read_at_ms")),
+        }
     }
 }
 
@@ -165,12 +180,16 @@ mod tests {
             checkpoint: "ca.example.com/ct\n1\n…\n".to_owned(),
             right_edge: vec![[1; 32], [2; 32]],
             unsealed: b"entries".to_vec(),
+            read_at: None,
         }
     }
 
     #[test]
     fn it_reads_back_as_it_was_written() {
-        assert_eq!(Snapshot::decode(&snapshot().encode()), Ok(snapshot()));
+        for read_at in [None, Some(UnixMillis(7))] {
+            let snapshot = Snapshot { read_at, ..snapshot() };
+            assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
+        }
     }
 
     #[test]

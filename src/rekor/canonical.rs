@@ -52,11 +52,16 @@ impl CanonicalBody {
     /// A dsse 0.0.2: the signatures of an envelope with this payload, in the order of their octets. `None`: it would be longer
     /// than [`MAX_BODY`].
     pub fn dsse(payload: &[u8], signatures: &[SignatureOf<'_>]) -> Option<Self> {
+        Self::dsse_of_digest(&HashAlgorithm::Sha256.digest(payload), signatures)
+    }
+
+    /// The same, with the payload's SHA-256.
+    pub(super) fn dsse_of_digest(digest: &[u8], signatures: &[SignatureOf<'_>]) -> Option<Self> {
         let mut sorted: Vec<SignatureOf<'_>> = signatures.to_vec();
         sorted.sort_by_key(|signature| signature.content);
         let mut body =
             String::from(r#"{"apiVersion":"0.0.2","kind":"dsse","spec":{"dsseV002":{"payloadHash":"#);
-        push_digest(&mut body, HashAlgorithm::Sha256, &HashAlgorithm::Sha256.digest(payload));
+        push_digest(&mut body, HashAlgorithm::Sha256, digest);
         body.push_str(r#","signatures":["#);
         for (index, signature) in sorted.into_iter().enumerate() {
             if index > 0 {

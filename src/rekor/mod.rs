@@ -8,6 +8,7 @@ pub mod algorithm;
 pub mod canonical;
 pub mod dsse;
 pub mod hashedrekord;
+pub mod logged;
 pub mod request;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub mod writers;
 pub use crate::hash::HashAlgorithm;
 pub use algorithm::KeyDetails;
 pub use canonical::{CanonicalBody, MAX_BODY};
+pub use logged::LoggedBody;
 pub use request::{Prepared, Request, VerifiedEntry};
 pub use verifier::Verifier;
 pub use writers::{Listed, Writer, Writers};

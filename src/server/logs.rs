@@ -74,7 +74,9 @@ async fn stopped(log: Option<&dyn Lifecycle>) -> String {
 }
 
 impl Attested for OwnLogs {
+    /// The later of the two: each of them has dated entries that callers know of.
     fn last(&self) -> Option<UnixMillis> {
-        self.certificates.as_ref().map(|log| log.last_timestamp())
+        let certificates = self.certificates.as_ref().map(|log| log.last_timestamp());
+        certificates.max(self.signatures.as_ref().map(|log| log.last_timestamp()))
     }
 }

@@ -1,15 +1,17 @@
-//! A backup of a log as a directory.
+//! A backup of the logs as a directory.
 //!
 //! ```text
 //! backup/LOCK          one process at a time writes it
-//! backup/backup.json   the head: written last, in one step
+//! backup/backup.json   the certificate log's head: written last, in one step
 //! backup/log/…         full tiles and CA certificates, as in a data directory
+//! backup/signatures/…  the signature log's backup.json and log, where there is one
 //! ```
 //!
-//! The head is replaced whole, once everything that it needs is durable: an interrupted backup is the one before it.
+//! A head is replaced whole, once everything that it needs is durable: an interrupted backup is the one before it.
 
 use super::files::{is_issuer, is_tile, make_directory, sync_directory, write_whole};
-use super::{DirectoryLock, FileTileStore, LockError};
+use super::{DirectoryLock, FileTileStore, LockError, SIGNATURES, log_directory};
+use crate::log::LogKind;
 use crate::log::ports::{StoreError, TileStore};
 use crate::log::snapshot;
 use crate::transparency::tile::TilePath;
@@ -63,7 +65,6 @@ pub enum BackupError {
 #[derive(Debug)]
 pub struct BackupDirectory {
     root: PathBuf,
-    tiles: Arc<FileTileStore>,
     _lock: DirectoryLock,
 }
 
@@ -73,24 +74,67 @@ impl BackupDirectory {
     /// # Errors
     /// See [`BackupError`]. A directory that holds anything else than a backup is not touched.
     pub fn open(root: &Path) -> Result<Self, BackupError> {
-        let unusable = |problem: String| BackupError::Unusable { directory: root.to_owned(), problem };
-        make_directory(root).map_err(|error| unusable(error.to_string()))?;
-        for item in fs::read_dir(root).map_err(|error| unusable(error.to_string()))? {
-            let name = item.map_err(|error| unusable(error.to_string()))?.file_name();
-            let ours = ["LOCK", "log", "lost+found", HEAD, &temporary_name()];
-            if !ours.iter().any(|known| name == *known) {
-                let found = name.to_string_lossy().into_owned();
-                return Err(BackupError::NotABackup { directory: root.to_owned(), found });
-            }
-        }
+        make(root)?;
+        only(root, &["LOCK", "log", "lost+found", SIGNATURES, HEAD, &temporary_name()])?;
         let lock = DirectoryLock::acquire(root).map_err(|error| match error {
             LockError::InUse { directory, holder } => BackupError::InUse { directory, holder },
-            LockError::Failed { problem, .. } => unusable(format!("cannot lock it: {problem}")),
+            LockError::Failed { problem, .. } => unusable(root)(format!("cannot lock it: {problem}")),
         })?;
-        let tiles = FileTileStore::open(&root.join("log")).map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { root: root.to_owned(), tiles: Arc::new(tiles), _lock: lock })
+        Ok(Self { root: root.to_owned(), _lock: lock })
     }
 
+    /// What it has of one log, or will have.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn log(&self, kind: LogKind) -> Result<LogBackup<'_>, BackupError> {
+        let root = log_directory(&self.root, kind);
+        if kind != LogKind::Certificates {
+            make(&root)?;
+            only(&root, &["log", HEAD, &temporary_name()])?;
+        }
+        let tiles = FileTileStore::open(&root.join("log"));
+        let tiles = tiles.map_err(|error| unusable(&root)(error.to_string()))?;
+        Ok(LogBackup { root, tiles: Arc::new(tiles), _directory: self })
+    }
+
+    /// Whether a backup of that log was ever begun here.
+    pub fn has(&self, kind: LogKind) -> bool {
+        log_directory(&self.root, kind).join(HEAD).symlink_metadata().is_ok()
+    }
+}
+
+fn unusable(root: &Path) -> impl Fn(String) -> BackupError {
+    move |problem| BackupError::Unusable { directory: root.to_owned(), problem }
+}
+
+fn make(root: &Path) -> Result<(), BackupError> {
+    make_directory(root).map_err(|error| unusable(root)(error.to_string()))
+}
+
+/// Refuses a directory with anything else in it.
+fn only(root: &Path, ours: &[&str]) -> Result<(), BackupError> {
+    let failed = |error: io::Error| unusable(root)(error.to_string());
+    for item in fs::read_dir(root).map_err(failed)? {
+        let name = item.map_err(failed)?.file_name();
+        if !ours.iter().any(|known| name == **known) {
+            let found = name.to_string_lossy().into_owned();
+            return Err(BackupError::NotABackup { directory: root.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+/// One log's part of a backup.
+#[derive(Debug)]
+pub struct LogBackup<'d> {
+    root: PathBuf,
+    tiles: Arc<FileTileStore>,
+    /// Keeps others away.
+    _directory: &'d BackupDirectory,
+}
+
+impl LogBackup<'_> {
     /// Full tiles and CA certificates, of which those of the first `held` entries are the backup's: they stay as they are.
     /// What lies beyond them was left by a run that did not come to its end, and nothing vouches for it.
     pub fn tiles(&self, held: u64) -> Unfinished {
@@ -151,11 +195,30 @@ pub struct BackupFiles {
 }
 
 impl BackupFiles {
+    /// What a backup's directory has of one log. `None`: nothing of that log is there.
+    ///
+    /// # Errors
+    /// `NotWritten` when it cannot be opened.
+    pub fn of(root: &Path, kind: LogKind) -> Result<Option<Self>, StoreError> {
+        let certificates = Self::open(root)?;
+        match kind {
+            LogKind::Certificates => Ok(Some(certificates)),
+            LogKind::Signatures => match certificates.open_beneath(SIGNATURES) {
+                Ok(root) => Ok(Some(Self { root, shown: certificates.shown.join(SIGNATURES) })),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(StoreError::NotWritten(format!(
+                    "cannot read {}: {error}",
+                    certificates.shown.join(SIGNATURES).display()
+                ))),
+            },
+        }
+    }
+
     /// Opens the directory.
     ///
     /// # Errors
     /// `NotWritten` when it cannot be opened.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
+    fn open(root: &Path) -> Result<Self, StoreError> {
         let opened = File::open(root).and_then(|file| match file.metadata()?.is_dir() {
             true => Ok(file),
             false => Err(ErrorKind::NotADirectory.into()),
@@ -259,12 +322,22 @@ mod tests {
     fn the_head_is_replaced_whole() {
         let directory = tempfile::tempdir().unwrap();
         let backup = BackupDirectory::open(directory.path()).unwrap();
-        assert_eq!(backup.head().unwrap(), None);
-        // What a crash left.
-        fs::write(directory.path().join(".backup.json.tmp"), "half of something longer").unwrap();
-        for head in ["first", "2nd"] {
-            backup.commit(head.as_bytes()).unwrap();
-            assert_eq!(backup.head().unwrap().unwrap(), head.as_bytes());
+        for (kind, root) in [
+            (LogKind::Certificates, directory.path().to_owned()),
+            (LogKind::Signatures, directory.path().join("signatures")),
+        ] {
+            let backup = backup.log(kind).unwrap();
+            assert_eq!(backup.head().unwrap(), None);
+            // What a crash left.
+            fs::write(root.join(".backup.json.tmp"), "half of something longer").unwrap();
+            for head in ["first", "2nd", kind.name()] {
+                backup.commit(head.as_bytes()).unwrap();
+                assert_eq!(backup.head().unwrap().unwrap(), head.as_bytes());
+            }
+        }
+        for kind in [LogKind::Certificates, LogKind::Signatures] {
+            let files = BackupFiles::of(directory.path(), kind).unwrap().unwrap();
+            assert_eq!(files.head().unwrap().unwrap(), kind.name().as_bytes());
         }
     }
 
@@ -272,6 +345,7 @@ mod tests {
     fn what_an_interrupted_run_left_is_replaced_and_what_the_head_stands_on_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let backup = BackupDirectory::open(directory.path()).unwrap();
+        let backup = backup.log(LogKind::Certificates).unwrap();
         for tile in ["tile/data/000", "tile/data/001", "tile/1/000"] {
             backup.tiles(0).put(tile, b"first").unwrap();
         }
@@ -307,6 +381,8 @@ mod tests {
         for path in ["../secret/000", "tile/../../secret/000", "/etc/passwd", "tile/1/005", "backup.json"] {
             assert_eq!(backup.get(path).unwrap(), None, "{path}");
         }
+        symlink(&secret, root.join("signatures")).unwrap();
+        assert!(BackupFiles::of(&root, LogKind::Signatures).is_err());
         fs::write(root.join("log/tile/1/006"), [0; 8192]).unwrap();
         assert!(backup.get("tile/1/006").unwrap().is_some());
     }

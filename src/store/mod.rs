@@ -27,20 +27,28 @@ mod restore;
 mod room;
 mod sled;
 
-pub use backup::{BackupDirectory, BackupError, BackupFiles, Unfinished};
+pub use backup::{BackupDirectory, BackupError, BackupFiles, LogBackup, Unfinished};
 pub use files::FileTileStore;
 pub use head::EmbeddedHeadStore;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;
 pub use restore::{RestoreError, RestoreTarget, check_owner, recorded_in, sealed_in};
 
-use crate::log::Stores;
 use crate::log::ports::StoreError;
+use crate::log::{LogKind, Stores};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The signature log's directory in a data directory.
 const SIGNATURES: &str = "signatures";
+
+/// Where a log's `head`, `head.record` and `log` lie in a data directory, or its part of a backup.
+pub fn log_directory(root: &Path, kind: LogKind) -> PathBuf {
+    match kind {
+        LogKind::Certificates => root.to_owned(),
+        LogKind::Signatures => root.join(SIGNATURES),
+    }
+}
 
 /// The default store: everything that a log needs, in one directory.
 #[derive(Debug)]
@@ -96,6 +104,17 @@ impl LockedDirectory {
         Ok(Self { path: path.to_owned(), lock: Arc::new(lock_directory(path)?) })
     }
 
+    /// The stores of a log of that kind.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`].
+    pub fn log(&self, kind: LogKind) -> Result<Stores, DataDirectoryError> {
+        match kind {
+            LogKind::Certificates => self.certificates(),
+            LogKind::Signatures => self.signatures(),
+        }
+    }
+
     /// The certificate log's stores.
     ///
     /// # Errors
@@ -109,7 +128,7 @@ impl LockedDirectory {
     /// # Errors
     /// As [`DataDirectory::open`].
     pub fn signatures(&self) -> Result<Stores, DataDirectoryError> {
-        let path = self.path.join(SIGNATURES);
+        let path = log_directory(&self.path, LogKind::Signatures);
         files::make_directory(&path)
             .map_err(|problem| DataDirectoryError::Part { path: path.clone(), problem })?;
         self.stores(&path)
@@ -152,11 +171,7 @@ impl DataDirectory {
     /// When another process has the directory, and when a part of it can be neither opened nor made. What is damaged
     /// opens, and is found when the log starts.
     pub fn open(path: &Path) -> Result<Self, DataDirectoryError> {
-        Self::open_parts(path, lock_directory(path)?)
-    }
-
-    /// What there is to open in a directory that is locked.
-    fn open_parts(path: &Path, lock: DirectoryLock) -> Result<Self, DataDirectoryError> {
+        let lock = lock_directory(path)?;
         let (head, record, tiles) = open_parts(path)?;
         Ok(Self { head, record, tiles, lock })
     }

@@ -1,14 +1,16 @@
-//! A data directory that a log is put back into.
+//! A data directory that logs are put back into.
 //!
 //! The order keeps a server away from what is not whole: first a file says that something is under way, last it goes.
-//! In between come the tiles, the head store, and the head's second record. Whatever stood there before is not touched.
+//! In between come, for each log, the tiles, the head store, and the head's second record. Whatever stood there before is not
+//! touched.
 
 use super::files::{make_directory, sync_directory, write_whole};
 use super::{
-    DataDirectory, DataDirectoryError, DirectoryLock, FileHeadRecord, FileTileStore, LockError, Unfinished,
+    DataDirectoryError, DirectoryLock, FileHeadRecord, FileTileStore, LockError, Unfinished, log_directory,
+    open_parts,
 };
-use crate::log::Stores;
 use crate::log::ports::{Group, Head, HeadRecord, HeadStore, Identity, Recorded, StoreError};
+use crate::log::{LogKind, Stores};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -74,8 +76,7 @@ pub enum RestoreError {
 #[derive(Debug)]
 pub struct RestoreTarget {
     path: PathBuf,
-    tiles: Arc<FileTileStore>,
-    lock: DirectoryLock,
+    lock: Arc<DirectoryLock>,
     resumed: bool,
 }
 
@@ -126,13 +127,19 @@ impl RestoreTarget {
             write_whole(&path.join(temporary()), &marker, what.as_bytes()).map_err(failed)?;
         }
         sync_directory(path).map_err(failed)?;
-        let tiles = Arc::new(FileTileStore::open(&path.join("log")).map_err(failed)?);
-        Ok(Self { path: path.to_owned(), tiles, lock, resumed })
+        Ok(Self { path: path.to_owned(), lock: Arc::new(lock), resumed })
     }
 
-    /// Where tiles and CA certificates go.
-    pub fn tiles(&self) -> Unfinished {
-        Unfinished { tiles: self.tiles.clone(), held: 0 }
+    /// Where a log's tiles and CA certificates go.
+    ///
+    /// # Errors
+    /// `Failed`.
+    pub fn tiles(&self, kind: LogKind) -> Result<Unfinished, RestoreError> {
+        let directory = log_directory(&self.path, kind);
+        let failed = |problem| RestoreError::Failed { directory: directory.clone(), problem };
+        make_directory(&directory).map_err(failed)?;
+        let tiles = Arc::new(FileTileStore::open(&directory.join("log")).map_err(failed)?);
+        Ok(Unfinished { tiles, held: 0 })
     }
 
     /// Whether this goes on with what was interrupted.
@@ -140,20 +147,19 @@ impl RestoreTarget {
         self.resumed
     }
 
-    /// Puts the head back, once all tiles are there. `sealed` is the head of the entries in full tiles, `rest` brings the
-    /// others and the head of all. `check` sees the stores as a server would find them, and may object. Then the directory
-    /// may be served.
+    /// Puts a log's head back, once all its tiles are there. `sealed` is the head of the entries in full tiles, `rest` brings the
+    /// others and the head of all. `check` sees the stores as a server would find them, and may object.
     ///
     /// # Errors
-    /// See [`RestoreError`], and what `check` objects: the directory is as good as before, and stays marked.
-    pub fn finish<E: From<RestoreError>>(
-        self,
+    /// See [`RestoreError`], and what `check` objects: the directory stays marked.
+    pub fn put_head<E: From<RestoreError>>(
+        &self,
+        kind: LogKind,
         identity: &Identity,
-        sealed: &Head,
-        rest: &Group,
+        (sealed, rest): (&Head, &Group),
         check: impl FnOnce(&Stores) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Self { path, lock, .. } = self;
+        let path = log_directory(&self.path, kind);
         let failed = |problem| E::from(RestoreError::Failed { directory: path.clone(), problem });
         // A head store that is there is half of what an interrupted restore made: the marker keeps everybody else away.
         match fs::remove_dir_all(path.join("head")) {
@@ -162,19 +168,27 @@ impl RestoreTarget {
             }
             _ => {}
         }
-        let mut directory = DataDirectory::open_parts(&path, lock).map_err(RestoreError::from)?;
-        directory.head.create(identity, sealed).map_err(failed)?;
+        let (mut head, mut record, tiles) = open_parts(&path).map_err(RestoreError::from)?;
+        head.create(identity, sealed).map_err(failed)?;
         if !rest.entries.is_empty() {
-            directory.head.append(sealed, rest).map_err(failed)?;
+            head.append(sealed, rest).map_err(failed)?;
         }
-        directory.record.write(&Recorded::from(&rest.head)).map_err(failed)?;
-        directory.record.sync().map_err(failed)?;
-        let stores = Stores::from(directory);
-        check(&stores)?;
-        let removed = fs::remove_file(path.join(MARKER));
+        record.write(&Recorded::from(&rest.head)).map_err(failed)?;
+        record.sync().map_err(failed)?;
+        let guard = Box::new(self.lock.clone());
+        check(&Stores { head: Box::new(head), record: Box::new(record), tiles: Arc::new(tiles), guard })
+    }
+
+    /// Everything is back: from now on the directory may be served.
+    ///
+    /// # Errors
+    /// `Failed`.
+    pub fn finish(self) -> Result<(), RestoreError> {
+        let failed = |problem| RestoreError::Failed { directory: self.path.clone(), problem };
+        let removed = fs::remove_file(self.path.join(MARKER));
         removed
             .map_err(|error| failed(StoreError::NotWritten(format!("cannot remove {MARKER}: {error}"))))?;
-        sync_directory(&path).map_err(failed)
+        sync_directory(&self.path).map_err(failed)
     }
 }
 
@@ -182,7 +196,7 @@ fn temporary() -> String {
     format!(".{MARKER}.tmp")
 }
 
-/// What the second record in a data directory says of the log, with nothing made or written there.
+/// What the second record in a log's directory says of it, with nothing made or written there.
 ///
 /// # Errors
 /// When it cannot be read, or no slot of it is whole.
@@ -190,7 +204,7 @@ pub fn recorded_in(data: &Path) -> Result<Option<Recorded>, StoreError> {
     FileHeadRecord::peek(&data.join("head.record"))
 }
 
-/// The number of entries that the tiles in a data directory tell of: beyond the last tile there may be more.
+/// The number of entries that the tiles in a log's directory tell of: beyond the last tile there may be more.
 ///
 /// # Errors
 /// When a tile cannot be asked for.

@@ -11,13 +11,14 @@ if command -v go >/dev/null; then
   go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign || missing "cosign v3: it does not build"
   go_install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5 cosign2 || missing "cosign v2: it does not build"
   go_install github.com/sigstore/fulcio@v1.8.5 fulcio || missing "Fulcio: it does not build"
+  go_install github.com/google/go-containerregistry/cmd/registry@v0.21.7 registry || missing "a registry: it does not build"
   (cd go && go build -o "$out/bin/sigstore-go-client" .) || missing "sigstore-go: it does not build"
 else
-  missing "cosign, sigstore-go: no Go to build them with"
+  missing "cosign, sigstore-go, a registry: no Go to build them with"
 fi
 
 if command -v npm >/dev/null; then
-  mkdir -p "$out/js" && cp js/package.json js/client.mjs "$out/js/"
+  mkdir -p "$out/js" && cp js/package.json js/*.mjs "$out/js/"
   (cd "$out/js" && npm install --no-audit --no-fund --silent --no-package-lock) || missing "sigstore-js: its packages cannot be had"
 else
   missing "sigstore-js: no npm"

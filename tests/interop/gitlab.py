@@ -23,9 +23,10 @@ def integer(number: int) -> str:
 
 
 class Gitlab:
-    """Serves on loopback until the process ends."""
+    """Serves on loopback until the process ends. Its time of day is `clock` seconds away from the machine's."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: int = 0) -> None:
+        self.clock = clock
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         numbers = self.key.public_key().public_numbers()
         members = {"e": integer(numbers.e), "kty": "RSA", "n": integer(numbers.n)}
@@ -59,7 +60,7 @@ class Gitlab:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def claims(self, **changes: object) -> dict:
-        now = int(time.time())
+        now = int(time.time()) + self.clock
         project, ref = "acme/widgets", "main"
         claims = {
             "namespace_id": "72", "namespace_path": "acme", "project_id": "20", "project_path": project,

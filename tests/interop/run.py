@@ -9,148 +9,27 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import shutil
-import signal
-import ssl
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
-import urllib.request
 
-import gitlab
+from world import ABSENT, TESTS, Skipped, World, need, run, test
 
-TESTS = []
+import images  # noqa: F401 - its tests
+import refusals  # noqa: F401 - its tests
+import whole  # noqa: F401 - its tests
 
-
-class Skipped(Exception):
-    """A client that cannot be had here."""
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-def run(*command: object, ok: bool = True, env: dict | None = None, says: str = "") -> str:
-    """Runs a command that must succeed (or, with ok=False, fail), and returns what it said."""
-    words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=(os.environ | (env or {})))
-    said = done.stdout + done.stderr
-    if (done.returncode == 0) != ok or says not in said:
-        raise AssertionError(f"{' '.join(words[:3])} … ended with {done.returncode}:\n{said[-3000:]}")
-    return said
-
-
-class World:
-    """A GitLab, a countersign that trusts it, and the trust material that countersign prints."""
-
-    def __init__(self, countersign: str, directory: pathlib.Path, tls: bool = False) -> None:
-        self.countersign, self.directory = countersign, directory
-        self.scheme = "https" if tls else "http"
-        self.gitlab = gitlab.Gitlab()
-        self.ca = directory / "ca"
-        run(countersign, "init", self.ca, "--gitlab", self.gitlab.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-        self.config = self.ca / "countersign.yaml"
-        self.listen_on(self.free_port())
-        if tls:
-            self.serve_over_tls()
-        self.log = open(directory / "server.log", "w")
-        self.server = subprocess.Popen([countersign, "serve", "--config", self.config], stdout=self.log, stderr=self.log)
-        self.wait_until_healthy()
-        for kind, name in [("root", "tr.json"), ("signing-config", "sc.json"), ("client-config", "ctc.json")]:
-            (directory / name).write_text(run(countersign, "trust", kind, "--config", self.config))
-        self.blob = directory / "blob"
-        self.blob.write_bytes(b"what the pipeline built\n")
-
-    @staticmethod
-    def free_port() -> int:
-        import socket
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-
-    def listen_on(self, port: int) -> None:
-        """Trust material names the address, so it must be known before the server starts."""
-        self.url = f"{self.scheme}://127.0.0.1:{port}"
-        text = self.config.read_text()
-        text = re.sub(r"(?m)^listen: \S+", f"listen: 127.0.0.1:{port}", text, count=1)
-        text = re.sub(r"(?m)^(\s+)?origin: \S+/ct$", lambda m: f"{m.group(1) or ''}origin: 127.0.0.1:{port}/ct", text)
-        text = text.replace("origin: 127.0.0.1:0/ct", f"origin: 127.0.0.1:{port}/ct")
-        self.config.write_text(text)
-
-    def serve_over_tls(self) -> None:
-        """A CA for TLS and a certificate for the server, by openssl, in files and in the forms that clients take."""
-        made = {name: self.path(name) for name in ["tls-ca.key", "tls-ca.pem", "tls.key", "tls.csr", "tls.pem", "tls.ext", "trust.p12"]}
-        ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        run("openssl", "req", "-x509", *ec, "-keyout", made["tls-ca.key"], "-out", made["tls-ca.pem"], "-days", 2, "-subj", "/CN=TLS CA")
-        run("openssl", "req", *ec, "-keyout", made["tls.key"], "-out", made["tls.csr"], "-subj", "/CN=countersign")
-        made["tls.ext"].write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
-        run("openssl", "x509", "-req", "-in", made["tls.csr"], "-CA", made["tls-ca.pem"], "-CAkey", made["tls-ca.key"],
-            "-CAcreateserial", "-days", 2, "-extfile", made["tls.ext"], "-out", made["tls.pem"])
-        made["tls.key"].chmod(0o600)
-        with self.config.open("a") as config:
-            config.write(f"\ntls: {{ certificate: {made['tls.pem']}, key: {made['tls.key']} }}\n")
-        os.environ |= {name: str(made["tls-ca.pem"]) for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]}
-        if shutil.which("keytool"):
-            run("keytool", "-importcert", "-noprompt", "-file", made["tls-ca.pem"], "-keystore", made["trust.p12"],
-                "-storetype", "PKCS12", "-storepass", "changeit")
-
-    def java_options(self) -> list[str]:
-        if self.scheme == "http":
-            return []
-        return [f"-Djavax.net.ssl.trustStore={self.path('trust.p12')}", "-Djavax.net.ssl.trustStorePassword=changeit"]
-
-    def fetch(self, path: str) -> bytes:
-        authority = self.path("tls-ca.pem")
-        context = ssl.create_default_context(cafile=str(authority)) if authority.exists() else None
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=5, context=context) as answer:
-            return answer.read()
-
-    def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                assert json.loads(self.fetch("/healthz")) == {"status": "SERVING"}
-                return
-            except OSError:
-                if time.monotonic() > deadline or self.server.poll() is not None:
-                    raise AssertionError((self.directory / "server.log").read_text()) from None
-                time.sleep(0.05)
-
-    def path(self, name: str) -> pathlib.Path:
-        return self.directory / name
-
-    def token_file(self, **changes: object) -> pathlib.Path:
-        path = self.path("token")
-        path.write_text(self.gitlab.token(**changes))
-        return path
-
-    def log_key_pem(self) -> str:
-        key = json.loads(self.path("tr.json").read_text())["ctlogs"][0]["publicKey"]["rawBytes"]
-        return f"-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n"
-
-    def foreign_root(self) -> pathlib.Path:
-        """The trusted root of another countersign."""
-        path, other = self.path("foreign.json"), self.path("other-ca")
-        if not path.exists():
-            run(self.countersign, "init", other, "--gitlab", self.gitlab.url)
-            path.write_text(run(self.countersign, "trust", "root", "--config", other / "countersign.yaml"))
-        return path
-
-    def stop(self) -> None:
-        self.server.send_signal(signal.SIGTERM)
-        assert self.server.wait(timeout=20) == 0, "SIGTERM must end the server with 0"
-
-
-def need(program: str, name: str) -> str:
-    found = shutil.which(program)
-    if not found:
-        raise Skipped(name)
-    return found
-
+YEAR = 365 * 86400
+# The worlds: what they are called, whether over TLS, and how far their clock is from the machine's. What was signed years ago is
+# verified today. After eleven years the certificates of the CA, of the timestamp authority and of their root have expired.
+WORLDS = {
+    "http": ("", False, 0),
+    "https": (", over TLS", True, 0),
+    "past": (", a year later", True, -YEAR),
+    "expired": (", eleven years later", True, -11 * YEAR),
+}
 
 @test
 def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: argparse.Namespace) -> None:
@@ -167,30 +46,6 @@ def cosign_signs_and_verifies_and_refuses_another_identity(world: World, args: a
     other.write_bytes(b"something else\n")
     verify[2] = other
     run(*verify, "--certificate-identity", world.gitlab.identity(), "--certificate-oidc-issuer", world.gitlab.url, ok=False)
-
-
-@test
-def bundles_with_entry_and_timestamp_are_made_and_taken_by_cosign_python_and_countersign(world: World, args: argparse.Namespace) -> None:
-    """No client is told to leave a check out."""
-    cosign = need("cosign", "cosign v3")
-    config, root = world.path("ctc.json"), world.path("tr.json")
-    config.write_text(run(world.countersign, "trust", "client-config", "--config", world.config))
-    python = [sys.executable, "-m", "sigstore", "--trust-config", config]
-    bundles = {name: world.path(f"whole-{name}.bundle") for name in ["cosign", "python", "countersign"]}
-    run(cosign, "sign-blob", world.blob, "--yes", "--identity-token", world.gitlab.token(), "--trusted-root", root,
-        "--signing-config", world.path("sc.json"), "--bundle", bundles["cosign"])
-    run(*python, "sign", "--identity-token", world.gitlab.token(), "--bundle", bundles["python"], world.blob)
-    run(world.countersign, "sign", world.blob, "--token-file", world.token_file(), "--trusted-root", root,
-        "--signing-config", world.path("sc.json"), "--bundle", bundles["countersign"])
-    for bundle in bundles.values():
-        material = json.loads(bundle.read_text())["verificationMaterial"]
-        assert material["tlogEntries"] and material["timestampVerificationData"]["rfc3161Timestamps"], bundle
-        for identity, holds in [(world.gitlab.identity(), True), (world.gitlab.identity() + "x", False)]:
-            who = ["--certificate-identity", identity, "--certificate-oidc-issuer", world.gitlab.url]
-            run(cosign, "verify-blob", world.blob, "--bundle", bundle, "--trusted-root", root, *who, ok=holds)
-            run(world.countersign, "verify", "--bundle", bundle, "--trusted-root", root, *who, world.blob, ok=holds)
-            run(*python, "verify", "identity", "--bundle", bundle, "--cert-identity", identity,
-                "--cert-oidc-issuer", world.gitlab.url, world.blob, ok=holds)
 
 
 @test
@@ -258,7 +113,7 @@ def cosign_2_signs_with_its_own_flags_and_checks_the_sct(world: World, _: argpar
 
 
 @test
-def sigstore_go_signs_verifies_and_refuses(world: World, args: argparse.Namespace) -> None:
+def sigstore_go_with_a_certificate_alone_signs_verifies_and_refuses(world: World, args: argparse.Namespace) -> None:
     client = need("sigstore-go-client", "sigstore-go")
     run(client, world.url, world.path("tr.json"), world.token_file(), world.gitlab.identity(), world.gitlab.url)
     run(client, world.url, world.path("tr.json"), world.token_file(aud="elsewhere"), world.gitlab.identity(), world.gitlab.url,
@@ -266,7 +121,7 @@ def sigstore_go_signs_verifies_and_refuses(world: World, args: argparse.Namespac
 
 
 @test
-def sigstore_js_signs_verifies_and_refuses(world: World, args: argparse.Namespace) -> None:
+def sigstore_js_with_a_certificate_alone_signs_verifies_and_refuses(world: World, args: argparse.Namespace) -> None:
     node = need("node", "Node.js for sigstore-js")
     client = args.clients.resolve() / "js" / "client.mjs"
     if not (client.parent / "node_modules").exists():
@@ -421,13 +276,20 @@ def main() -> int:
     args = parser.parse_args()
     os.environ["PATH"] = f"{(args.clients / 'bin').resolve()}:{os.environ['PATH']}"
     passed, failed, skipped = 0, [], []
-    for tls in [False, True]:
+    for kind, (suffix, tls, clock) in WORLDS.items():
+        wanted = [function for function in TESTS if kind in function.kinds and args.only in function.__name__]
+        if not wanted:
+            continue
         with tempfile.TemporaryDirectory() as directory:
-            world = World(str(args.countersign.resolve()), pathlib.Path(directory), tls)
-            before = len(failed)
             try:
-                for function in [function for function in TESTS if args.only in function.__name__]:
-                    name = f"{function.__name__.replace('_', ' ')}{', over TLS' if tls else ''}"
+                world = World(str(args.countersign.resolve()), pathlib.Path(directory), tls, clock)
+            except Skipped as why:
+                skipped += [f"{function.__name__.replace('_', ' ')}{suffix} ({why} is not here)" for function in wanted]
+                continue
+            before, started = len(failed), time.monotonic()
+            try:
+                for function in wanted:
+                    name = f"{function.__name__.replace('_', ' ')}{suffix}"
                     try:
                         function(world, args)
                         passed += 1
@@ -441,7 +303,9 @@ def main() -> int:
             finally:
                 world.server.kill()
                 if len(failed) > before:
-                    print("--- the server's log\n" + world.path("server.log").read_text()[-4000:])
+                    print("--- the server's log\n" + world.path("ca.log").read_text()[-4000:])
+            print(f"         {kind}: {time.monotonic() - started:.0f} s", flush=True)
+    skipped += [f"{client}, among every client" for client in sorted(ABSENT)]
     for name in skipped:
         print(f"!!! SKIPPED: {name}")
     print(f"interop: {passed} passed, {len(failed)} failed, {len(skipped)} skipped")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-import run
+from world import World, run
 
 # What the document cannot promise, and why.
 EXCLUDED = {
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        world = run.World(str(options.countersign.resolve()), pathlib.Path(directory))
+        world = World(str(options.countersign.resolve()), pathlib.Path(directory))
         try:
             return check(world, options)
         finally:
@@ -39,11 +39,11 @@ def main() -> int:
             world.server.wait(20)
 
 
-def check(world: run.World, options: argparse.Namespace) -> int:
+def check(world: World, options: argparse.Namespace) -> int:
     # A few entries, so that reads of the log have something to find.
     for number in range(3):
         world.path(f"certificate-{number}").mkdir()
-        run.run(world.countersign, "request", "--url", world.url, "--out", world.path(f"certificate-{number}"),
+        run(world.countersign, "request", "--url", world.url, "--out", world.path(f"certificate-{number}"),
                 env={"SIGSTORE_ID_TOKEN": world.gitlab.token()})
     world.path("schemathesis.toml").write_text(CONFIGURATION)
     command = [
@@ -59,7 +59,7 @@ def check(world: run.World, options: argparse.Namespace) -> int:
         print("the server ended", file=sys.stderr)
         return 1
     world.fetch("/healthz")
-    run.run(world.countersign, "log", "audit", "--config", world.config)
+    run(world.countersign, "log", "audit", "--config", world.config)
     return done.returncode
 
 

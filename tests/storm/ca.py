@@ -19,7 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop
 
 import gitlab  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography import x509  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed  # noqa: E402
 
 
 class Lost(Exception):
@@ -97,6 +99,8 @@ class Ca:
             self.config.write_text(text)
         root = json.loads(run(self.countersign, "trust", "root", "--config", self.config))
         self.log_key = serialization.load_der_public_key(base64.b64decode(root["ctlogs"][0]["publicKey"]["rawBytes"]))
+        self.signature_log_key = serialization.load_der_public_key(
+            base64.b64decode(root["tlogs"][0]["publicKey"]["rawBytes"]))
         self.log = directory / "server.log"
         self.environment: dict[str, str] = {}
         self.process: subprocess.Popen | None = None
@@ -117,10 +121,19 @@ class Ca:
                 "publicKeyRequest": {
                     "publicKey": {"algorithm": "ECDSA", "content": public.decode()}, "proofOfPossession": proof},
             }).encode()
-            head = (f"POST /api/v2/signingCert HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
-                    f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
-            requests.append(head.encode() + body)
+            requests.append(self.wire("/api/v2/signingCert", "application/json", body))
         return requests
+
+    def signers(self, count: int) -> list["Signer"]:
+        """Keys with certificates of this CA, which must be up: writers whom `admit: own` takes."""
+        token, challenge = self.gitlab.token(), self.gitlab.claims()["sub"].encode()
+        return [Signer(self, token, challenge) for _ in range(count)]
+
+    def wire(self, path: str, content_type: str, body: bytes) -> bytes:
+        """A POST as it goes over the wire."""
+        head = (f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n")
+        return head.encode() + body
 
     def start(self) -> None:
         """Starts the server; it may not be ready yet."""
@@ -166,5 +179,46 @@ class Ca:
         return self.log.read_text()[-3000:]
 
     def own_audit(self) -> dict:
-        """What `countersign log audit` finds."""
+        """What `countersign log audit` finds in both logs."""
         return json.loads(run(self.countersign, "log", "audit", "--config", self.config, "--json", timeout=600))
+
+
+class Signer:
+    """A key with a certificate of the CA, and what it signs: each time something else."""
+
+    def __init__(self, authority: Ca, token: str, challenge: bytes) -> None:
+        self.ca, self.key = authority, ec.generate_private_key(ec.SECP256R1())
+        public = self.key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        proof = base64.b64encode(self.key.sign(challenge, ec.ECDSA(hashes.SHA256()))).decode()
+        body = json.dumps({
+            "credentials": {"oidcIdentityToken": token},
+            "publicKeyRequest": {
+                "publicKey": {"algorithm": "ECDSA", "content": public.decode()}, "proofOfPossession": proof},
+        }).encode()
+        request = urllib.request.Request(f"{authority.url}/api/v2/signingCert", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            chain = json.loads(answer.read())["signedCertificateEmbeddedSct"]["chain"]["certificates"]
+        self.certificate = base64.b64encode(
+            x509.load_pem_x509_certificate(chain[0].encode()).public_bytes(serialization.Encoding.DER)).decode()
+
+    def entry(self) -> tuple[bytes, str]:
+        """A hashedrekord request over the wire, and the digest that it is about, in base64."""
+        digest = os.urandom(32)
+        signature = self.key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+        about = base64.b64encode(digest).decode()
+        body = json.dumps({"hashedRekordRequestV002": {
+            "digest": about,
+            "signature": {
+                "content": base64.b64encode(signature).decode(),
+                "verifier": {
+                    "x509Certificate": {"rawBytes": self.certificate}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}},
+        }}).encode()
+        return self.ca.wire("/api/v2/log/entries", "application/json", body), about
+
+    def timestamp(self) -> tuple[bytes, str]:
+        """A timestamp request (RFC 3161) over the wire, and the digest that it is about, in hex."""
+        digest = os.urandom(32)
+        imprint = bytes.fromhex("3031300d060960864801650304020105000420") + digest
+        query = b"\x30" + bytes([3 + len(imprint) + 3]) + b"\x02\x01\x01" + imprint + b"\x01\x01\xff"
+        return self.ca.wire("/api/v1/timestamp", "application/timestamp-query", query), digest.hex()

@@ -23,7 +23,7 @@ import traceback
 
 from audit import Audit
 from ca import Ca, Lost, Skipped, ask, check, run, until
-from load import Load
+from load import Load, certificates, entries
 
 CASES, LONG = [], []
 MIB = 1 << 20
@@ -112,23 +112,25 @@ class World:
         self.mount("-o", "errors=remount-ro", device)
         return device
 
-    def serve(self, connections: int = 16, pause: float = 0, **environment: str) -> None:
+    def serve(self, connections: int = 16, pause: float = 0, signers: int = 0, **environment: str) -> None:
         self.ca = Ca(self.args.countersign, self.directory, self.disk / "data")
         self.ca.environment = environment
         self.ca.start()
         self.ca.wait_until_ready(20)
         self.audit = Audit(self.ca)
-        self.requests = self.ca.requests(connections)
+        self.wishes = certificates(self.ca.requests(connections)) + entries(self.ca.signers(signers))
         self.call(pause)
 
     def call(self, pause: float = 0) -> None:
-        self.load = Load(self.ca.port, self.requests, pause).start()
+        self.load = Load(self.ca.port, self.wishes, pause).start()
         self.until_issued(10)
 
     def until_issued(self, seconds: float, what: str = "no certificate is issued") -> float:
-        """Waits for certificates that are issued from now on."""
+        """Waits for certificates that are issued from now on, and for log entries where anybody asks for them."""
         now = time.monotonic()
-        return until(lambda: any(answer.at > now for answer in self.load.kept.certificates[-64:]), seconds, what)
+        kept = lambda: [self.load.kept.certificates[-64:], self.load.kept.entries[-64:]]  # noqa: E731
+        asked = 2 if any(wish.kind == "entry" for wish in self.wishes) else 1
+        return until(lambda: all(any(answer.at > now for answer in answers) for answers in kept()[:asked]), seconds, what)
 
     def until_refused(self, seconds: float) -> float:
         """Waits until callers are refused, and nobody gets a certificate any more."""
@@ -139,6 +141,7 @@ class World:
         mark = time.monotonic()
         time.sleep(0.5)
         check(not [it for it in self.load.kept.certificates if it.at > mark], "certificates are issued all the same")
+        check(not [it for it in self.load.kept.entries if it.at > mark], "signatures are logged all the same")
         return took
 
     def until_unhealthy(self) -> float:
@@ -165,7 +168,8 @@ class World:
             error = json.loads(other.body)
             reason = error["details"][0]["reason"]
             check(error["code"] == 14, f"callers got {error}")
-            check(reason == "LOG_UNAVAILABLE" or (ending and reason == "SHUTTING_DOWN"), f"callers got {reason}")
+            unavailable = "SIGNATURE_LOG_UNAVAILABLE" if other.kind == "entry" else "LOG_UNAVAILABLE"
+            check(reason == unavailable or (ending and reason == "SHUTTING_DOWN"), f"callers got {reason}")
             check(b"retry-after: " in other.head.lower(), f"no Retry-After: {other.head!r}")
             check(b"application/json" in other.head.lower(), f"not JSON: {other.head!r}")
         self.refused = len(kept.others)
@@ -181,7 +185,7 @@ class World:
         self.ca.start()
         self.ca.wait_until_ready(READY_WITHIN)
         self.audit.reread()
-        return (f"{self.audit.certificates} certificates held against {len(self.audit.tree.leaves)} entries, "
+        return (f"{self.audit.certificates} certificates and {self.audit.entries} signatures held against the logs, "
                 f"{self.refused} refusals; " + ", ".join(self.notes))
 
     def note(self, what: str, seconds: float | None = None) -> None:
@@ -214,13 +218,14 @@ class Balloon:
 @case
 def a_full_disk_under_load(world: World) -> None:
     world.tmpfs(48 * MIB)
-    world.serve()
+    world.serve(signers=8)
     balloon = Balloon(world.disk)
     balloon.leave(0)
     world.note("refused", world.until_refused(NOTICED_WITHIN))
     world.note("health says no", world.until_unhealthy())
     check("full" in world.ca.why() or "space" in world.ca.why(), f"operators are not told why: {world.ca.why()}")
-    check(ask(f"{world.ca.ct}/checkpoint")[0] == 200, "the log cannot be read while the disk is full")
+    for checkpoint in [f"{world.ca.ct}/checkpoint", f"{world.ca.url}/api/v2/checkpoint"]:
+        check(ask(checkpoint)[0] == 200, "a log cannot be read while the disk is full")
     check(world.ca.alive(), "the server ended")
     balloon.pop()
     world.note("issues again", world.until_issued(SERVING_WITHIN))
@@ -248,7 +253,7 @@ def a_full_disk_without_any_caller(world: World) -> None:
 def a_disk_that_fills_in_the_middle_of_a_write(world: World) -> None:
     """The space goes between the look for it and the write: another writer races us, to many levels."""
     world.tmpfs(32 * MIB)
-    world.serve()
+    world.serve(signers=8)
     balloon, supervisor = Balloon(world.disk), Supervisor(world.ca)
     slowest = 0.0
     for level in range(world.args.levels):

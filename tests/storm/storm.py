@@ -1,11 +1,13 @@
-"""kill -9 at random moments, while 64 connections ask for certificates: nothing that was answered may be lost.
+"""kill -9 at random moments, while 64 connections ask for certificates, log signatures and get timestamps: nothing that was
+answered may be lost, of either log.
 
-Usage: storm.py --countersign BINARY [--rounds N] [--seed S] [--seconds S] [--connections N] [--directory DIR] [--tamper]
+Usage: storm.py --countersign BINARY [--rounds N] [--seed S] [--seconds S] [--connections N] [--directory DIR]
+                [--tamper [both|certificates|signatures]]
 A round: the server dies at a random moment (one time in five again while it starts), is started on the same directory, must
-be ready within 5 s while callers knock, and everything that callers ever got is held against the log. Exit code 1 at any loss.
-`--tamper` puts an older copy of the whole data directory back before the last round, which the server cannot know of: the
-storm must end with 1.
-Needs Python with `cryptography`.
+be ready within 5 s while callers knock, and everything that callers ever got is held against the logs. Exit code 1 at any loss.
+`--tamper` puts an older copy of the whole data directory, or of one log alone, back before the last round, which the server
+cannot know of: the storm must end with 1.
+Needs Python with `cryptography`, and `openssl`.
 """
 
 import argparse
@@ -18,7 +20,8 @@ import time
 
 from audit import Audit
 from ca import Ca, Lost, check
-from load import Load
+from load import Load, certificates, entries, timestamps
+from verify_ct import Failed
 
 READY_WITHIN = 5.0
 
@@ -27,7 +30,11 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
     chance, ca = random.Random(args.seed), Ca(args.countersign, directory)
     ca.start()
     ca.wait_until_ready(20)
-    audit, load = Audit(ca), Load(ca.port, ca.requests(args.connections)).start()
+    # Half of the callers for certificates; of the others one in four for timestamps.
+    half, stamping = args.connections // 2, max(1, args.connections // 8)
+    signers = ca.signers(args.connections - half)
+    wishes = certificates(ca.requests(half)) + entries(signers[stamping:]) + timestamps(signers[:stamping])
+    audit, load = Audit(ca), Load(ca.port, wishes).start()
     rounds, slowest, early, begun = 0, 0.0, 0, time.monotonic()
     try:
         while rounds < args.rounds and time.monotonic() - begun < args.seconds:
@@ -35,7 +42,7 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
             time.sleep(0.02 * (args.longest / 0.02) ** chance.random())
             ca.kill()
             if args.tamper:
-                tamper(ca, args.rounds - rounds)
+                tamper(ca, args.rounds - rounds, args.tamper)
             if chance.random() < 0.2:
                 early += 1
                 ca.start()
@@ -46,12 +53,13 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
             # Answers of the dead server, and some of the new one: all of them must be in the log now.
             kept = load.take()
             for other in kept.others:
-                check(False, f"64 connections must not be refused: {other.head!r} {other.body!r}")
-            size = audit.look(kept)
+                check(False, f"64 connections must not be refused: {other.kind}: {other.head!r} {other.body!r}")
+            sizes = audit.look(kept)
             rounds += 1
             if rounds % 50 == 0:
                 audit.reread()
-                print(f"storm: {rounds} rounds, {early} killed while starting, {audit.certificates} answers, {size} entries, "
+                print(f"storm: {rounds} rounds, {early} killed while starting, {audit.certificates} certificates, "
+                      f"{audit.entries} log entries, {audit.timestamps.answers} timestamps, logs of {sizes}, "
                       f"{time.monotonic() - begun:.0f} s", flush=True)
         audit.look(load.stop())
         audit.reread()
@@ -61,21 +69,26 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
         load.stopping = True
         if ca.alive():
             ca.kill()
-    check(rounds > 0 and audit.certificates > 10 * rounds, f"{audit.certificates} answers in {rounds} rounds are no storm")
+    answers = [audit.certificates, audit.entries, audit.timestamps.answers]
+    check(rounds > 0 and min(answers) > 10 * rounds, f"{answers} answers in {rounds} rounds are no storm")
     return (f"storm: {rounds} rounds, {early} of them killed while starting, seed {args.seed}, "
-            f"{args.connections} connections: {audit.certificates} answers and {audit.checkpoints} checkpoints kept, "
-            f"{len(audit.tree.leaves)} entries, {load.broken} connections broken, slowest ready {slowest:.2f} s, "
+            f"{args.connections} connections: {answers[0]} certificates, {answers[1]} log entries, {answers[2]} timestamps and "
+            f"{audit.checkpoints} checkpoints kept, {len(audit.certificate_log.tree.leaves)} and "
+            f"{len(audit.signature_log.tree.leaves)} entries, {load.broken} connections broken, slowest ready {slowest:.2f} s, "
             f"{time.monotonic() - begun:.0f} s in all: nothing lost")
 
 
-def tamper(ca: Ca, rounds_left: int) -> None:
-    """Keeps a copy before the last round but one, and puts it back before the last."""
+def tamper(ca: Ca, rounds_left: int, which: str) -> None:
+    """Keeps a copy before the last round but one, and puts it back before the last: all of it, or one log of it."""
     copy = ca.directory / "copy"
+    own = {"signatures": ["signatures"], "certificates": ["head", "head.record", "log"]}
     if rounds_left == 2:
         shutil.copytree(ca.data, copy)
     elif rounds_left == 1:
-        shutil.rmtree(ca.data)
-        copy.rename(ca.data)
+        for name in own.get(which, own["signatures"] + own["certificates"]):
+            part = ca.data / name
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+            (copy / name).rename(part)
 
 
 def main() -> int:
@@ -87,13 +100,13 @@ def main() -> int:
     parser.add_argument("--longest", type=float, default=2.0, help="the longest life of a server, in seconds")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--directory", type=pathlib.Path, help="where the disk is; a temporary directory is made in it")
-    parser.add_argument("--tamper", action="store_true")
+    parser.add_argument("--tamper", nargs="?", const="both", choices=["both", "certificates", "signatures"])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.directory) as directory:
         try:
             print(storm(args, pathlib.Path(directory)))
             return 0
-        except Lost as why:
+        except (Lost, Failed) as why:
             print(f"storm: LOST, seed {args.seed}: {why}")
             log = pathlib.Path(directory) / "server.log"
             print("--- the server's log\n" + (log.read_text()[-3000:] if log.exists() else ""))

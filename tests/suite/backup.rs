@@ -11,22 +11,24 @@ use std::path::{Path, PathBuf};
 
 impl World {
     /// `backup NAME --json`, with more arguments.
-    fn back_up(&self, name: &str, more: &[&str]) -> Ended {
+    pub(crate) fn back_up(&self, name: &str, more: &[&str]) -> Ended {
         self.run(&[&["backup", name, "--json", "--config", &self.config_file()], more].concat())
     }
 
-    /// `restore NAME --json`, with more arguments.
-    fn restore(&self, name: &str, more: &[&str]) -> Ended {
-        self.run(&[&["restore", name, "--json", "--config", &self.config_file()], more].concat())
+    /// `restore NAME --json`, with more arguments; the signature log had its own entry and no other, unless more is said.
+    pub(crate) fn restore(&self, name: &str, more: &[&str]) -> Ended {
+        let signatures: &[&str] =
+            if more.contains(&"--final-signatures") { &[] } else { &["--final-signatures", "1"] };
+        self.run(&[&["restore", name, "--json", "--config", &self.config_file()], more, signatures].concat())
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let started = self.runtime.block_on(Running::start(self.config.clone(), Environment::system()));
         self.server = Some(started.expect("it starts"));
     }
 
     /// Why the server does not start.
-    fn does_not_start(&self) -> String {
+    pub(crate) fn does_not_start(&self) -> String {
         match self.runtime.block_on(Running::start(self.config.clone(), Environment::system())) {
             Ok(_) => panic!("it started"),
             Err(error) => error.to_string(),
@@ -34,7 +36,7 @@ impl World {
     }
 
     /// Moves the data directory away.
-    fn lose_data(&self, name: &str) -> PathBuf {
+    pub(crate) fn lose_data(&self, name: &str) -> PathBuf {
         let away = self.path(name);
         fs::rename(&self.config.data, &away).expect("moved");
         away
@@ -49,20 +51,20 @@ impl World {
     }
 }
 
-fn good(ended: &Ended) -> Value {
+pub(crate) fn good(ended: &Ended) -> Value {
     assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
     ended.json()
 }
 
 /// It was refused, with these words.
-fn refused(ended: &Ended, words: &str) {
+pub(crate) fn refused(ended: &Ended, words: &str) {
     assert_eq!(ended.code, 1, "{words}: {}{}", ended.out, ended.err);
     let said = ended.json()["error"].as_str().expect("an error").to_owned();
     assert!(said.contains(words), "{words}: {said}");
 }
 
 /// Every file below but locks, with its bytes.
-fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut found, mut open) = (BTreeMap::new(), vec![directory.to_owned()]);
     while let Some(next) = open.pop() {
         for item in fs::read_dir(next).expect("readable") {
@@ -78,7 +80,7 @@ fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for (name, bytes) in tree(from) {
         let to = to.join(name);
         fs::create_dir_all(to.parent().expect("a parent")).expect("made");
@@ -86,7 +88,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn rot(file: &Path, at: usize) {
+pub(crate) fn rot(file: &Path, at: usize) {
     let mut bytes = fs::read(file).expect("there");
     bytes[at] ^= 1;
     fs::write(file, bytes).expect("written");
@@ -210,10 +212,20 @@ fn a_mirror_brings_what_a_backup_lacks() {
     keys_are_private(&other);
     let config = other.join("countersign.yaml").display().to_string();
     let restore = |size: &str, more: &[&str]| {
-        let arguments = ["restore", "old", "--json", "--config", &config, "--final-size", size];
+        let arguments = [
+            "restore",
+            "old",
+            "--json",
+            "--config",
+            &config,
+            "--final-size",
+            size,
+            "--final-signatures",
+            "1",
+        ];
         world.run(&[&arguments, more].concat())
     };
-    refused(&restore("3", &["--mirror", &mirror]), "the log is said to have had 3 entries");
+    refused(&restore("3", &["--mirror", &mirror]), "the certificate log is said to have had 3 entries");
     let restored = good(&restore("8", &["--mirror", &mirror]));
     assert_eq!((&restored["entries"], &restored["root_hash"]), (&json!(8), &checkpoint["root_hash"]));
     world.stop();

@@ -2,3 +2,4 @@
 
 mod api;
 mod mixing;
+mod operating;

@@ -3,6 +3,7 @@
 use crate::support::{Answer, StoppedCa, TestCa, client};
 use countersign::config::{TimestampsConfig, TimestampsMaterial};
 use countersign::environment::{Clock, Stopwatch, UnixMillis};
+use countersign::rekor::Writers;
 use countersign::server::Running;
 use countersign::server::environment::Environment;
 use countersign::timestamping::{DEFAULT_ACCURACY, DEFAULT_POLICY};
@@ -39,7 +40,12 @@ struct Stamping {
 
 impl Stamping {
     async fn start() -> Self {
-        let ca = TestCa::builder()
+        Self::on(Self::prepare().await, 0).await
+    }
+
+    async fn prepare() -> StoppedCa {
+        TestCa::builder()
+            .signature_log(Writers::Own)
             .configure(|config| {
                 let directory = config.data.parent().expect("a directory").to_owned();
                 config.timestamps = Some(TimestampsConfig {
@@ -53,9 +59,13 @@ impl Stamping {
                 });
             })
             .prepare()
-            .await;
+            .await
+    }
+
+    /// Starts so many milliseconds after the clock of `ca`.
+    async fn on(ca: StoppedCa, later: u64) -> Self {
         let clocks = Arc::new(Clocks {
-            wall: AtomicU64::new(Clock::now(&*ca.clock).0),
+            wall: AtomicU64::new(Clock::now(&*ca.clock).0 + later),
             monotonic: AtomicU64::new(7_000),
         });
         let environment =
@@ -177,6 +187,27 @@ async fn a_jump_of_the_clock_stops_timestamps_alone_and_readiness_says_so() {
     assert_eq!(server.post("application/json", good()).await.status, 200);
     assert_eq!(server.ready().await.0, 200);
     drop(server.ca);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_timestamp_is_before_what_either_log_has_dated() {
+    let mut ca = Stamping::prepare().await;
+    let signatures = ca.config.signature_log.take();
+    let Stamping { running, mut ca, .. } = Stamping::on(ca, 0).await;
+    running.shut_down().await;
+    // Made five seconds after the certificate log, which has nothing later to tell of.
+    ca.config.signature_log = signatures;
+    let Stamping { running, ca, .. } = Stamping::on(ca, 5_000).await;
+    running.shut_down().await;
+    let server = Stamping::on(ca, 2_000).await;
+    let answer = server.post("application/json", good()).await;
+    assert_eq!((answer.status.as_u16(), &*answer.reason()), (503, "TIME_UNAVAILABLE"));
+    let said = server.ready().await.1["checks"]["timestamps"].to_string();
+    assert!(said.contains("the log has attested"), "{said}");
+    // Less than a second behind it is told the log's time.
+    server.clocks.wall.fetch_add(2_500, Ordering::SeqCst);
+    server.clocks.monotonic.fetch_add(2_500, Ordering::SeqCst);
+    assert_eq!(server.post("application/json", good()).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How long an admitted request is expected to wait at most, in whole places over the pace. Shares may go over the limit by
 /// twice as much again, so the answer comes within three times of it, and within the second that callers are promised.
-const PATIENCE: Duration = Duration::from_millis(160);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// So many are always admitted: a machine that was never busy has shown nothing yet, and the smallest CI has this many jobs.
 pub const LEAST: usize = 256;
 /// More than this are never in the making within the limit: memory, and the log's queue, which has room for three times as many.

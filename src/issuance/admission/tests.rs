@@ -94,8 +94,8 @@ fn the_place_is_given_back_by_success_and_by_failure_but_only_success_is_pace() 
         admission.occupancy().limit
     };
     assert_eq!(turn(false), LEAST);
-    // 4 a millisecond are 640 in 160 ms.
-    assert!((610..=670).contains(&turn(true)));
+    // 4 a millisecond are 1000 in 250 ms.
+    assert!((950..=1050).contains(&turn(true)));
     // Half of the limit, which is more than half of the least.
     assert!(fill(&admission, &sharer("b")).len() > LEAST / 2);
 }

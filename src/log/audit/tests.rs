@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::testing::{CHAIN, TestLog, entry, precertificate};
+use crate::transparency::precertificate::{DataTileEntry, LoggedCertificate};
 
 /// A log's objects as a web server would hold them.
 struct Copy {
@@ -207,10 +208,12 @@ fn an_earlier_tree_is_extended_or_the_log_was_forked() {
 #[test]
 fn correspondence_is_asked_for_every_entry_with_its_issuer() {
     let (log, mut copy) = published(300);
-    let check = |logged: &LoggedCertificate<'_>, issuer: Option<&[u8]>| {
+    let check = |index: u64, logged: &LoggedEntry<'_>, issuer: Option<&[u8]>| {
         assert_eq!(issuer, Some(CHAIN[0]));
-        let LoggedCertificate::Precertificate { tbs, .. } = logged else { panic!() };
-        if *tbs == b"tbs 77" { Err("does not correspond".to_owned()) } else { Ok(()) }
+        let LoggedEntry::Certificate(entry) = logged else { panic!() };
+        let LoggedCertificate::Precertificate { tbs, .. } = entry.certificate() else { panic!() };
+        assert_eq!(tbs, format!("tbs {index}").as_bytes());
+        if tbs == b"tbs 77" { Err("does not correspond".to_owned()) } else { Ok(()) }
     };
     let report = Audit::of_head(head(&log)).corresponding(&check).run(&mut copy, &mut |_, _| ()).unwrap();
     assert!(report.correspondence);

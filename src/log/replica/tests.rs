@@ -3,6 +3,7 @@
 use super::*;
 use crate::log::reader::LogReader;
 use crate::log::testing::{CHAIN, MemoryTiles, TestLog};
+use crate::transparency::precertificate::DataTileEntry;
 use std::collections::BTreeMap;
 
 /// A log as a source, with objects that are missing or other than they should be, and an end after so many tiles.
@@ -52,7 +53,7 @@ struct Kept {
 }
 
 fn resume<'a>(kept: &Kept, target: &MemoryTiles) -> Replica<'a> {
-    Replica::resume(&kept.head, kept.edge.clone(), &kept.unsealed, target).unwrap()
+    Replica::resume(LogKind::Certificates, &kept.head, kept.edge.clone(), &kept.unsealed, target).unwrap()
 }
 
 fn copy(replica: &mut Replica<'_>, log: &TestLog, target: &MemoryTiles) -> Result<Kept, ReplicaError> {
@@ -69,7 +70,8 @@ fn a_copy_that_is_carried_on_is_the_log_octet_for_octet() {
     for size in sizes {
         log.grow_to(size);
         log.seal(size);
-        let mut replica = kept.as_ref().map_or_else(Replica::empty, |kept| resume(kept, &target));
+        let mut replica =
+            kept.as_ref().map_or_else(|| Replica::empty(LogKind::Certificates), |kept| resume(kept, &target));
         let announced: Vec<TilePath> = replica.tiles(&head(&log)).collect();
         let new = kept.as_ref().map_or(0, |kept| kept.head.size / 256)..size.div_ceil(256);
         assert!(announced.len() as u64 <= new.end - new.start.min(new.end), "{size}: nothing old is read");
@@ -88,15 +90,15 @@ fn a_copy_that_is_carried_on_is_the_log_octet_for_octet() {
 fn a_copy_interrupted_after_any_tile_goes_on_to_the_same_copy() {
     let log = grown(1100);
     let whole = MemoryTiles::default();
-    copy(&mut Replica::empty(), &log, &whole).unwrap();
+    copy(&mut Replica::empty(LogKind::Certificates), &log, &whole).unwrap();
     for end in 0..5 {
         let target = MemoryTiles::default();
         let mut source = served(&log);
         source.tiles_left = end;
-        let mut first = Replica::empty();
+        let mut first = Replica::empty(LogKind::Certificates);
         let error = first.extend(&head(&log), &mut source, &target, &mut |_| ()).unwrap_err();
         assert_eq!(error.to_string(), "the log cannot be read: interrupted");
-        copy(&mut Replica::empty(), &log, &target).unwrap();
+        copy(&mut Replica::empty(LogKind::Certificates), &log, &target).unwrap();
         assert_eq!(*target.0.lock().unwrap(), *whole.0.lock().unwrap(), "after {end} tiles");
     }
 }
@@ -118,7 +120,7 @@ fn forked(from: u64, size: u64) -> TestLog {
 fn a_forked_or_shrunk_log_never_gets_into_the_copy() {
     for held in [1, 255, 256, 300, 700] {
         let target = MemoryTiles::default();
-        let kept = copy(&mut Replica::empty(), &grown(held), &target).unwrap();
+        let kept = copy(&mut Replica::empty(LogKind::Certificates), &grown(held), &target).unwrap();
         let before = target.0.lock().unwrap().clone();
         for from in [0, held / 2, held - 1] {
             for size in [held, held + 1, 1200] {
@@ -145,7 +147,7 @@ fn a_forked_or_shrunk_log_never_gets_into_the_copy() {
 #[test]
 fn hash_tiles_that_lie_about_the_beginning_do_not_help_a_fork() {
     let target = MemoryTiles::default();
-    let kept = copy(&mut Replica::empty(), &grown(512), &target).unwrap();
+    let kept = copy(&mut Replica::empty(LogKind::Certificates), &grown(512), &target).unwrap();
     let (honest, fork) = (grown(512), forked(3, 1024));
     let mut source = served(&fork);
     for tile in ["tile/0/000", "tile/0/001"] {
@@ -166,10 +168,20 @@ fn a_tree_that_is_known_must_be_its_beginning() {
     for size in [0, 1, 256, 300, 700] {
         let root = log.roots[size as usize];
         let target = MemoryTiles::default();
-        copy(&mut Replica::empty().beginning_with(known(size, Some(root))), &log, &target).unwrap();
-        copy(&mut Replica::empty().beginning_with(known(size, None)), &log, &target).unwrap();
-        let error =
-            copy(&mut Replica::empty().beginning_with(known(size, Some([9; 32]))), &log, &target).err();
+        copy(
+            &mut Replica::empty(LogKind::Certificates).beginning_with(known(size, Some(root))),
+            &log,
+            &target,
+        )
+        .unwrap();
+        copy(&mut Replica::empty(LogKind::Certificates).beginning_with(known(size, None)), &log, &target)
+            .unwrap();
+        let error = copy(
+            &mut Replica::empty(LogKind::Certificates).beginning_with(known(size, Some([9; 32]))),
+            &log,
+            &target,
+        )
+        .err();
         assert_eq!(error, Some(ReplicaError::Forked { size, known: "a friend".to_owned() }));
     }
 }
@@ -194,7 +206,9 @@ fn damaged_tiles_are_refused_with_their_name_and_the_copy_stays_what_it_was() {
         let target = MemoryTiles::default();
         let mut source = served(&log);
         source.changed.insert("tile/data/001".to_owned(), changed);
-        let error = Replica::empty().extend(&head(&log), &mut source, &target, &mut |_| ()).unwrap_err();
+        let error = Replica::empty(LogKind::Certificates)
+            .extend(&head(&log), &mut source, &target, &mut |_| ())
+            .unwrap_err();
         assert!(error.to_string().contains(said), "{said}: {error}");
     }
 }
@@ -203,9 +217,10 @@ fn damaged_tiles_are_refused_with_their_name_and_the_copy_stays_what_it_was() {
 fn a_damaged_copy_is_not_carried_on() {
     let log = grown(700);
     let target = MemoryTiles::default();
-    let kept = copy(&mut Replica::empty(), &log, &target).unwrap();
-    let resumed =
-        |head: &TreeHead, edge, unsealed: &[u8]| Replica::resume(head, edge, unsealed, &target).map(drop);
+    let kept = copy(&mut Replica::empty(LogKind::Certificates), &log, &target).unwrap();
+    let resumed = |head: &TreeHead, edge, unsealed: &[u8]| {
+        Replica::resume(LogKind::Certificates, head, edge, unsealed, &target).map(drop)
+    };
     resumed(&kept.head, kept.edge.clone(), &kept.unsealed).unwrap();
     let other = TreeHead { root: [1; 32], ..kept.head };
     assert!(resumed(&other, kept.edge.clone(), &kept.unsealed).is_err());
@@ -221,15 +236,17 @@ fn a_damaged_copy_is_not_carried_on() {
 fn what_an_audit_would_refuse_of_an_entry_is_refused() {
     let log = grown(300);
     let target = MemoryTiles::default();
-    let no = |_: &crate::transparency::precertificate::LoggedCertificate<'_>, issuer: Option<&[u8]>| {
+    let no = |_: u64, _: &LoggedEntry<'_>, issuer: Option<&[u8]>| {
         assert_eq!(issuer, Some(CHAIN[0]));
         Err("it is not signed".to_owned())
     };
-    let mut replica = Replica::empty().corresponding(&no);
+    let mut replica = Replica::empty(LogKind::Certificates).corresponding(&no);
     let error = replica.extend(&head(&log), &mut served(&log), &target, &mut |_| ()).unwrap_err();
     assert_eq!(error.to_string(), "entry 0: it is not signed");
     let early = TreeHead { timestamp: UnixMillis(1_000_010), ..head(&log) };
-    let error = Replica::empty().extend(&early, &mut served(&log), &target, &mut |_| ()).unwrap_err();
+    let error = Replica::empty(LogKind::Certificates)
+        .extend(&early, &mut served(&log), &target, &mut |_| ())
+        .unwrap_err();
     assert!(error.to_string().contains("after the checkpoint's"), "{error}");
 }
 
@@ -237,6 +254,6 @@ fn what_an_audit_would_refuse_of_an_entry_is_refused() {
 fn a_target_with_other_bytes_keeps_them_and_is_said_so() {
     let (log, target) = (grown(300), MemoryTiles::default());
     target.put("tile/0/000", b"other").unwrap();
-    let error = copy(&mut Replica::empty(), &log, &target).err();
+    let error = copy(&mut Replica::empty(LogKind::Certificates), &log, &target).err();
     assert!(matches!(error, Some(ReplicaError::Target(StoreError::Corrupt(_)))), "{error:?}");
 }

@@ -2,7 +2,10 @@ module countersign.example/interop
 
 go 1.25.8
 
-require github.com/sigstore/sigstore-go v1.3.0
+require (
+	github.com/sigstore/sigstore-go v1.3.0
+	google.golang.org/protobuf v1.36.11
+)
 
 require (
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
@@ -85,6 +88,5 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20260526163538-3dc84a4a5aaa // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260523011958-0a33c5d7ca68 // indirect
 	google.golang.org/grpc v1.82.1 // indirect
-	google.golang.org/protobuf v1.36.11 // indirect
 	k8s.io/klog/v2 v2.140.0 // indirect
 )

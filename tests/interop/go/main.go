@@ -1,6 +1,13 @@
-// Signs and verifies with sigstore-go: client CA-URL TRUSTED-ROOT TOKEN-FILE IDENTITY ISSUER
+// Signs and verifies with sigstore-go.
 //
-// It ends with 0 when the signature verifies under the identity, and fails under another.
+//	client CA-URL TRUSTED-ROOT TOKEN-FILE IDENTITY ISSUER
+//
+// ends with 0 when a signature with a certificate alone verifies under the identity, and fails under another.
+//
+//	client sign|attest TRUSTED-ROOT SIGNING-CONFIG TOKEN-FILE FILE BUNDLE
+//	client verify < QUESTIONS
+//
+// make and verify bundles with log entry and timestamp.
 package main
 
 import (
@@ -9,10 +16,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
-	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 )
 
@@ -24,6 +31,14 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "sign", "attest":
+			return signWhole(args[1:], args[0] == "attest")
+		case "verify":
+			return answers(os.Stdin, os.Stdout)
+		}
+	}
 	if len(args) != 5 {
 		return fmt.Errorf("usage: client CA-URL TRUSTED-ROOT TOKEN-FILE IDENTITY ISSUER")
 	}

@@ -5,9 +5,10 @@ use super::disk::{Disk, Image, Leaves, materialise};
 use super::driver::{Life, Story, record, scratch};
 use super::random::Seeded;
 use super::trace::Record;
-use super::world::{NOW, Promises, TestKey, audit, enter_many, start};
+use super::world::{NOW, Promises, TestKey, TestLog};
 use crate::support::TestClock;
 use countersign::environment::UnixMillis;
+use countersign::log::LogKind;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -31,15 +32,15 @@ pub fn recovers(image: &Image, key: &Arc<TestKey>, promises: &Promises) -> Resul
     let mut promises = promises.clone();
     let clock = TestClock::at(UnixMillis(NOW + 1_000_000_000));
     for again in 0..2 {
-        let log = start(&data, key, &clock).map_err(|error| format!("start {again}: {error}"))?;
-        let size = log.extent().entries;
-        let added = enter_many(&log, 1_000_000_000 + again..1_000_000_001 + again);
-        let indices: Vec<u64> = added.iter().map(|(sct, _)| sct.place.index).collect();
+        let log = TestLog::start(&data, key, &clock).map_err(|error| format!("start {again}: {error}"))?;
+        let size = log.entries();
+        let added = log.enter_many(1_000_000_000 + again..1_000_000_001 + again);
+        let indices: Vec<u64> = added.iter().map(|(index, _)| *index).collect();
         if indices != [size] {
             return Err(format!("an entry was added to {size} at {indices:?}"));
         }
-        promises.entries.extend(added.iter().map(|(sct, leaf)| (sct.place.index, *leaf)));
-        audit(&log, key, &promises).map_err(|error| format!("start {again}: {error}"))?;
+        promises.entries.extend(added);
+        log.audit(key, &promises).map_err(|error| format!("start {again}: {error}"))?;
         log.close();
     }
     Ok(())
@@ -108,8 +109,8 @@ fn list(image: &Image) -> String {
     image.iter().map(|(path, content)| format!("  {path} {:?}\n", content.as_ref().map(Vec::len))).collect()
 }
 
-fn recorded(seed: u64, lives: &[Life]) -> Option<Story> {
-    record(scratch(), &TestKey::generate(), Promises::default(), 0, seed, lives)
+fn recorded(kind: LogKind, seed: u64, lives: &[Life]) -> Option<Story> {
+    record(scratch(), &TestKey::generate_for(kind), Promises::default(), 0, seed, lives)
 }
 
 /// Every head of one size is the same: what the log itself served, over all its lives.
@@ -125,27 +126,46 @@ fn heads_agree(promises: &Promises) {
     }
 }
 
-#[test]
-fn a_crash_at_a_write_loses_nothing_that_was_promised() {
+/// A story, crashed at so many in a hundred of its writes: of the first ones, and of the others.
+fn some_crashes(kind: LogKind, lives: &[Life], [close, far]: [u64; 2]) {
     if std::env::var_os(LONG_FORM).is_some() {
         return;
     }
+    let Some(story) = recorded(kind, 1, lives) else { return };
+    assert!(story.promises.entries.len() > 300, "{}", story.promises.entries.len());
+    let mut figures = Figures::default();
+    let mut seeded = Seeded::new(7);
+    // The beginning, where everything is made, more closely than the rest.
+    crash_everywhere(
+        &story,
+        &mut figures,
+        &mut |at| match seeded.chance(if at < 60 { close } else { far }) {
+            true => vec![Leaves::Some(seeded.next())],
+            false => Vec::new(),
+        },
+    );
+    println!("{}: {figures:?}", kind.name());
+    assert!(figures.distinct > 20, "{figures:?}");
+}
+
+#[test]
+fn a_crash_at_a_write_loses_nothing_that_was_promised() {
     let lives = [
         Life { entries: 300, stop_at: 35 },
         Life { entries: 300, stop_at: 220 },
         Life { entries: 250, stop_at: 0 },
     ];
-    let Some(story) = recorded(1, &lives) else { return };
-    assert!(story.promises.entries.len() > 300, "{}", story.promises.entries.len());
-    let mut figures = Figures::default();
-    let mut seeded = Seeded::new(7);
-    // The beginning, where everything is made, more closely than the rest.
-    crash_everywhere(&story, &mut figures, &mut |at| match seeded.chance(if at < 60 { 40 } else { 15 }) {
-        true => vec![Leaves::Some(seeded.next())],
-        false => Vec::new(),
-    });
-    println!("{figures:?}");
-    assert!(figures.distinct > 20, "{figures:?}");
+    some_crashes(LogKind::Certificates, &lives, [40, 15]);
+}
+
+#[test]
+fn a_crash_at_a_write_loses_nothing_that_the_signature_log_promised() {
+    let lives = [
+        Life { entries: 100, stop_at: 35 },
+        Life { entries: 300, stop_at: 180 },
+        Life { entries: 160, stop_at: 0 },
+    ];
+    some_crashes(LogKind::Signatures, &lives, [40, 6]);
 }
 
 /// The long form: `COUNTERSIGN_CRASHES=seeds,stories,first cargo test … every_crash -- --nocapture`.
@@ -160,45 +180,52 @@ fn every_crash_at_every_write_loses_nothing_that_was_promised() {
     let first = numbers.get(2).copied().unwrap_or(1);
     let mut figures = Figures::default();
     for seed in first..first + stories {
-        let mut seeded = Seeded::new(seed);
-        let mut kill = |end: usize| 1 + seeded.below(end) as u64;
-        // One long log, then one of many short lives: a start writes as well.
-        let mut lives: Vec<Life> = match seed % 2 {
-            1 => vec![
-                Life { entries: 300, stop_at: kill(60) },
-                Life { entries: 300, stop_at: kill(150) },
-                Life { entries: 300, stop_at: kill(30) },
-                Life { entries: 300, stop_at: kill(250) },
-            ],
-            _ => (0..9).map(|_| Life { entries: 30, stop_at: kill(70) }).collect(),
-        };
-        lives.push(Life { entries: 1 + kill(300), stop_at: 0 });
-        let Some(story) = recorded(seed, &lives) else { return };
-        heads_agree(&story.promises);
-        let all = |seed: u64| {
-            move |at: usize| {
-                let some = (0..seeds).map(|number| Leaves::Some((seed << 40) + ((at as u64) << 8) + number));
-                [Leaves::All, Leaves::Nothing].into_iter().chain(some).collect()
-            }
-        };
-        let images = crash_everywhere(&story, &mut figures, &mut all(seed));
-        println!("story {seed}: {figures:?}");
-        // The recovery from a loss of power is itself killed, and loses power.
-        for generation in 1..=2 {
-            let (image, promises) = &images[seeded.below(images.len())];
-            let directory = scratch();
-            materialise(image, directory.path());
-            let mut kill = |end: usize| 1 + seeded.below(end) as u64;
-            let lives = [
-                Life { entries: 20, stop_at: kill(30) },
-                Life { entries: 20, stop_at: kill(60) },
-                Life { entries: 300, stop_at: 0 },
-            ];
-            let again = record(directory, &story.key, promises.clone(), generation, seed, &lives);
-            let Some(again) = again else { return };
-            heads_agree(&again.promises);
-            crash_everywhere(&again, &mut figures, &mut all(seed + 1000 * generation));
-            println!("story {seed}, generation {generation}: {figures:?}");
+        for kind in [LogKind::Certificates, LogKind::Signatures] {
+            every_crash_of_a_story(kind, seed, seeds, &mut figures);
         }
+    }
+}
+
+/// Every write of a story, then of two recoveries from what it left.
+fn every_crash_of_a_story(kind: LogKind, seed: u64, seeds: u64, figures: &mut Figures) {
+    let mut seeded = Seeded::new(seed);
+    let mut kill = |end: usize| 1 + seeded.below(end) as u64;
+    // One long log, then one of many short lives: a start writes as well.
+    let mut lives: Vec<Life> = match seed % 2 {
+        1 => vec![
+            Life { entries: 300, stop_at: kill(60) },
+            Life { entries: 300, stop_at: kill(150) },
+            Life { entries: 300, stop_at: kill(30) },
+            Life { entries: 300, stop_at: kill(250) },
+        ],
+        _ => (0..9).map(|_| Life { entries: 30, stop_at: kill(70) }).collect(),
+    };
+    lives.push(Life { entries: 1 + kill(300), stop_at: 0 });
+    let Some(story) = recorded(kind, seed, &lives) else { return };
+    heads_agree(&story.promises);
+    let all = |seed: u64| {
+        move |at: usize| {
+            let some = (0..seeds).map(|number| Leaves::Some((seed << 40) + ((at as u64) << 8) + number));
+            [Leaves::All, Leaves::Nothing].into_iter().chain(some).collect()
+        }
+    };
+    let images = crash_everywhere(&story, figures, &mut all(seed));
+    println!("{}, story {seed}: {figures:?}", kind.name());
+    // The recovery from a loss of power is itself killed, and loses power.
+    for generation in 1..=2 {
+        let (image, promises) = &images[seeded.below(images.len())];
+        let directory = scratch();
+        materialise(image, directory.path());
+        let mut kill = |end: usize| 1 + seeded.below(end) as u64;
+        let lives = [
+            Life { entries: 20, stop_at: kill(30) },
+            Life { entries: 20, stop_at: kill(60) },
+            Life { entries: 300, stop_at: 0 },
+        ];
+        let again = record(directory, &story.key, promises.clone(), generation, seed, &lives);
+        let Some(again) = again else { return };
+        heads_agree(&again.promises);
+        crash_everywhere(&again, figures, &mut all(seed + 1000 * generation));
+        println!("{}, story {seed}, generation {generation}: {figures:?}", kind.name());
     }
 }

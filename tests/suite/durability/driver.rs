@@ -5,9 +5,10 @@ use super::disk::Disk;
 use super::random::Seeded;
 use super::shim::shim;
 use super::trace::{self, Record};
-use super::world::{NOW, Promises, TestKey, enter_many, start};
+use super::world::{NOW, Promises, TestKey, TestLog};
 use crate::support::TestClock;
 use countersign::environment::UnixMillis;
+use countersign::log::LogKind;
 use countersign::transparency::checkpoint::TreeHead;
 use std::fs;
 use std::io::Write;
@@ -68,6 +69,7 @@ pub fn record(
             .env("DISK_STOP_AT", life.stop_at.to_string())
             .env("DISK_DRIVER", format!("{seed} {number} {}", life.entries))
             .env("DISK_DRIVER_KEY", key.to_hex())
+            .env("DISK_DRIVER_LOG", key.kind.name())
             .output()
             .expect("the child runs");
         let ended = output.status.code();
@@ -127,7 +129,10 @@ fn child_that_logs() {
         return;
     };
     let job: Vec<u64> = job.split(' ').map(|word| word.parse().expect("a number")).collect();
-    let key = TestKey::from_hex(&std::env::var("DISK_DRIVER_KEY").expect("the key"));
+    let name = std::env::var("DISK_DRIVER_LOG").expect("which log");
+    let kinds = [LogKind::Certificates, LogKind::Signatures];
+    let kind = kinds.into_iter().find(|kind| kind.name() == name).expect("a log");
+    let key = TestKey::from_hex(kind, &std::env::var("DISK_DRIVER_KEY").expect("the key"));
     live(&PathBuf::from(root), &key, job[0], job[1], job[2]);
 }
 
@@ -139,27 +144,26 @@ fn live(root: &Path, key: &Arc<TestKey>, seed: u64, life: u64, entries: u64) {
     let mut marks =
         fs::File::options().create(true).append(true).open(root.join(".marks")).expect("the marks");
     let data = root.join("data");
-    let mut log = start(&data, key, &clock).unwrap_or_else(|error| panic!("{error}"));
+    let mut log = TestLog::start(&data, key, &clock).unwrap_or_else(|error| panic!("{error}"));
     let first = life * 1_000_000;
     let mut done = 0;
     while done < entries {
         let group = [1, 1, 1, 2, 5, 17, 60, 130][seeded.below(8)].min(entries - done);
-        let answers = enter_many(&log, first + done..first + done + group);
+        let answers = log.enter_many(first + done..first + done + group);
         assert_eq!(answers.len() as u64, group, "everything is answered: {:?}", log.health());
-        let answers =
-            answers.iter().map(|(sct, leaf)| format!("entry {} {}\n", sct.place.index, hex::encode(leaf)));
+        let answers = answers.iter().map(|(index, leaf)| format!("entry {index} {}\n", hex::encode(leaf)));
         marks.write_all(answers.collect::<String>().as_bytes()).expect("a mark");
         done += group;
         clock.advance(Duration::from_millis(seeded.next() % 50));
         if seeded.chance(60) {
-            let head = log.sth().expect("a tree head").head;
+            let head = log.head(key).expect("a tree head");
             let head = format!("head {} {} {}\n", head.size, hex::encode(head.root), head.timestamp.0);
             marks.write_all(head.as_bytes()).expect("a mark");
         }
         if seeded.chance(5) {
             log.close();
             drop(log);
-            log = start(&data, key, &clock).unwrap_or_else(|error| panic!("{error}"));
+            log = TestLog::start(&data, key, &clock).unwrap_or_else(|error| panic!("{error}"));
         }
     }
     log.close();

@@ -1,10 +1,14 @@
 //! Two faults at any two calls of the ports, each with an error returned and the write kept, or lost, or not begun: what
 //! was answered stays, and what was served is extended.
 
-use super::items::{Item, audit, enter_many, open, survives};
-use countersign::log::{Lifecycle as _, Log};
+use super::items::{Item, audit, enter_many, open, stores, survives};
+use super::world::{NOW, Promises, TestKey, TestLog};
+use crate::support::TestClock;
+use countersign::environment::UnixMillis;
+use countersign::log::{Lifecycle as _, Log, LogKind};
 use countersign::store::memory::{Fault, MemoryHeadStore, MemoryStore};
 use countersign::transparency::{Hash, Place};
+use std::sync::Arc;
 
 /// A port of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +58,8 @@ fn every_pair(scenario: &Scenario) -> usize {
     tried
 }
 
-/// Lives until both faults have happened, and one life more.
-fn live(template: &MemoryStore, mut answered: Vec<Place>, groups: &[u64], faults: [(Call, Fault); 2]) {
-    let store = template.crash();
+/// Makes the calls fail that are to fail.
+fn fail(store: &MemoryStore, faults: &[(Call, Fault)]) {
     for port in [Port::Head, Port::Record, Port::Tiles] {
         let mut plan = [None; 16];
         faults
@@ -71,6 +74,12 @@ fn live(template: &MemoryStore, mut answered: Vec<Place>, groups: &[u64], faults
             Port::Tiles => store.tiles.fail(plan),
         }
     }
+}
+
+/// Lives until both faults have happened, and one life more.
+fn live(template: &MemoryStore, mut answered: Vec<Place>, groups: &[u64], faults: [(Call, Fault); 2]) {
+    let store = template.crash();
+    fail(&store, &faults);
     let mut served: Vec<(u64, Hash)> = Vec::new();
     let mut healthy = false;
     for _ in 0..12 {
@@ -96,6 +105,58 @@ fn live(template: &MemoryStore, mut answered: Vec<Place>, groups: &[u64], faults
         }
     }
     assert!(healthy, "{faults:?}: both faults happen, and the log gets over them");
+}
+
+/// The same of a signature log, whose first entry is its own.
+fn live_with_signatures(key: &Arc<TestKey>, groups: &[u64], faults: [(Call, Fault); 2]) {
+    let (store, clock) = (MemoryStore::default(), TestClock::at(UnixMillis(NOW)));
+    fail(&store, &faults);
+    let (mut promises, mut next, mut healthy) = (Promises::default(), 0, false);
+    for _ in 0..12 {
+        healthy = store.faults_to_come() == 0;
+        let log = match TestLog::start_on(stores(&store), key, &clock) {
+            Ok(log) => log,
+            Err(error) => {
+                assert!(!healthy, "{faults:?}: {error}");
+                continue;
+            }
+        };
+        log.audit(key, &promises).unwrap_or_else(|error| panic!("{faults:?}: {error}"));
+        for group in groups {
+            // What failed is tried again, as callers do: the same entry has one index at most.
+            for _ in 0..2 {
+                promises.entries.extend(log.enter_many(next..next + group));
+            }
+            promises.entries.sort_unstable();
+            promises.entries.dedup();
+            next += group;
+            promises.heads.extend(log.head(key).ok());
+        }
+        log.close();
+        let after = TestLog::start_on(stores(&store.crash()), key, &clock).expect("it survives");
+        after.audit(key, &promises).unwrap_or_else(|error| panic!("{faults:?}: {error}"));
+        if healthy {
+            break;
+        }
+    }
+    assert!(healthy, "{faults:?}: both faults happen, and the log gets over them");
+    assert!(promises.entries.iter().all(|(index, _)| *index > 0), "the first entry is the log's own");
+}
+
+#[test]
+fn every_pair_of_faults_while_a_signature_log_is_made_loses_nothing() {
+    let key = TestKey::generate_for(LogKind::Signatures);
+    let calls = calls(4, 4, 0);
+    let mut tried = 0;
+    for (at, first) in calls.iter().enumerate() {
+        for second in &calls[at + 1..] {
+            for kinds in KINDS.iter().flat_map(|first| KINDS.map(|second| [*first, second])) {
+                live_with_signatures(&key, &[1, 2], [(*first, kinds[0]), (*second, kinds[1])]);
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 8 * 7 / 2 * 9);
 }
 
 /// Every head that was served is a beginning of the log.

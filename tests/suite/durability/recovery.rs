@@ -5,6 +5,7 @@ use super::shim::shim;
 use super::world::{self, NOW, ORIGIN, Promises, TestKey, audit, enter_many, start, start_on};
 use crate::support::TestClock;
 use countersign::environment::UnixMillis;
+use countersign::log::LogKind;
 use countersign::log::ct::OpenError;
 use countersign::log::ports::HeadStore;
 use countersign::log::{CtLog, StartError};
@@ -446,7 +447,7 @@ fn what_is_not_permitted_is_named_at_the_start_and_not_later() {
 #[ignore = "run by what_is_not_permitted_is_named_at_the_start_and_not_later"]
 fn child_that_starts() {
     let Ok(data) = std::env::var("DISK_DATA") else { return };
-    let key = TestKey::from_hex(&std::env::var("DISK_DRIVER_KEY").unwrap());
+    let key = TestKey::from_hex(LogKind::Certificates, &std::env::var("DISK_DRIVER_KEY").unwrap());
     match start(Path::new(&data), &key, &TestClock::at(UnixMillis(NOW))) {
         Ok(_) => println!("STARTED"),
         Err(error) => println!("REFUSED {error}"),

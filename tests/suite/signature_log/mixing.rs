@@ -5,15 +5,19 @@ use crate::support::{TestCa, TestClock};
 use countersign::environment::UnixMillis;
 use countersign::log::ct::CtLogSettings;
 use countersign::log::ports::LogSigner;
-use countersign::log::{CtLog, SignatureLog, Stores};
+use countersign::log::reader::LogReader;
+use countersign::log::{CtLog, LogKind, SignatureLog, Stores};
 use countersign::rekor::canonical::{KeyMaterial, SignatureOf};
 use countersign::rekor::{CanonicalBody, HashAlgorithm, KeyDetails, VerifiedEntry, Writers};
 use countersign::signer::ceremony::{NewCa, Options};
 use countersign::signer::{LogKey, NoteSigningKey};
+use countersign::store::LockedDirectory;
 use countersign::store::memory::MemoryStore;
 use countersign::transparency::checkpoint::{Checkpoint, TreeHead, check_origin};
 use countersign::transparency::note::{self, NoteKey};
 use countersign::transparency::precertificate::PrecertificateEntry;
+use countersign::transparency::tile::{TileKind, tile_at};
+use countersign::transparency::{Hash, merkle};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -77,19 +81,22 @@ fn entry(number: u64) -> VerifiedEntry {
     VerifiedEntry { kind: "hashedrekord", body }
 }
 
+fn precertificate(number: u64) -> PrecertificateEntry {
+    PrecertificateEntry {
+        issuer_key_hash: [1; 32],
+        tbs: number.to_be_bytes().to_vec(),
+        precertificate: vec![2; 10],
+        fingerprints: [[3; 32]].into(),
+    }
+}
+
 /// Both logs with so many entries, sealed as far as they can be.
 async fn grown(keys: &Keys, certificates: u64, signatures: u64) -> [MemoryStore; 2] {
     let (ct, own) = (MemoryStore::default(), MemoryStore::default());
     for range in [0..certificates - 1, certificates - 1..certificates] {
         let log = open_ct(keys, whole(&ct)).expect("it opens");
         for index in range {
-            let entry = PrecertificateEntry {
-                issuer_key_hash: [1; 32],
-                tbs: index.to_be_bytes().to_vec(),
-                precertificate: vec![2; 10],
-                fingerprints: [[3; 32]].into(),
-            };
-            log.enter(entry).await.expect("it is entered");
+            log.enter(precertificate(index)).await.expect("it is entered");
         }
         log.close();
     }
@@ -170,6 +177,138 @@ async fn no_checkpoint_of_one_log_is_the_others() {
         }
         note::verify(note.as_bytes(), ORIGIN, &ct_key).expect_err("the other's key");
     }
+}
+
+/// Every tile of a kind that the first `size` entries fill or begin.
+fn tiles(reader: &LogReader, kind: TileKind, size: u64) -> Vec<Vec<u8>> {
+    let paths = (0..size.div_ceil(256)).filter_map(|index| tile_at(kind, index, size));
+    paths.map(|path| reader.tile(&path).expect("readable").expect("there")).collect()
+}
+
+fn leaves(reader: &LogReader, size: u64) -> Vec<Hash> {
+    tiles(reader, TileKind::Hashes(0), size).iter().flat_map(|tile| tile.as_chunks().0.to_vec()).collect()
+}
+
+/// Whether the tree of `size` entries proves any of these leaves.
+fn proves_any(reader: &LogReader, size: u64, foreign: &[Hash]) -> bool {
+    let root = reader.root(size).expect("a root");
+    foreign.iter().zip(0..size).any(|(leaf, index)| {
+        let proof = reader.inclusion_proof(index, size).expect("a proof");
+        merkle::verify_inclusion(leaf, index, size, &proof, &root)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// Both logs in one data directory, written in turns: neither can read, prove or seal what is the other's.
+    #[test]
+    fn what_is_entered_into_one_log_is_nowhere_in_the_other(
+        turns in prop::collection::vec((any::<bool>(), 1..90_u64), 4..12), ecdsa in any::<bool>(),
+    ) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = LockedDirectory::open(directory.path()).expect("it opens");
+        let keys = keys(ecdsa);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let ct = open_ct(&keys, data.certificates().expect("stores")).expect("it opens");
+        let own = runtime.block_on(open_signatures(&keys, data.signatures().expect("stores"))).expect("it opens");
+        let (mut certificates, mut signatures) = (0, 1);
+        for (is_certificate, count) in turns {
+            runtime.block_on(async {
+                for _ in 0..count {
+                    if is_certificate {
+                        let place = ct.enter(precertificate(certificates)).await.expect("it is entered").place;
+                        assert_eq!(place.index, certificates);
+                        certificates += 1;
+                    } else {
+                        let recorded = own.record(entry(signatures)).await.expect("it is recorded");
+                        assert_eq!(recorded.index, signatures);
+                        signatures += 1;
+                    }
+                }
+            });
+        }
+        ct.close();
+        own.close();
+        let both = [(ct.reader(), certificates, LogKind::Certificates), (own.reader(), signatures, LogKind::Signatures)];
+        let of = both.map(|(reader, size, _)| leaves(reader, size));
+        prop_assert_eq!((of[0].len() as u64, of[1].len() as u64), (certificates, signatures));
+        prop_assert!(of[0].iter().all(|leaf| !of[1].contains(leaf)));
+        for (at, (reader, size, kind)) in both.into_iter().enumerate() {
+            let other = if kind == LogKind::Certificates { LogKind::Signatures } else { LogKind::Certificates };
+            for tile in tiles(reader, TileKind::Data, size) {
+                let mut rest = &tile[..];
+                while !rest.is_empty() {
+                    prop_assert!(other.take(rest).is_err(), "an entry of the {} is one of the other", kind.name());
+                    rest = kind.take(rest).expect("an entry").1;
+                }
+            }
+            prop_assert!(!proves_any(reader, size, &of[1 - at]));
+            prop_assert!(size == 0 || proves_any(reader, size, &of[at]));
+        }
+    }
+}
+
+/// A server finds files of one log in the place of the other's, and says which log it is that does not start.
+#[tokio::test(flavor = "multi_thread")]
+async fn swapped_parts_of_the_data_directory_are_refused_by_the_name_of_the_log() {
+    let ca = TestCa::builder().signature_log(Writers::Own).start().await;
+    ca.issue().await;
+    ca.issue().await;
+    let ca = ca.stop().await;
+    let (data, kept) = (ca.config.data.clone(), ca.config.data.with_file_name("kept"));
+    std::fs::rename(&data, &kept).expect("moved");
+    let put = |from: &str, to: &str| {
+        let (from, to) = (kept.join(from), data.join(to));
+        let mut files = vec![(from, to)];
+        while let Some((from, to)) = files.pop() {
+            if from.is_dir() {
+                std::fs::create_dir_all(&to).expect("made");
+                let items = std::fs::read_dir(&from)
+                    .expect("readable")
+                    .map(|item| item.expect("readable").file_name());
+                files.extend(items.map(|name| (from.join(&name), to.join(&name))));
+            } else {
+                std::fs::copy(from, to).expect("copied");
+            }
+        }
+    };
+    let certificates = "the certificate log: ";
+    let signatures = "the signature log, in `signatures` of the data directory: ";
+    for (parts, words) in [
+        (&[("signatures/head.record", "head.record")][..], certificates),
+        (&[("head.record", "signatures/head.record")], signatures),
+        (
+            &[("head.record", "signatures/head.record"), ("signatures/head.record", "head.record")],
+            certificates,
+        ),
+        (&[("signatures/head", "head")], certificates),
+        (&[("head", "signatures/head")], signatures),
+        (
+            &[
+                ("head", "signatures/head"),
+                ("head.record", "signatures/head.record"),
+                ("log", "signatures/log"),
+            ],
+            signatures,
+        ),
+        (&[("signatures/head", "head"), ("signatures/head.record", "head.record")], certificates),
+    ] {
+        put("", "");
+        for (_, to) in parts {
+            let to = data.join(to);
+            if to.is_dir() { std::fs::remove_dir_all(to) } else { std::fs::remove_file(to) }
+                .expect("removed");
+        }
+        for (from, to) in parts {
+            put(from, to);
+        }
+        let refused = ca.refused().await.to_string();
+        assert!(refused.starts_with(words), "{parts:?}: {refused}");
+        std::fs::remove_dir_all(&data).expect("removed");
+    }
+    put("", "");
+    ca.start().await.issue().await;
 }
 
 proptest! {
