@@ -32,14 +32,14 @@ fn request(setting: &Setting) -> String {
 
 /// JSON to a request.
 #[divan::bench]
-fn f0_entry_parse(bencher: Bencher) {
+fn s0_entry_parse(bencher: Bencher) {
     let request = request(&Setting::make());
     bencher.bench(|| Request::parse(request.as_bytes()).is_ok());
 }
 
 /// The certificate read, its key made ready.
 #[divan::bench]
-fn f1_entry_prepare(bencher: Bencher) {
+fn s1_entry_prepare(bencher: Bencher) {
     let request = request(&Setting::make());
     let parsed = || Request::parse(request.as_bytes()).unwrap();
     bencher.with_inputs(parsed).bench_values(|parsed| parsed.prepare().is_ok());
@@ -47,7 +47,7 @@ fn f1_entry_prepare(bencher: Bencher) {
 
 /// Whether our own CA has signed the certificate: a P-256 verification.
 #[divan::bench]
-fn f2_entry_admission(bencher: Bencher) {
+fn s2_entry_admission(bencher: Bencher) {
     let setting = Setting::make();
     let prepared = Request::parse(request(&setting).as_bytes()).unwrap().prepare().unwrap();
     let verifier = &prepared.verifiers()[0];
@@ -57,7 +57,7 @@ fn f2_entry_admission(bencher: Bencher) {
 
 /// Whether the signature is the key's: a P-256 verification. It is another's here.
 #[divan::bench]
-fn f3_entry_verification(bencher: Bencher) {
+fn s3_entry_verification(bencher: Bencher) {
     let prepared = Request::parse(request(&Setting::make()).as_bytes()).unwrap().prepare().unwrap();
     bencher.bench(|| prepared.verify().is_ok());
 }
@@ -76,7 +76,7 @@ impl TimestampObserver for Nobody {
 
 /// A timestamp, from its request in DER to the reply in DER.
 #[divan::bench]
-fn g0_timestamp(bencher: Bencher) {
+fn t0_timestamp(bencher: Bencher) {
     let ca = NewCa::make(&Options::default(), now()).unwrap();
     let chain = TimestampChain::from_pem(ca.timestamps_chain().as_bytes()).unwrap();
     let key = TimestampKey::from_pem(ca.timestamps_key.as_bytes(), &chain).unwrap();
