@@ -7,6 +7,7 @@ mod algorithm;
 mod chain;
 pub(crate) mod encode;
 pub mod inspect;
+mod lately;
 mod link;
 pub mod oids;
 pub mod path;
@@ -25,6 +26,7 @@ mod verification;
 pub use algorithm::CaAlgorithm;
 pub use chain::{CaChain, ChainError};
 pub(crate) use encode::push_tlv;
+pub use lately::IssuedLately;
 pub use precertificate::{
     Certificate, CorrespondingTemplate, LoggedPrecertificate, Precertificate, UnpromisedTemplate,
 };

@@ -13,7 +13,7 @@ pub use log_mode::{LogMode, SctDelivery};
 pub use ports::{Answer, CaSigner, CertificateLog, IssuerKeys, SignerError};
 pub use rules::{CurrentRules, Rules};
 
-use crate::certificate::{CaChain, Certificate, Template};
+use crate::certificate::{CaChain, Certificate, IssuedLately, Template};
 use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::identity::Issuer;
 use crate::possession::Possession;
@@ -50,6 +50,8 @@ pub struct Issued {
 pub struct CertificateAuthority {
     /// The chain that issues.
     pub chain: Arc<CaChain>,
+    /// What it has issued lately.
+    pub lately: Arc<IssuedLately>,
     /// The key of the chain's issuing certificate.
     pub signer: Box<dyn CaSigner>,
     /// Who gets certificates, and which; the operator may change it at any time.
@@ -138,6 +140,7 @@ impl CertificateAuthority {
             }
             LogMode::None => self.issue_unlogged(template, course).await,
         }?;
+        self.lately.remember(&issued.certificate);
         place.finish();
         Ok(issued)
     }

@@ -10,7 +10,7 @@
 
 use super::Admission;
 use super::admission::Sharer;
-use crate::certificate::CaChain;
+use crate::certificate::{CaChain, IssuedLately};
 use crate::log::SignatureLog;
 use crate::log::signatures::Recorded;
 use crate::refusal::{Reason, Refusal};
@@ -28,6 +28,7 @@ pub struct Recording {
     log: Arc<SignatureLog>,
     writers: Writers,
     chain: Arc<CaChain>,
+    lately: Arc<IssuedLately>,
     admission: Admission,
     large: Semaphore,
 }
@@ -44,9 +45,15 @@ pub struct Receipt {
 }
 
 impl Recording {
-    /// For this log; `chain` is our own CA's.
-    pub fn new(log: Arc<SignatureLog>, writers: Writers, chain: Arc<CaChain>, admission: Admission) -> Self {
-        Self { log, writers, chain, admission, large: Semaphore::new(LARGE_AT_ONCE) }
+    /// For this log; `chain` is our own CA's, and `lately` what it has issued.
+    pub fn new(
+        log: Arc<SignatureLog>,
+        writers: Writers,
+        chain: Arc<CaChain>,
+        lately: Arc<IssuedLately>,
+        admission: Admission,
+    ) -> Self {
+        Self { log, writers, chain, lately, admission, large: Semaphore::new(LARGE_AT_ONCE) }
     }
 
     /// The log.
@@ -96,7 +103,7 @@ impl Recording {
     fn admit_all(&self, prepared: &Prepared) -> Result<Writer, Refusal> {
         let mut writers = Vec::with_capacity(prepared.verifiers().len());
         for verifier in prepared.verifiers() {
-            writers.push(self.writers.admit(verifier, &self.chain)?);
+            writers.push(self.writers.admit(verifier, &self.chain, &self.lately)?);
         }
         writers.into_iter().next().ok_or_else(|| Reason::VerifierMissing.into())
     }

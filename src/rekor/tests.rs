@@ -1,6 +1,7 @@
 //! Requests made by others (`tests/fixtures/rekor_vectors.py`), and what has to come of them.
 
 use super::*;
+use crate::certificate::IssuedLately;
 use crate::certificate::testing::{self, NOW};
 use crate::refusal::{Reason, Refusal};
 use crate::rekor::verifier::{Material, ProposedVerifier};
@@ -94,6 +95,7 @@ fn who_may_write_is_told_by_the_certificates_signature_or_by_the_list() {
     let others = Request::parse(others.request.as_bytes()).unwrap().prepare().unwrap();
     let others = &others.verifiers()[0];
 
+    let lately = IssuedLately::default();
     let mut listed_ca = Listed::default();
     listed_ca.add_pem(testing::CHAIN.as_bytes()).unwrap();
     let mut listed_key = Listed::default();
@@ -110,16 +112,16 @@ fn who_may_write_is_told_by_the_certificates_signature_or_by_the_list() {
     ] {
         let admitted = [&own, &forged, &precertificate, &bare, others].map(|verifier| {
             writers
-                .admit(verifier, &chain)
+                .admit(verifier, &chain, &lately)
                 .map_err(|refusal| assert_eq!(refusal.reason(), Reason::WriterNotAdmitted))
                 .is_ok()
         });
         assert_eq!(admitted, expected, "{writers:?}");
     }
     // Whom it claims to be is whom it is admitted as.
-    let admitted = Writers::Own.admit(&own, &chain).unwrap();
+    let admitted = Writers::Own.admit(&own, &chain, &lately).unwrap();
     assert_eq!((Writers::Own.claimed(&own, &chain), admitted.group), (admitted.clone(), "own"));
-    assert_ne!(Writers::Any.admit(&bare, &chain).unwrap().name, admitted.name);
+    assert_ne!(Writers::Any.admit(&bare, &chain, &lately).unwrap().name, admitted.name);
 }
 
 #[test]

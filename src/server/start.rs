@@ -11,7 +11,7 @@ use super::tls::ServerTls;
 use super::trust;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
-use crate::certificate::CaChain;
+use crate::certificate::{CaChain, IssuedLately};
 use crate::config::{CaMaterial, Config, LogConfig, SignatureLogConfig};
 use crate::ct_client::{self, ExternalLog};
 use crate::issuance::recording::Recording;
@@ -67,8 +67,16 @@ async fn start_parts(
     let signatures = signatures.map(|it| metrics.measured_signatures(it, environment.stopwatch.clone()));
     let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;
     logs.certificates = log.own().cloned();
-    let recording =
-        recording(config.signature_log.clone(), signatures, &chain, &environment, &logs.certificates).await?;
+    let lately = Arc::<IssuedLately>::default();
+    let recording = recording(
+        config.signature_log.clone(),
+        signatures,
+        &chain,
+        &environment,
+        &logs.certificates,
+        lately.clone(),
+    )
+    .await?;
     logs.signatures = recording.as_ref().map(|recording| recording.log().clone());
     logs.heed(environment.lulls.as_ref());
     let logs = Arc::new(logs.clone());
@@ -91,6 +99,7 @@ async fn start_parts(
 
     let authority = Arc::new(CertificateAuthority {
         chain,
+        lately,
         signer: Box::new(signer),
         rules: CurrentRules::new(reload::rules(&config)),
         keys: keys.clone(),
@@ -130,6 +139,7 @@ async fn recording(
     chain: &Arc<CaChain>,
     environment: &Environment,
     certificates: &Option<Arc<CtLog>>,
+    lately: Arc<IssuedLately>,
 ) -> Result<Option<Arc<Recording>>, StartError> {
     let (Some(config), Some(stores)) = (config, stores) else { return Ok(None) };
     let key = NoteSigningKey::open(&config.key).map_err(unusable)?;
@@ -150,7 +160,7 @@ async fn recording(
             SignaturesError::Start(_) | SignaturesError::First(_) => StartError::Failed(error.to_string()),
         })?;
     let admission = Admission::new(environment.stopwatch.clone(), environment.random.clone());
-    Ok(Some(Arc::new(Recording::new(Arc::new(log), config.writers, chain.clone(), admission))))
+    Ok(Some(Arc::new(Recording::new(Arc::new(log), config.writers, chain.clone(), lately, admission))))
 }
 
 /// The chain that issues, its key, and what an ephemeral CA has made beside.

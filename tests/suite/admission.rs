@@ -70,6 +70,7 @@ impl Busy {
         let (open, is_open) = watch::channel(false);
         let authority = Arc::new(CertificateAuthority {
             chain,
+            lately: Arc::default(),
             signer: Box::new(Held { key, open: is_open }),
             rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),

@@ -445,6 +445,7 @@ impl Fragile {
         let authority = CertificateAuthority {
             admission,
             chain,
+            lately: Arc::default(),
             signer: Box::new(Faulty {
                 key,
                 fails: signer_fails.clone(),

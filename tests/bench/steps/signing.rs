@@ -4,7 +4,7 @@ use crate::key::TestKey;
 use crate::logged;
 use crate::setting::{Setting, now};
 use aws_lc_rs::signature::Ed25519KeyPair;
-use countersign::certificate::TimestampChain;
+use countersign::certificate::{Certificate, IssuedLately, TimestampChain};
 use countersign::cli::signing_services::{log_request, timestamp_request};
 use countersign::environment::UnixMillis;
 use countersign::issuance::CaSigner as _;
@@ -21,11 +21,14 @@ use divan::Bencher;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A request by a key that is not the certificate's: what it costs until its signature is looked at is the same.
-fn request(setting: &Setting) -> String {
+fn certificate(setting: &Setting) -> Certificate {
     let corresponding = logged(setting).prove_correspondence().unwrap();
     let signature = setting.wait(setting.signer.sign(corresponding.certificate_tbs())).unwrap();
-    let certificate = corresponding.into_certificate(&signature);
+    corresponding.into_certificate(&signature)
+}
+
+/// A request by a key that is not the certificate's: what it costs until its signature is looked at is the same.
+fn request(certificate: &Certificate) -> String {
     let signature = TestKey::new().signature(b"artifact");
     log_request(&sha256(b"artifact"), &signature, certificate.der()).to_string()
 }
@@ -33,32 +36,47 @@ fn request(setting: &Setting) -> String {
 /// JSON to a request.
 #[divan::bench]
 fn s0_entry_parse(bencher: Bencher) {
-    let request = request(&Setting::make());
+    let request = request(&certificate(&Setting::make()));
     bencher.bench(|| Request::parse(request.as_bytes()).is_ok());
 }
 
 /// The certificate read, its key made ready.
 #[divan::bench]
 fn s1_entry_prepare(bencher: Bencher) {
-    let request = request(&Setting::make());
+    let request = request(&certificate(&Setting::make()));
     let parsed = || Request::parse(request.as_bytes()).unwrap();
     bencher.with_inputs(parsed).bench_values(|parsed| parsed.prepare().is_ok());
 }
 
-/// Whether our own CA has signed the certificate: a P-256 verification.
+/// Whether our own CA has signed the certificate: lately, which it knows.
 #[divan::bench]
-fn s2_entry_admission(bencher: Bencher) {
+fn s2_entry_admission_lately(bencher: Bencher) {
     let setting = Setting::make();
-    let prepared = Request::parse(request(&setting).as_bytes()).unwrap().prepare().unwrap();
+    let (certificate, lately) = (certificate(&setting), IssuedLately::default());
+    lately.remember(&certificate);
+    admission(bencher, &setting, &certificate, &lately);
+}
+
+/// The same of a certificate that it does not know any more: a P-256 verification.
+#[divan::bench]
+fn s2_entry_admission_later(bencher: Bencher) {
+    let setting = Setting::make();
+    let certificate = certificate(&setting);
+    admission(bencher, &setting, &certificate, &IssuedLately::default());
+}
+
+fn admission(bencher: Bencher, setting: &Setting, certificate: &Certificate, lately: &IssuedLately) {
+    let prepared = Request::parse(request(certificate).as_bytes()).unwrap().prepare().unwrap();
     let verifier = &prepared.verifiers()[0];
-    assert!(Writers::Own.admit(verifier, &setting.chain).is_ok());
-    bencher.bench(|| Writers::Own.admit(verifier, &setting.chain).is_ok());
+    assert!(Writers::Own.admit(verifier, &setting.chain, lately).is_ok());
+    bencher.bench(|| Writers::Own.admit(verifier, &setting.chain, lately).is_ok());
 }
 
 /// Whether the signature is the key's: a P-256 verification. It is another's here.
 #[divan::bench]
 fn s3_entry_verification(bencher: Bencher) {
-    let prepared = Request::parse(request(&Setting::make()).as_bytes()).unwrap().prepare().unwrap();
+    let prepared =
+        Request::parse(request(&certificate(&Setting::make())).as_bytes()).unwrap().prepare().unwrap();
     bencher.bench(|| prepared.verify().is_ok());
 }
 

@@ -1,6 +1,7 @@
 //! A request for an entry of the signature log.
 
 use super::world::{chain, check_refusal};
+use countersign::certificate::IssuedLately;
 use countersign::log::signatures::SignatureEntry;
 use countersign::refusal::Reason;
 use countersign::rekor::{CanonicalBody, HashAlgorithm, MAX_BODY, Request, Writers};
@@ -24,7 +25,9 @@ pub fn target(data: &[u8]) {
     assert!(!verifiers.is_empty() && verifiers.len() <= 10);
     for verifier in verifiers {
         // No fuzzer makes the CA's signature.
-        let refusal = Writers::Own.admit(verifier, chain()).expect_err("a certificate of nobody's");
+        let refusal = Writers::Own
+            .admit(verifier, chain(), &IssuedLately::default())
+            .expect_err("a certificate of nobody's");
         assert_eq!(refusal.reason(), Reason::WriterNotAdmitted);
         check_refusal(&refusal);
     }

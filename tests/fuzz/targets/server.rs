@@ -84,6 +84,7 @@ fn router() -> Router {
     let authority = CertificateAuthority {
         admission: Admission::new(Arc::new(Still), Arc::new(Always)),
         chain,
+        lately: Arc::default(),
         signer: Box::new(signer),
         rules: CurrentRules::new(Rules { issuers: Issuers::new(vec![issuer], Vec::new()) }),
         keys: Arc::new(Still),
