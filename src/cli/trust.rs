@@ -78,7 +78,7 @@ struct Root {
         countersign trust fetch https://ca.example.com/trust/trusted_root.json --sha256 HEX --out trusted_root.json\n\n\
         Nothing is printed or written when the digest is another.")]
 struct Fetch {
-    /// Where it is: https://ca.example.com/trust/trusted_root.json
+    /// Where it is: `https://ca.example.com/trust/trusted_root.json`
     #[arg(value_name = "URL")]
     url: String,
     /// Its SHA-256, as `trust digests` prints it for the CA's operator
