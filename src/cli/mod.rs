@@ -187,6 +187,17 @@ fn build(builder: &mut Builder) -> Result<Runtime, CliError> {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn the_servers_workers_tell_when_they_have_nothing_to_do() {
+        let (runtime, lulls) = super::server_runtime().unwrap();
+        for _ in 0..2 {
+            while !lulls.is_now() {
+                std::thread::yield_now();
+            }
+            runtime.block_on(async { tokio::spawn(async {}).await }).unwrap();
+        }
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
     }

@@ -29,6 +29,11 @@ impl Lulls {
         self.idle.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Whether a worker has nothing to do now.
+    pub fn is_now(&self) -> bool {
+        self.idle.load(Ordering::SeqCst) > 0
+    }
+
     /// Lets those who wait look whether they still want to.
     pub(super) fn look(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
@@ -39,7 +44,7 @@ impl Lulls {
 
     /// Waits for a lull, or until `enough`, about which [`look`](Self::look) has to tell, and no longer than `longest`.
     pub(super) fn wait(&self, longest: Duration, enough: impl Fn() -> bool) {
-        let goes_on = || self.idle.load(Ordering::SeqCst) == 0 && !enough();
+        let goes_on = || !self.is_now() && !enough();
         if !goes_on() {
             return;
         }

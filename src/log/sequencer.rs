@@ -26,8 +26,10 @@ use tokio::sync::oneshot;
 const GROUP_ENTRIES: usize = 1024;
 /// A group is closed once its entries have this many bytes.
 const GROUP_BYTES: usize = 2 << 20;
-/// Entries that may wait for being sealed; beyond it the log waits for the tiles' store. Some 50 MB of memory.
+/// Entries that may wait for being sealed; beyond it the log waits for the tiles' store.
 const BACKLOG: u64 = 64 * TILE_WIDTH;
+/// Octets of entries that may, beside a tile that is not complete. A tile of the largest entries of the signature log has 16 MiB.
+const BACKLOG_BYTES: usize = 24 << 20;
 
 /// How often a log that nobody appends to looks whether it could: health must not wait for a caller to be refused.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
@@ -90,21 +92,21 @@ impl<C: Candidate> Sequencer<C> {
         let asked = self.collect();
         let found = asked || !self.waiting.is_empty();
         // A group shows by itself whether the store can write.
-        if !self.sequence() && asked {
-            self.probe();
+        match self.sequence() {
+            true => self.status.checked(),
+            false if asked => self.check(),
+            false => {}
         }
         found
     }
 
-    /// Takes what has come out of the queue, no more than one group may have; whether a try was asked for.
+    /// Takes what has come out of the queue, no more than one group may have; whether a try or a look was asked for.
     fn collect(&mut self) -> bool {
         let mut asked = false;
         while self.waiting.len() < GROUP_ENTRIES {
             match self.arrivals.next_at_hand() {
                 Ok(Command::Enter(next)) => self.waiting.push_back(next),
-                Ok(Command::Probe) => asked = true,
-                // The append of this group shows it.
-                Ok(Command::Check) => self.status.checked(),
+                Ok(Command::Probe | Command::Check) => asked = true,
                 Ok(Command::Close) => {}
                 Err(_) => break,
             }
@@ -212,15 +214,33 @@ impl<C: Candidate> Sequencer<C> {
     }
 
     fn append(&mut self, group: &mut Group) -> Result<(), StoreError> {
-        if group.head.size - group.sealed > BACKLOG {
+        let waited_for = self.must_be_sealed(group);
+        if waited_for > group.sealed {
             // Where the sealer is merely slow the queue fills meanwhile, and says so to those who come.
-            if !self.sealer.wait_for(group.head.size - BACKLOG) {
+            if !self.sealer.wait_for(waited_for) {
                 let reason = "tiles cannot be written, and too many entries wait for them";
                 return Err(StoreError::NotWritten(reason.to_owned()));
             }
             group.sealed = self.sealer.sealed();
         }
         self.timed(|this| this.store.append(&this.head, group))
+    }
+
+    /// Entries below this must be sealed before the group is written: else memory grows for as long as tiles cannot be.
+    fn must_be_sealed(&self, group: &Group) -> u64 {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let by_number = group.head.size.saturating_sub(BACKLOG);
+        let mut beyond = view.unsealed_octets.saturating_sub(BACKLOG_BYTES);
+        let mut by_octets = view.unsealed_start;
+        for entry in &view.unsealed {
+            if beyond == 0 {
+                break;
+            }
+            beyond = beyond.saturating_sub(entry.bytes.len());
+            by_octets += 1;
+        }
+        // What is in no complete tile cannot be waited for.
+        by_number.max(by_octets.next_multiple_of(TILE_WIDTH).min(view.head.size / TILE_WIDTH * TILE_WIDTH))
     }
 
     /// Calls a store so that health sees how long it takes: a disk may neither answer nor fail.

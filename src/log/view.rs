@@ -20,6 +20,8 @@ pub struct View {
     pub unsealed_start: u64,
     /// The entries from `unsealed_start` to before `head.size`.
     pub unsealed: VecDeque<Entry>,
+    /// How many octets these entries have.
+    pub unsealed_octets: usize,
     /// For each tile level from 1 on: its nodes from the first unsealed tile of that level on.
     upper: [VecDeque<Hash>; TILE_LEVELS as usize - 1],
 }
@@ -33,7 +35,13 @@ impl View {
             timestamp: UnixMillis::default(),
             right_edge: Vec::new(),
         };
-        Self { head, unsealed_start: 0, unsealed: VecDeque::new(), upper: Default::default() }
+        Self {
+            head,
+            unsealed_start: 0,
+            unsealed: VecDeque::new(),
+            unsealed_octets: 0,
+            upper: Default::default(),
+        }
     }
 
     /// The view of a stored log: `entries` are those from `start` on to before `head.size`, everything earlier is read
@@ -65,6 +73,7 @@ impl View {
     /// Takes a group that is durable in the head store: `entries` are those from the present size to before `head.size`.
     pub fn push_group(&mut self, head: Head, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
+            self.unsealed_octets += entry.bytes.len();
             self.unsealed.push_back(entry);
             let size = self.unsealed_start + self.unsealed.len() as u64;
             if size.is_multiple_of(TILE_WIDTH) {
@@ -85,7 +94,8 @@ impl View {
             let gone = first_unsealed_node(level, sealed) - first_unsealed_node(level, self.unsealed_start);
             self.upper[usize::from(level) - 1].drain(..as_index(gone));
         }
-        self.unsealed.drain(..as_index(sealed - self.unsealed_start));
+        let gone = self.unsealed.drain(..as_index(sealed - self.unsealed_start));
+        self.unsealed_octets -= gone.map(|entry| entry.bytes.len()).sum::<usize>();
         self.unsealed_start = sealed;
     }
 

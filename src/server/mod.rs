@@ -13,18 +13,21 @@ pub mod limits;
 pub mod listener;
 mod logs;
 mod operations;
+mod own_thread;
 mod reload;
 pub mod signals;
 mod start;
 mod timestamps;
 mod tls;
 mod trust;
+mod unread;
 
 use crate::api::ApiState;
 use crate::config::Config;
 use environment::Environment;
 use listener::Listener;
 use logs::OwnLogs;
+use own_thread::OwnThread;
 use reload::{Asked, Reloader};
 use signals::{Signalled, Signals};
 use std::net::SocketAddr;
@@ -41,7 +44,7 @@ const ADMIN_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// A server that is up.
 pub struct Running {
     public: Listener,
-    admin: Option<Listener>,
+    admin: Option<(Listener, OwnThread)>,
     state: Arc<ApiState>,
     logs: Arc<OwnLogs>,
     reloading: Reloading,
@@ -91,7 +94,7 @@ impl Running {
 
     /// The operators' listener.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(Listener::address)
+        self.admin.as_ref().map(|(listener, _)| listener.address())
     }
 
     /// Serves until SIGTERM or SIGINT, then shuts down; a second one ends it at once. SIGHUP makes it look at its files.
@@ -155,7 +158,7 @@ impl Running {
         state.drain();
         logs.end_soon();
         public.stop(STOP_TIMEOUT).await;
-        if let Some(admin) = admin {
+        if let Some((admin, _thread)) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
         }
         OwnLogs::clone(&logs).close().await;

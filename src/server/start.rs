@@ -5,15 +5,19 @@ use super::limits::Limits;
 use super::listener::Listener;
 use super::logs::OwnLogs;
 use super::operations::{Counting, Operations};
+use super::own_thread::OwnThread;
 use super::reload::{self, Reloader};
 use super::timestamps::{self, Ephemeral};
 use super::tls::ServerTls;
 use super::trust;
+use super::unread;
 use super::{Reloading, Running, StartError};
 use crate::api::{self, ApiState};
 use crate::certificate::{CaChain, IssuedLately};
 use crate::config::{CaMaterial, Config, LogConfig, SignatureLogConfig};
 use crate::ct_client::{self, ExternalLog};
+use crate::environment::Stopwatch;
+use crate::issuance::admission::Unread;
 use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
 use crate::log::ct::{CtLogSettings, OpenError};
@@ -68,6 +72,7 @@ async fn start_parts(
     let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;
     logs.certificates = log.own().cloned();
     let lately = Arc::<IssuedLately>::default();
+    let admission = Admission::new(environment.stopwatch.clone(), environment.random.clone());
     let recording = recording(
         config.signature_log.clone(),
         signatures,
@@ -75,6 +80,7 @@ async fn start_parts(
         &environment,
         &logs.certificates,
         lately.clone(),
+        admission.unread().clone(),
     )
     .await?;
     logs.signatures = recording.as_ref().map(|recording| recording.log().clone());
@@ -105,12 +111,13 @@ async fn start_parts(
         keys: keys.clone(),
         log,
         lifetime: config.ca.validity,
-        admission: Admission::new(environment.stopwatch.clone(), environment.random.clone()),
+        admission,
         clock: environment.clock,
         random: environment.random,
         stopwatch: environment.stopwatch,
         observer: metrics.clone(),
     });
+    let (unread, stopwatch) = (authority.admission.unread().clone(), authority.stopwatch.clone());
     let (listen, admin) = (config.listen, config.admin);
     let reloader = Arc::new(Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config));
     let operations = Arc::new(Operations::new(
@@ -129,6 +136,7 @@ async fn start_parts(
         reloader,
     };
     tokio::spawn(OwnLogs::watch(Arc::downgrade(&logs)));
+    tokio::spawn(watch_unread(&unread, &public, stopwatch));
     Ok(Running { public, admin, state, logs, reloading })
 }
 
@@ -140,6 +148,7 @@ async fn recording(
     environment: &Environment,
     certificates: &Option<Arc<CtLog>>,
     lately: Arc<IssuedLately>,
+    unread: Arc<Unread>,
 ) -> Result<Option<Arc<Recording>>, StartError> {
     let (Some(config), Some(stores)) = (config, stores) else { return Ok(None) };
     let key = NoteSigningKey::open(&config.key).map_err(unusable)?;
@@ -159,7 +168,7 @@ async fn recording(
             }
             SignaturesError::Start(_) | SignaturesError::First(_) => StartError::Failed(error.to_string()),
         })?;
-    let admission = Admission::new(environment.stopwatch.clone(), environment.random.clone());
+    let admission = Admission::new(environment.stopwatch.clone(), environment.random.clone()).beside(unread);
     Ok(Some(Arc::new(Recording::new(Arc::new(log), config.writers, chain.clone(), lately, admission))))
 }
 
@@ -260,6 +269,20 @@ async fn open_log(
         })
 }
 
+/// Looks how long callers of the public listener wait, for as long as there are any.
+fn watch_unread(
+    unread: &Arc<Unread>,
+    public: &Listener,
+    stopwatch: Arc<dyn Stopwatch>,
+) -> impl Future<Output = ()> + use<> {
+    let watching = unread::watch(Arc::downgrade(unread), public.open_connections(), stopwatch);
+    async {
+        if let Err(error) = watching.await {
+            tracing::error!(%error, "it cannot be seen how long callers wait: none is refused for that");
+        }
+    }
+}
+
 /// Both listeners, or none.
 fn open_listeners(
     public: SocketAddr,
@@ -267,10 +290,15 @@ fn open_listeners(
     admin: Option<SocketAddr>,
     state: &Arc<ApiState>,
     operations: Arc<Operations>,
-) -> Result<(Listener, Option<Listener>), StartError> {
+) -> Result<(Listener, Option<(Listener, OwnThread)>), StartError> {
     let public = bind("listen", public)?;
+    let own = OwnThread::start("operators");
+    let own = own.map_err(|error| StartError::Failed(format!("no thread can be started: {error}")))?;
     let admin = match admin {
-        Some(address) => Some(bind("admin.listen", address)?),
+        Some(address) => {
+            let _entered = own.enter();
+            Some(bind("admin.listen", address)?)
+        }
         None => None,
     };
     let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
@@ -279,6 +307,7 @@ fn open_listeners(
         Listener::start(public, tls, api::router(state.clone()), Limits::public()).map_err(failed)?;
     let admin = admin
         .map(|socket| {
+            let _entered = own.enter();
             let router = api::admin_router(state.clone(), operations.clone());
             Listener::start(socket, None, router, Limits::operators())
         })
@@ -294,7 +323,7 @@ fn open_listeners(
         admin = admin.as_ref().map(|admin| admin.address().to_string()),
         "serving"
     );
-    Ok((public, admin))
+    Ok((public, admin.map(|admin| (admin, own))))
 }
 
 fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -8,13 +8,13 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use countersign::environment::UnixMillis;
 use countersign::log::ct::{CtLogSettings, OpenError};
 use countersign::log::ports::{HeadRecord, LogSigner, Recorded, StoreError, TileStore};
-use countersign::log::{CtLog, Lifecycle as _, Log, QUEUE, StartError, Stores};
+use countersign::log::{Candidate, CtLog, Lifecycle as _, Log, QUEUE, StartError, Stores};
 use countersign::refusal::Reason;
 use countersign::store::memory::{Fault, MemoryHeadRecord, MemoryStore, MemoryTileStore};
 use countersign::transparency::checkpoint::Checkpoint;
 use countersign::transparency::precertificate::PrecertificateEntry;
 use countersign::transparency::sct::ReceivedSct;
-use countersign::transparency::{Place, sha256};
+use countersign::transparency::{Entry, Hash, Place, merkle, sha256};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -271,6 +271,42 @@ fn when_tiles_cannot_be_written_the_log_refuses_before_memory_grows_and_recovers
         answered.len() / 256
     );
     survives(&crashed, &answered);
+}
+
+#[test]
+fn large_entries_that_cannot_be_sealed_are_refused_by_their_size() {
+    /// Of 64 KiB.
+    struct Large;
+
+    impl Candidate for Large {
+        fn at(&self, place: Place) -> Entry {
+            let mut bytes = vec![0; 64 << 10];
+            bytes[..8].copy_from_slice(&place.index.to_be_bytes());
+            Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes }
+        }
+
+        fn leaf_hash(bytes: &[u8]) -> Option<Hash> {
+            Some(merkle::leaf_hash(bytes))
+        }
+    }
+
+    let store = MemoryStore::default();
+    let clock = TestClock::at(UnixMillis(NOW));
+    let log: Log<Large> = Log::open(&identity(), stores(&store), clock.clone(), clock).unwrap();
+    store.tiles.fail(std::iter::repeat_n(Some(Fault::Refused), 1_000_000));
+    let answered = (0..500).take_while(|_| wait(log.enter(Large)).is_ok()).count();
+    // 24 MiB, the group that goes over it, and no less than a tile.
+    assert!((384..=386).contains(&answered), "{answered}");
+    assert_eq!(log.view().read().unwrap().unsealed_octets, answered << 16);
+
+    store.tiles.heal();
+    while log.health().is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(wait(log.enter(Large)).unwrap().index, answered as u64);
+    log.close();
+    let view = log.view().read().unwrap();
+    assert_eq!((view.unsealed_start, view.unsealed_octets), (256, (answered + 1 - 256) << 16));
 }
 
 #[test]

@@ -10,13 +10,18 @@
 //! is counted by it. And where nobody at all could get a place, not even the request's body is looked at
 //! ([`Admission::is_full`]).
 //!
+//! What nobody has read yet has no place and is not counted. How long it waits shows in `unread`, which refuses a part of those who
+//! come when that gets too long.
+//!
 //! Waiting for an issuer's keys is a queue too, of requests that nobody has verified yet. It is bounded and shared in the same
 //! way by the claimed issuer; tokens whose keys are at hand never stand in it.
 
 mod pace;
 mod shares;
+mod unread;
 
 pub use shares::Sharer;
+pub use unread::{Unread, Waits};
 
 use crate::environment::{Random, Stopwatch};
 use crate::refusal::{Reason, Refusal};
@@ -38,6 +43,7 @@ pub struct Admission {
     stopwatch: Arc<dyn Stopwatch>,
     random: Arc<dyn Random>,
     names: RandomState,
+    unread: Arc<Unread>,
     refused: [AtomicU64; Stage::ALL.len()],
 }
 
@@ -50,7 +56,7 @@ struct State {
 /// Where on its way a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Before its body was parsed: nobody could get a place.
+    /// Before its body was parsed: nobody could get a place, or too many wait unread.
     Full,
     /// Before its token was verified: whom it names would get no place.
     Claimed,
@@ -98,6 +104,7 @@ impl Admission {
             stopwatch,
             random,
             names: RandomState::new(),
+            unread: Arc::default(),
             refused: Default::default(),
         }
     }
@@ -107,11 +114,25 @@ impl Admission {
         Sharer { issuer, project: self.names.hash_one((iss, project)) }
     }
 
-    /// Refuses when nobody could get a place, whoever it is.
+    /// The same as beside another admission: what waits unread, waits for both.
+    #[must_use]
+    pub fn beside(self, unread: Arc<Unread>) -> Self {
+        Self { unread, ..self }
+    }
+
+    /// What waits unread, for who measures it.
+    pub const fn unread(&self) -> &Arc<Unread> {
+        &self.unread
+    }
+
+    /// Refuses when nobody could get a place, whoever it is; and a part of all when too many wait unread.
     ///
     /// # Errors
     /// [`Reason::Overloaded`], as with all that follow.
     pub fn is_full(&self) -> Result<(), Refusal> {
+        if self.unread.refuses_next() {
+            return Err(self.refuse(Stage::Full));
+        }
         let state = self.state();
         let full = state.making.is_full(state.pace.limit());
         drop(state);
