@@ -14,6 +14,7 @@ import argparse
 import pathlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -40,16 +41,17 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
         while rounds < args.rounds and time.monotonic() - begun < args.seconds:
             # Log-uniform: moments soon after the start are as likely as those in full flight.
             time.sleep(0.02 * (args.longest / 0.02) ** chance.random())
-            ca.kill()
+            kill(ca)
             if args.tamper:
                 tamper(ca, args.rounds - rounds, args.tamper)
             if chance.random() < 0.2:
                 early += 1
                 ca.start()
                 time.sleep(chance.random() * 0.1)
-                ca.kill()
+                kill(ca)
             ca.start()
             slowest = max(slowest, ca.wait_until_ready(READY_WITHIN))
+            check_log(ca)
             # Answers of the dead server, and some of the new one: all of them must be in the log now.
             kept = load.take()
             for other in kept.others:
@@ -64,6 +66,7 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
         audit.look(load.stop())
         audit.reread()
         check(ca.end() == 0, "SIGTERM must end the server with 0")
+        check_log(ca)
         ca.own_audit()
     finally:
         load.stopping = True
@@ -76,6 +79,25 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
             f"{audit.checkpoints} checkpoints kept, {len(audit.certificate_log.tree.leaves)} and "
             f"{len(audit.signature_log.tree.leaves)} entries, {load.broken} connections broken, slowest ready {slowest:.2f} s, "
             f"{time.monotonic() - begun:.0f} s in all: nothing lost")
+
+
+def kill(ca: Ca) -> None:
+    """Kills a server that lives; one that has ended by itself has failed, however well the next one goes on."""
+    code = ca.process.poll()
+    check(code is None, f"the server ended by itself with {code}:\n{ca.tail()}")
+    code = ca.kill()
+    check(code == -signal.SIGKILL, f"the server ended by itself with {code}:\n{ca.tail()}")
+
+
+# What no server says that was only killed.
+NEVER_SAID = ["panicked", "stops for good", "has stopped"]
+
+
+def check_log(ca: Ca) -> None:
+    log = ca.log.read_text()
+    for words in NEVER_SAID:
+        line = next((line for line in log.splitlines() if words in line), None)
+        check(line is None, f"the server's log says: {line}")
 
 
 def tamper(ca: Ca, rounds_left: int, which: str) -> None:
