@@ -25,6 +25,8 @@ from load import Load, certificates, entries, timestamps
 from verify_ct import Failed
 
 READY_WITHIN = 5.0
+# Something of each kind in each round; generous, for it is no measurement.
+ANSWERED_WITHIN = 20.0
 
 
 def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
@@ -53,6 +55,7 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
             slowest = max(slowest, ca.wait_until_ready(READY_WITHIN))
             check_log(ca)
             # Answers of the dead server, and some of the new one: all of them must be in the log now.
+            load.check_at_work(ANSWERED_WITHIN)
             kept = load.take()
             for other in kept.others:
                 check(False, f"64 connections must not be refused: {other.kind}: {other.head!r} {other.body!r}")
