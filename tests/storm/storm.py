@@ -1,8 +1,8 @@
 """kill -9 at random moments, while 64 connections ask for certificates, log signatures and get timestamps: nothing that was
 answered may be lost, of either log.
 
-Usage: storm.py --countersign BINARY [--rounds N] [--seed S] [--seconds S] [--connections N] [--directory DIR]
-                [--tamper [both|certificates|signatures]]
+Usage: storm.py --countersign BINARY [--rounds N] [--seed S] [--seconds S [--at-least N]] [--connections N]
+                [--directory DIR] [--tamper [both|certificates|signatures]]
 A round: the server dies at a random moment (one time in five again while it starts), is started on the same directory, must
 be ready within 5 s while callers knock, and everything that callers ever got is held against the logs. Exit code 1 at any loss.
 `--tamper` puts an older copy of the whole data directory, or of one log alone, back before the last round, which the server
@@ -40,7 +40,7 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
     audit, load = Audit(ca), Load(ca.port, wishes).start()
     rounds, slowest, early, begun = 0, 0.0, 0, time.monotonic()
     try:
-        while rounds < args.rounds and time.monotonic() - begun < args.seconds:
+        while rounds < args.rounds and (args.seconds is None or time.monotonic() - begun < args.seconds):
             # Log-uniform: moments soon after the start are as likely as those in full flight.
             time.sleep(0.02 * (args.longest / 0.02) ** chance.random())
             kill(ca)
@@ -76,6 +76,7 @@ def storm(args: argparse.Namespace, directory: pathlib.Path) -> str:
         if ca.alive():
             ca.kill()
     answers = [audit.certificates, audit.entries, audit.timestamps.answers]
+    check(rounds >= args.at_least, f"only {rounds} rounds, {args.at_least} are required")
     check(rounds > 0 and min(answers) > 10 * rounds, f"{answers} answers in {rounds} rounds are no storm")
     return (f"storm: {rounds} rounds, {early} of them killed while starting, seed {args.seed}, "
             f"{args.connections} connections: {answers[0]} certificates, {answers[1]} log entries, {answers[2]} timestamps and "
@@ -121,7 +122,8 @@ def main() -> int:
     parser.add_argument("--countersign", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=900, help="begin no round after so long; tokens last an hour")
+    parser.add_argument("--seconds", type=float, help="begin no round after so long (default: all rounds are run; tokens last an hour)")
+    parser.add_argument("--at-least", type=int, default=1, metavar="N", help="fail where --seconds left fewer rounds than this")
     parser.add_argument("--longest", type=float, default=2.0, help="the longest life of a server, in seconds")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--directory", type=pathlib.Path, help="where the disk is; a temporary directory is made in it")
