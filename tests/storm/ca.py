@@ -163,9 +163,10 @@ class Ca:
             time.sleep(0.01)
         return time.monotonic() - self.begun
 
-    def kill(self) -> None:
+    def kill(self) -> int:
+        """SIGKILL, and how the process ended: -9, or the exit code of one that had ended by itself."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(timeout=20)
+        return self.process.wait(timeout=20)
 
     def end(self) -> int:
         """SIGTERM, and its exit code."""

@@ -35,6 +35,10 @@ MEMORY_MB = 256
 # Time-outs of 30 seconds, and a little for a loaded machine.
 GONE_SECONDS = 36
 P99_SECONDS = 1.0
+# Who has no answer after so long is kept waiting, whatever comes later.
+ANSWER_SECONDS = 10
+# Every well-behaved caller gets one answer in so many seconds at least; ten times as many are usual.
+SECONDS_PER_ANSWER = 2
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 GET = b"\x82\x86\x84\x01\x01x"
@@ -125,7 +129,7 @@ class Hostile:
                     try:
                         if not await asyncio.wait_for(reader.read(4096), every):
                             break
-                    except TimeoutError:
+                    except asyncio.TimeoutError:
                         pass
                 else:
                     await asyncio.sleep(every)
@@ -152,25 +156,36 @@ class WellBehaved:
 
     def __init__(self, server: Server) -> None:
         self.server, self.took, self.failed = server, [], collections.Counter()
+        self.answers: list[int] = []
 
     async def call(self) -> None:
+        number = len(self.answers)
+        self.answers.append(0)
         reader = writer = None
         while True:
             began = time.monotonic()
             try:
                 if writer is None:
-                    reader, writer = await asyncio.open_connection(*self.server.public, limit=1 << 20)
+                    reader, writer = await asyncio.wait_for(
+                        asyncio.open_connection(*self.server.public, limit=1 << 20), ANSWER_SECONDS)
                 writer.write(self.server.request)
-                status = await whole_answer(reader)
+                status = await asyncio.wait_for(whole_answer(reader), ANSWER_SECONDS)
                 if status == 200:
                     self.took.append(time.monotonic() - began)
+                    self.answers[number] += 1
                 else:
                     self.failed[status] += 1
-            except (OSError, asyncio.IncompleteReadError) as error:
+            except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError) as error:
                 self.failed[type(error).__name__] += 1
+                if writer is not None:
+                    writer.transport.abort()
                 writer = None
             # Enough to see how long it takes, not so much that this script is what is measured.
             await asyncio.sleep(0.1)
+
+    def fewest(self) -> int:
+        """The answers of the caller who got the fewest."""
+        return min(self.answers, default=0)
 
     def percentile(self, share: float) -> float:
         took = sorted(self.took)
@@ -178,7 +193,7 @@ class WellBehaved:
 
     def line(self) -> str:
         p50, p99, most = (self.percentile(share) * 1000 for share in (0.5, 0.99, 1))
-        return f"{len(self.took)} certificates, p50 {p50:.1f} ms, p99 {p99:.1f} ms, most {most:.1f} ms, failed {dict(self.failed)}"
+        return f"{len(self.took)} certificates, of each caller {self.fewest()} at least, p50 {p50:.1f} ms, p99 {p99:.1f} ms, most {most:.1f} ms, failed {dict(self.failed)}"
 
 
 async def end(tasks: list[asyncio.Task]) -> None:
@@ -216,6 +231,7 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
     tasks = [asyncio.create_task(make()) for _, number, make in kinds for _ in range(number)]
     began = time.monotonic()
     await asyncio.sleep(2)
+    asked_from = time.monotonic()
     callers = [asyncio.create_task(pressed.call()) for _ in range(64)]
     held = sum(hostile.open.values())
     gone_at = {}
@@ -225,6 +241,7 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
         for kind, *_ in kinds:
             if hostile.open[kind] == 0 and kind not in gone_at:
                 gone_at[kind] = time.monotonic() - began
+    asked_until = time.monotonic()
     now, peak = server.memory()
     print(f"with {held} hostile connections held at once ({hostile.refused} not connected): {pressed.line()}")
     print(f"memory: {now:.0f} MB, at its highest {peak:.0f} MB")
@@ -242,6 +259,9 @@ async def run(server: Server, args: argparse.Namespace) -> list[str]:
         failures.append(f"only {held} connections were held")
     if pressed.failed:
         failures.append(f"well-behaved callers were refused: {dict(pressed.failed)}")
+    wanted = max(1, int((asked_until - asked_from) / SECONDS_PER_ANSWER))
+    if pressed.fewest() < wanted:
+        failures.append(f"a well-behaved caller got {pressed.fewest()} answers, not {wanted}")
     if pressed.percentile(0.99) > P99_SECONDS:
         failures.append(f"well-behaved callers waited: p99 {pressed.percentile(0.99):.2f} s")
     if peak > MEMORY_MB:
@@ -270,7 +290,7 @@ async def answered(address: tuple[str, int], request: bytes, within: float) -> i
             writer.transport.abort()
     try:
         return await asyncio.wait_for(ask(), within)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+    except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
         return 0
 
 

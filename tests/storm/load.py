@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ca import check
+
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
@@ -76,7 +78,9 @@ class Load:
         self.port, self.wishes, self.pause = port, wishes, pause
         self.kept, self.stopping = Kept(), False
         self.broken = 0
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.run()), daemon=True)
+        # What went wrong in the callers themselves. Nothing may: callers that are gone notice no loss.
+        self.faults: list[str] = []
+        self.thread = threading.Thread(target=self.work, daemon=True)
 
     def start(self) -> "Load":
         self.thread.start()
@@ -86,14 +90,38 @@ class Load:
         """Ends, and hands over what was kept since the last `take`."""
         self.stopping = True
         self.thread.join(timeout=30)
+        check(not self.thread.is_alive(), "the callers do not come to their end")
+        check(not self.faults, f"the callers have failed: {self.faults[:3]}")
         return self.take()
+
+    def check_at_work(self, seconds: float) -> None:
+        """The callers are there, and since the last `take` something of each kind was answered, or is within `seconds`."""
+        wanted = {KINDS[wish.kind][1] for wish in self.wishes}
+
+        def missing() -> list[str]:
+            check(self.thread.is_alive() and not self.faults, f"the callers are gone: {self.faults[:3]}")
+            return sorted(place for place in wanted if not getattr(self.kept, place))
+
+        begun = time.monotonic()
+        while missing():
+            check(time.monotonic() - begun < seconds, f"no new {missing()} {seconds} s later; refusals: {self.kept.others[:1]}")
+            time.sleep(0.01)
 
     def take(self) -> Kept:
         """Hands over what was kept since the last time."""
         taken, self.kept = self.kept, Kept()
         return taken
 
+    def work(self) -> None:
+        try:
+            asyncio.run(self.run())
+        except BaseException as error:  # noqa: BLE001 - the thread's end must not go unnoticed, whatever it is
+            self.faults.append(repr(error))
+
     async def run(self) -> None:
+        # An answer that cannot be read ends in asyncio, which would only print it.
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: self.faults.append(f"{context['message']}: {context.get('exception')!r}"))
         await asyncio.gather(*(self.call(number, wish) for number, wish in enumerate(self.wishes)))
 
     async def call(self, number: int, wish: Wish) -> None:
@@ -102,7 +130,7 @@ class Load:
             try:
                 caller = Caller(self, wish, number)
                 await asyncio.wait_for(loop.create_connection(lambda: caller, "127.0.0.1", self.port), 5)
-            except OSError:
+            except (OSError, asyncio.TimeoutError):  # the latter is no OSError before Python 3.11
                 await asyncio.sleep(0.01 + 0.02 * random.random())
                 continue
             while not caller.lost.done() and not self.stopping:
