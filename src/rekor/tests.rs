@@ -92,6 +92,30 @@ fn signatures_beyond_the_most_are_counted_and_not_read() {
 }
 
 #[test]
+fn an_envelope_has_no_key_and_no_signature_twice() {
+    let chain = testing::chain();
+    let verifier = |number: usize| {
+        let spki = [testing::LEAF_SPKI, chain.issuing_spki()][number].to_vec();
+        ProposedVerifier { material: Material::PublicKey(spki), details: KeyDetails::P256Sha256 }
+    };
+    let prepared = |verifiers: Vec<ProposedVerifier>, signatures: [&[u8]; 2]| {
+        let signatures = signatures.map(<[u8]>::to_vec).to_vec();
+        let (payload, payload_type) = (b"payload".to_vec(), "text/plain".to_owned());
+        dsse::Proposed { payload, payload_type, signatures, verifiers }
+            .prepare()
+            .map(drop)
+            .map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(prepared(vec![verifier(0), verifier(1)], [b"a", b"b"]), Ok(()));
+    for refused in [
+        prepared(vec![verifier(0), verifier(0)], [b"a", b"b"]),
+        prepared(vec![verifier(0), verifier(1)], [b"a", b"a"]),
+    ] {
+        assert!(refused.clone().is_err_and(|words| words.contains("twice")), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_no_tile_can_hold_is_refused_before_it_is_parsed() {
     let details = KeyDetails::P256Sha256;
     for material in [Material::Certificate(vec![0x30; MAX_BODY + 1]), Material::PublicKey(vec![0; 1 << 20])] {
