@@ -54,7 +54,7 @@ pub struct TrustedLog {
 }
 
 impl TrustedLog {
-    /// The host of its base URL, without a port: the origin of its checkpoints.
+    /// The host of its base URL, without a port and an IPv6 address's brackets: the origin of its checkpoints.
     pub fn host(&self) -> Option<&str> {
         let (_, rest) = self.base_url.split_once("://")?;
         let authority = rest.split(['/', '?', '#']).next()?;
@@ -63,6 +63,7 @@ impl TrustedLog {
             Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => host,
             _ => host,
         };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         (!host.is_empty()).then_some(host)
     }
 }
@@ -304,4 +305,31 @@ pub(crate) fn time(text: &str) -> Option<UnixMillis> {
     let date: der::DateTime = format!("{}Z", whole.replacen('t', "T", 1)).parse().ok()?;
     let seconds = UnixMillis::from_secs(date.unix_duration().as_secs());
     Some(seconds.plus(std::time::Duration::from_millis(millis.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logs_host_has_neither_a_port_nor_brackets() {
+        for (url, host) in [
+            ("https://ca.example.com/log", Some("ca.example.com")),
+            ("http://127.0.0.1:28444", Some("127.0.0.1")),
+            ("http://[::1]:28444", Some("::1")),
+            ("https://[2001:db8::7]/", Some("2001:db8::7")),
+            ("https://[]", None),
+            ("https://", None),
+        ] {
+            let window = Window { start: UnixMillis(0), end: None };
+            let log = TrustedLog {
+                id: Vec::new(),
+                spki: Vec::new(),
+                key: PublicKeyKind::Ed25519,
+                base_url: url.to_owned(),
+                valid_for: window,
+            };
+            assert_eq!(log.host(), host, "{url}");
+        }
+    }
 }

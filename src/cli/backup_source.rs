@@ -46,6 +46,11 @@ impl Tiles {
     }
 }
 
+/// Whether the data directory has this log.
+fn has_head(log: &OwnLog<'_>) -> bool {
+    log.directory().join("head").is_dir()
+}
+
 /// For each log where it is read; `None`: there is no such log yet.
 type Sources = Vec<Option<Source>>;
 
@@ -83,7 +88,12 @@ impl Source {
             let reader = reader(log)?;
             let mut checkpoint = match runtime.block_on(reader.checkpoint()) {
                 Ok(checkpoint) => checkpoint,
-                Err(NoCheckpoint::Unreachable(words)) => return Ok(Err(words)),
+                // It was configured after the server's last start. Whoever is no server of ours has no certificate log either.
+                Err(NoCheckpoint::Absent(_)) if log.kind() == LogKind::Signatures && !has_head(log) => {
+                    sources.push(None);
+                    continue;
+                }
+                Err(NoCheckpoint::Unreachable(words) | NoCheckpoint::Absent(words)) => return Ok(Err(words)),
                 Err(NoCheckpoint::Wrong(words)) => return Err(CliError::refused(words)),
             };
             if !log.kind().is_dated() {
@@ -104,7 +114,6 @@ impl Source {
     ) -> Result<Result<Sources, LockError>, CliError> {
         let refused = |error: &dyn std::fmt::Display| CliError::refused(error.to_string());
         // Opening would make what is missing.
-        let has_head = |log: &OwnLog<'_>| log.directory().join("head").is_dir();
         if !logs.iter().any(has_head) {
             return Err(CliError::refused(format!("there is no log in {}", config.data.display())));
         }

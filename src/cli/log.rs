@@ -173,10 +173,12 @@ impl Source {
 fn configured(config: &Config, own: &OwnLog<'_>, runtime: &Runtime) -> Result<Opened, CliError> {
     let reader = own.public()?;
     let checkpoint = runtime.block_on(reader.checkpoint());
-    if config.public_url.is_some() && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_))) {
+    if config.public_url.is_some()
+        && matches!(checkpoint, Err(NoCheckpoint::Unreachable(_) | NoCheckpoint::Absent(_)))
+    {
         let reader = own.local()?;
         let there = runtime.block_on(reader.checkpoint());
-        if !matches!(there, Err(NoCheckpoint::Unreachable(_))) {
+        if !matches!(there, Err(NoCheckpoint::Unreachable(_) | NoCheckpoint::Absent(_))) {
             return Ok(Opened { reader, checkpoint: there });
         }
     }

@@ -93,7 +93,7 @@ fn audit_log(
             (reader, Some(head))
         }
         // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
-        (Err(NoCheckpoint::Unreachable(words)), true) => {
+        (Err(NoCheckpoint::Unreachable(words) | NoCheckpoint::Absent(words)), true) => {
             checks.not_checked("checkpoint", format!("no server answers: {words}"));
             (reader.offline(), None)
         }

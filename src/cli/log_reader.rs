@@ -54,9 +54,12 @@ pub struct VerifiedCheckpoint {
 /// Why there is no checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCheckpoint {
-    /// Nobody answers there, or somebody who is no log.
+    /// Nobody answers there.
     #[error("{0}")]
     Unreachable(String),
+    /// Somebody answers who has no such log.
+    #[error("{0}")]
+    Absent(String),
     /// There is one, but not one of this log.
     #[error("{0}")]
     Wrong(String),
@@ -111,8 +114,7 @@ impl LogReader {
     pub async fn checkpoint(&self) -> Result<VerifiedCheckpoint, NoCheckpoint> {
         let url = format!("{}/checkpoint", self.base);
         let answer = self.http.get(&url).await.map_err(NoCheckpoint::Unreachable)?;
-        let note =
-            answer.ok_or_else(|| NoCheckpoint::Unreachable(format!("{url}: there is no checkpoint")))?;
+        let note = answer.ok_or_else(|| NoCheckpoint::Absent(format!("{url}: there is no checkpoint")))?;
         self.verify_checkpoint(note).map_err(|words| NoCheckpoint::Wrong(format!("{url}: {words}")))
     }
 

@@ -298,6 +298,13 @@ fn read_listen(top: &Section<'_>) -> Option<SocketAddr> {
 
 fn read_public_url(field: &Field<'_>, tls: bool) -> Option<String> {
     let url = field.parse(values::base_url)?;
+    if let Some(usual) = values::usual_spelling(&url).filter(|_| !values::is_host_usual(&url)) {
+        field.error(format!(
+            "{} is usually spelled {usual}, and verifiers compare the host letter for letter; write it so",
+            values::quoted(&url)
+        ));
+        return None;
+    }
     if let Some((_, path)) = values::without_scheme(&url).split_once('/') {
         field.warning(format!(
             "has a path (/{path}): gRPC clients, sigstore-java among them, look at the root of the host"

@@ -86,6 +86,15 @@ pub fn usual_spelling(text: &str) -> Option<String> {
     differs.then(|| if text.ends_with('/') { usual } else { usual.trim_end_matches('/').to_owned() })
 }
 
+/// Whether a URL's host is written as clients name it: in lower case, in ASCII, an address in its usual form.
+pub fn is_host_usual(text: &str) -> bool {
+    let url = Url::parse(text).ok();
+    url.as_ref()
+        .and_then(Url::host_str)
+        .and_then(|host| authority(text).strip_prefix(host))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
+
 /// Whether a URL is a host with a slash and nothing behind it. A bucket has a path, and a GitLab's `iss` no slash.
 pub fn is_root_with_slash(text: &str) -> bool {
     text.ends_with('/') && !without_scheme(text).contains('/')
@@ -312,6 +321,27 @@ mod tests {
             "https://host:99999",
         ] {
             assert!(issuer_url(url).is_err(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_written_in_one_way() {
+        for url in [
+            "https://ca.example.com",
+            "https://ca.example.com:443/a",
+            "http://[::1]:80",
+            "http://127.0.0.1:1",
+        ] {
+            assert!(is_host_usual(url), "{url}");
+        }
+        for url in [
+            "http://LOCALHOST:28443",
+            "https://B\u{dc}CHER.example",
+            "https://127.1",
+            "http://[0:0::1]",
+            "https://c%61.example.com",
+        ] {
+            assert!(!is_host_usual(url), "{url}");
         }
     }
 

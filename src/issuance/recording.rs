@@ -2,7 +2,8 @@
 //!
 //! The order is that of rising cost: is there a place for anybody, can the request be read, would whom the key names get a place,
 //! did a CA that may write sign the certificate, do the signatures hold, and is there a place. So a place is counted for nobody who has
-//! not shown a signature of the key, and a stranger's copy of a public certificate takes nothing from whom it names.
+//! not shown a signature of the key: a certificate alone, which is public, takes nothing from whom it names. A signature that was
+//! published anybody can show again, and then the place counts as its maker's.
 //!
 //! Places are [`Admission`]'s, apart from those of certificates: another work has another pace. They are shared first between the
 //! CA's own certificates, those that are listed, and all others; then by project (Source Repository URI), by the certificate's name

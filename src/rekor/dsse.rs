@@ -6,6 +6,7 @@ use super::request::signature_of;
 use super::verifier::{ProposedVerifier, Verifier};
 use crate::hash::HashAlgorithm;
 use crate::refusal::{Reason, Refusal};
+use std::collections::HashSet;
 
 /// Its name in `kindVersion`.
 pub const KIND: &str = "dsse";
@@ -13,6 +14,9 @@ pub const KIND: &str = "dsse";
 pub const MOST_SIGNATURES: usize = 10;
 /// The longest payload type, in octets.
 const MOST_TYPE: usize = 1024;
+
+/// What is said of an envelope that repeats itself.
+const REPEATED: &str = "The same key, or the same signature, is in the envelope twice.";
 
 /// As a request has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +67,13 @@ impl Proposed {
         if signatures.len() != verifiers.len() {
             return invalid("Each signature needs its verifier, and each verifier its signature.");
         }
-        let verifiers = verifiers.into_iter().map(Verifier::read).collect::<Result<_, _>>()?;
+        let verifiers: Vec<Verifier> = verifiers.into_iter().map(Verifier::read).collect::<Result<_, _>>()?;
+        // Whoever has one signature could make many entries of it: by naming it again, or as ECDSA's other form of it.
+        let keys: HashSet<&[u8]> = verifiers.iter().map(Verifier::spki_der).collect();
+        let distinct: HashSet<&Vec<u8>> = signatures.iter().collect();
+        if keys.len() != verifiers.len() || distinct.len() != signatures.len() {
+            return Err(Refusal::new(Reason::EntrySignatureInvalid).because(REPEATED));
+        }
         Ok(Prepared { verifiers, payload, payload_type, signatures })
     }
 }

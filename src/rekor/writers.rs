@@ -16,7 +16,7 @@ const SOURCE_REPOSITORY: &str = "1.3.6.1.4.1.57264.1.12";
 /// Who may write.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Writers {
-    /// Certificates of our own CA.
+    /// Certificates of our own CA's present issuing key.
     #[default]
     Own,
     /// Every key and every certificate.

@@ -136,6 +136,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "data: data\npublic_url: ca.example.com",
         "countersign.yaml:3: public_url: \"ca.example.com\" does not begin with https:// (or http://); write https://host, with a port or path where there is one",
     ),
+    (
+        "data: data",
+        "data: data\npublic_url: http://LOCALHOST:28443",
+        "countersign.yaml:3: public_url: \"http://LOCALHOST:28443\" is usually spelled http://localhost:28443, and verifiers compare the host letter for letter; write it so",
+    ),
     ("data: data", "data: jwks.json", "countersign.yaml:2: data: jwks.json is not a directory"),
     // ca
     (

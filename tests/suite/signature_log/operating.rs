@@ -155,6 +155,25 @@ fn both_logs_are_backed_up_and_put_back_whole_and_go_on() {
 }
 
 #[test]
+fn a_signature_log_that_no_server_has_begun_yet_holds_no_backup_up() {
+    let mut world = World::new();
+    world.stop();
+    fs::remove_dir_all(world.signatures()).expect("removed");
+    // The server runs on as it was before the section was written.
+    let configured = world.config.signature_log.take();
+    world.start();
+    issue(&world, 2);
+    let beside = world.back_up("b", &[]);
+    let document = good(&beside);
+    assert_eq!((&document["entries"], document.get("signature_log")), (&json!(2), None));
+    assert!(beside.err.contains("there is no signature log in"), "{}", beside.err);
+    world.config.signature_log = configured;
+    world.stop();
+    world.start();
+    assert_eq!(good(&world.back_up("b", &[]))["signature_log"]["entries"], 1);
+}
+
+#[test]
 fn a_signature_log_that_was_put_back_or_forked_is_named_and_not_backed_up() {
     let mut world = World::new();
     world.stop();
