@@ -3,7 +3,7 @@
 
 mod object;
 
-pub use object::Object;
+pub use object::{Object, object, objects, optional};
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

@@ -25,3 +25,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         from.deserialize_map(Members(PhantomData)).map(Self)
     }
 }
+
+/// A field's message, for `deserialize_with`.
+pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Object::deserialize(from).map(|Object(message)| message)
+}
+
+/// A field's message, or `null`.
+pub fn optional<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(from)?.map(|Object(message)| message))
+}
+
+/// A list of messages; `null` is the empty one.
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let messages = Option::<Vec<Object<T>>>::deserialize(from)?.unwrap_or_default();
+    Ok(messages.into_iter().map(|Object(message)| message).collect())
+}
