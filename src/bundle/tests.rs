@@ -194,6 +194,17 @@ fn nothing_is_given_twice_and_rekor_2_promises_nothing() {
     assert!(verify(&parsed(ROOT), &bundle).is_ok());
 }
 
+#[test]
+fn a_timestamp_that_cannot_be_read_counts_for_nothing() {
+    let mut bundle = parsed(MESSAGE);
+    let list = &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"];
+    let unreadable = json!({ "signedTimestamp": "AAAA" });
+    list.as_array_mut().unwrap().push(unreadable.clone());
+    assert_eq!(verify(&parsed(ROOT), &bundle).unwrap().times().len(), 1);
+    bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"] = json!([unreadable]);
+    assert_eq!(verify(&parsed(ROOT), &bundle).unwrap_err(), Problem::TimestampMalformed);
+}
+
 /// The values of an object, in the order of the fields in the types that are read.
 fn as_list(value: &Value, order: &[&str]) -> Value {
     order.iter().map(|name| value.get(*name).cloned().unwrap_or_default()).collect()
