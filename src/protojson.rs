@@ -1,6 +1,10 @@
 //! What requests in protobuf's JSON have in common (<https://protobuf.dev/programming-guides/json/>), read as leniently as Fulcio and
 //! Rekor read it.
 
+mod object;
+
+pub use object::{Object, object, objects, optional};
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

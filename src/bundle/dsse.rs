@@ -4,9 +4,13 @@ use super::error::{Problem, VerificationError, problem};
 use super::format::Envelope;
 use super::signature::Artifact;
 use crate::hash::HashAlgorithm;
-use serde::{Deserialize, Serialize};
+use crate::protojson::{Object, objects};
+use crate::transparency::Hash;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The payload type of in-toto statements.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
@@ -33,6 +37,7 @@ pub fn statement(name: &str, sha256: &[u8], predicate_type: &str, predicate: &Va
 pub struct Statement {
     #[serde(rename = "_type")]
     kind: String,
+    #[serde(deserialize_with = "objects")]
     subject: Vec<Subject>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
@@ -46,7 +51,7 @@ pub struct Statement {
 struct Skipped;
 
 impl<'de> Deserialize<'de> for Skipped {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         serde::de::IgnoredAny::deserialize(from).map(|_| Self)
     }
 }
@@ -55,7 +60,31 @@ impl<'de> Deserialize<'de> for Skipped {
 struct Subject {
     #[serde(default)]
     name: Option<String>,
+    #[serde(deserialize_with = "distinct")]
     digest: BTreeMap<String, String>,
+}
+
+/// An object none of whose members is given twice.
+fn distinct<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Digests;
+    impl<'de> Visitor<'de> for Digests {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("digests by the names of their functions")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            let mut digests = BTreeMap::new();
+            while let Some((name, digest)) = members.next_entry()? {
+                if digests.insert(name, digest).is_some() {
+                    return Err(A::Error::custom("a digest is given twice"));
+                }
+            }
+            Ok(digests)
+        }
+    }
+    from.deserialize_map(Digests)
 }
 
 impl Statement {
@@ -71,7 +100,7 @@ impl Statement {
     /// Reads a statement.
     pub fn from_json(payload: &[u8]) -> Result<Self, VerificationError> {
         let malformed = |words: String| problem(Problem::StatementMalformed, "statement", words);
-        let statement: Self =
+        let Object(statement): Object<Self> =
             serde_json::from_slice(payload).map_err(|error| malformed(error.to_string()))?;
         if !STATEMENTS.contains(&statement.kind.as_str()) {
             return Err(malformed("`_type` is not an in-toto statement's, v0.1 or v1".to_owned()));
@@ -85,6 +114,13 @@ impl Statement {
     /// The type of its predicate.
     pub fn predicate_type(&self) -> &str {
         &self.predicate_type
+    }
+
+    /// The SHA-256 of the first subject that has one; `None`: no file's SHA-256 alone says that the statement is about it.
+    pub fn sha256(&self) -> Option<Hash> {
+        self.subject
+            .iter()
+            .find_map(|subject| hex::decode(subject.digest.get("sha256")?).ok()?.try_into().ok())
     }
 
     /// That one of its subjects is the artifact: of the digests that are known, the subject has at least one and all agree.
@@ -157,6 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_is_about_the_first_sha256_that_it_has() {
+        let about = |subjects: Value| {
+            let document =
+                serde_json::json!({ "_type": STATEMENT, "subject": subjects, "predicateType": "p" });
+            Statement::from_json(document.to_string().as_bytes()).unwrap().sha256()
+        };
+        let (one, two) = (hex::encode([1; 32]), hex::encode([2; 32]));
+        let without = serde_json::json!({ "digest": { "sha512": "00", "gitCommit": "00" } });
+        assert_eq!(about(serde_json::json!([without])), None);
+        assert_eq!(about(serde_json::json!([])), None);
+        assert_eq!(about(serde_json::json!([{ "digest": { "sha256": "0102" } }])), None);
+        let found =
+            serde_json::json!([without, { "digest": { "sha256": one } }, { "digest": { "sha256": two } }]);
+        assert_eq!(about(found), Some([1; 32]));
+    }
+
+    #[test]
     fn what_is_no_statement_is_refused() {
         let whole =
             r#"{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"p","predicate":{}"#;
@@ -164,6 +217,13 @@ mod tests {
         for tail in [",\"subject\":[]}", ",\"predicate\":{}}", ",\"_type\":\"x\"}", "", "}}"] {
             assert!(Statement::from_json(format!("{whole}{tail}").as_bytes()).is_err(), "{tail}");
         }
+        let digests = |digests: &str| {
+            let subject = format!(r#"[{{"digest":{{{digests}}}}}]"#);
+            Statement::from_json(format!("{whole}}}").replace("[]", &subject).as_bytes())
+        };
+        assert!(digests(r#""sha256":"aa""#).is_ok());
+        assert!(digests(r#""sha256":"aa","sha256":"bb""#).is_err());
+        assert!(digests(r#""sha256":"aa","sha\u003256":"aa""#).is_err());
         assert!(Statement::from_json(b"{\"_type\":\"x\",\"subject\":[],\"predicateType\":\"p\"}").is_err());
     }
 }

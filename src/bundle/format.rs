@@ -1,12 +1,14 @@
 //! The bundle as a file: `sigstore_bundle.proto` in JSON, versions 0.1 to 0.3 read, 0.3 written.
 //!
-//! Reading is strict: unknown members, members given twice, negative numbers and damaged base64 are refused, and so is what the
-//! version does not allow.
+//! Reading is strict: unknown members, members given twice, negative numbers, damaged base64 and lists in place of objects are
+//! refused, and so is what the version does not allow.
 
 use super::error::{Problem, VerificationError, problem};
-use super::json::{Octets, list, plain};
+use super::json::{Octets, plain};
 use super::log_entry::LogEntry;
+use crate::protojson::{Object, object, objects, optional};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// The largest bundle that is read, in octets: an attestation carries its predicate with it.
 pub const MAX_BUNDLE: usize = 32 * 1024 * 1024;
@@ -49,11 +51,21 @@ pub struct Bundle {
 pub(super) struct BundleMessage {
     #[serde(alias = "media_type")]
     media_type: String,
-    #[serde(alias = "verification_material")]
+    #[serde(deserialize_with = "object", alias = "verification_material")]
     pub(super) verification_material: VerificationMaterial,
-    #[serde(default, alias = "message_signature", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "message_signature",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) message_signature: Option<MessageSignature>,
-    #[serde(default, alias = "dsse_envelope", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "dsse_envelope",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) dsse_envelope: Option<Envelope>,
 }
 
@@ -61,15 +73,30 @@ pub(super) struct BundleMessage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct VerificationMaterial {
-    #[serde(default, alias = "public_key", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "public_key",
+        skip_serializing_if = "Option::is_none"
+    )]
     public_key: Option<PublicKeyIdentifier>,
-    #[serde(default, alias = "x509_certificate_chain", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "x509_certificate_chain",
+        skip_serializing_if = "Option::is_none"
+    )]
     x509_certificate_chain: Option<CertificateChain>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "optional", default, skip_serializing_if = "Option::is_none")]
     certificate: Option<RawBytes>,
-    #[serde(default, alias = "tlog_entries", deserialize_with = "list")]
+    #[serde(default, alias = "tlog_entries", deserialize_with = "objects")]
     pub(super) tlog_entries: Vec<LogEntry>,
-    #[serde(default, alias = "timestamp_verification_data", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "timestamp_verification_data",
+        skip_serializing_if = "Option::is_none"
+    )]
     timestamp_verification_data: Option<TimestampVerificationData>,
 }
 
@@ -84,7 +111,7 @@ pub(super) struct RawBytes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CertificateChain {
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "objects")]
     certificates: Vec<RawBytes>,
 }
 
@@ -98,7 +125,7 @@ struct PublicKeyIdentifier {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct TimestampVerificationData {
-    #[serde(default, alias = "rfc3161_timestamps", deserialize_with = "list")]
+    #[serde(default, alias = "rfc3161_timestamps", deserialize_with = "objects")]
     rfc3161_timestamps: Vec<SignedTimestamp>,
 }
 
@@ -114,7 +141,12 @@ struct SignedTimestamp {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageSignature {
     /// The signed digest: a hint, which must be true.
-    #[serde(default, alias = "message_digest", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "message_digest",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub message_digest: Option<HashOutput>,
     /// The signature.
     pub signature: Octets,
@@ -140,7 +172,7 @@ pub struct Envelope {
     #[serde(alias = "payload_type")]
     pub payload_type: String,
     /// Exactly one, in a bundle.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "objects")]
     pub signatures: Vec<EnvelopeSignature>,
 }
 
@@ -183,7 +215,7 @@ impl Bundle {
         if text.len() > MAX_BUNDLE {
             return Err(malformed(format!("larger than {MAX_BUNDLE} octets")));
         }
-        let message: BundleMessage =
+        let Object(message): Object<BundleMessage> =
             serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
         Self::checked(message)
     }
@@ -339,8 +371,19 @@ impl Bundle {
             let words = format!("more than {MAX_ITEMS} log entries or timestamps");
             return Err(problem(Problem::BundleMalformed, "bundle.verificationMaterial", words));
         }
+        let distinct: HashSet<_> = self.timestamps().collect();
+        if distinct.len() < self.timestamps().count() {
+            let words = "a timestamp is given twice";
+            return Err(problem(Problem::BundleMalformed, "bundle.verificationMaterial", words));
+        }
         for (at, entry) in entries.iter().enumerate() {
             let place = format!("bundle.verificationMaterial.tlogEntries[{at}]");
+            // One entry counts once, whatever else is said of it.
+            let same =
+                |other: &LogEntry| (&other.log_id, other.log_index) == (&entry.log_id, entry.log_index);
+            if entries.iter().take(at).any(same) {
+                return Err(problem(Problem::BundleMalformed, place, "a log entry is given twice"));
+            }
             if entry.canonicalized_body.is_empty() {
                 return Err(problem(Problem::BundleMalformed, place, "`canonicalizedBody` is missing"));
             }

@@ -66,7 +66,14 @@ fn one(
     let index = inclusion(entry, log, generation)?;
     let time = match generation {
         Generation::V1 => promise(entry, log)?,
-        Generation::V2 => None,
+        Generation::V2 => {
+            // Nobody signs either there; whoever reads them would take them for somebody's word.
+            if entry.inclusion_promise.is_some() || !entry.integrated_time.is_zero() {
+                let words = "an entry of Rekor v2 has no `inclusionPromise` and no `integratedTime`";
+                return Err(problem(Problem::LogEntryMalformed, "log entry", words));
+            }
+            None
+        }
     };
     if index.is_none() && time.is_none() {
         return Err(problem(Problem::ProofMissing, "log entry", "neither proof nor promise"));

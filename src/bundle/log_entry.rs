@@ -1,6 +1,7 @@
 //! A log entry as a bundle has it, and as Rekor v2 answers it (`sigstore_rekor.proto`).
 
 use super::json::{Number, Octets, list, plain};
+use crate::protojson::{object, optional};
 use serde::{Deserialize, Serialize};
 
 /// Message `TransparencyLogEntry` (`sigstore_rekor.proto`): also what Rekor v2 answers.
@@ -11,10 +12,10 @@ pub struct LogEntry {
     #[serde(default, alias = "log_index", deserialize_with = "plain")]
     pub log_index: Number,
     /// Which log.
-    #[serde(alias = "log_id")]
+    #[serde(deserialize_with = "object", alias = "log_id")]
     pub log_id: LogId,
     /// What the body is.
-    #[serde(alias = "kind_version")]
+    #[serde(deserialize_with = "object", alias = "kind_version")]
     pub kind_version: KindVersion,
     /// Seconds since 1970; 0 with Rekor v2.
     #[serde(
@@ -25,10 +26,20 @@ pub struct LogEntry {
     )]
     pub integrated_time: Number,
     /// Rekor v1's signed entry timestamp.
-    #[serde(default, alias = "inclusion_promise", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "inclusion_promise",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub inclusion_promise: Option<InclusionPromise>,
     /// The proof.
-    #[serde(default, alias = "inclusion_proof", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "optional",
+        default,
+        alias = "inclusion_proof",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub inclusion_proof: Option<InclusionProof>,
     /// The leaf.
     #[serde(default, alias = "canonicalized_body", deserialize_with = "plain")]
@@ -80,7 +91,7 @@ pub struct InclusionProof {
     #[serde(default, deserialize_with = "list")]
     pub hashes: Vec<Octets>,
     /// The signed note with size and root.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "optional", default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointMessage>,
 }
 

@@ -1,9 +1,10 @@
 //! Where to sign: `SigningConfig` v0.2 of `sigstore_trustroot.proto` in JSON, or the client trust config around it.
 
 use super::error::{Problem, VerificationError, problem};
-use super::json::{Number, list};
+use super::json::Number;
 use super::trusted_root::{TimeRange, Window, window};
 use crate::environment::UnixMillis;
+use crate::protojson::{objects, optional};
 use serde::Deserialize;
 
 /// The largest file that is read, in octets.
@@ -108,7 +109,7 @@ fn select<'c>(
 
 #[derive(Deserialize)]
 struct File {
-    #[serde(default, rename = "signingConfig", alias = "signing_config")]
+    #[serde(default, rename = "signingConfig", alias = "signing_config", deserialize_with = "optional")]
     signing_config: Option<Box<ConfigMessage>>,
     #[serde(flatten)]
     config: ConfigMessage,
@@ -119,15 +120,15 @@ struct File {
 struct ConfigMessage {
     #[serde(default, alias = "media_type")]
     media_type: Option<String>,
-    #[serde(default, alias = "ca_urls", deserialize_with = "list")]
+    #[serde(default, alias = "ca_urls", deserialize_with = "objects")]
     ca_urls: Vec<ServiceMessage>,
-    #[serde(default, alias = "rekor_tlog_urls", deserialize_with = "list")]
+    #[serde(default, alias = "rekor_tlog_urls", deserialize_with = "objects")]
     rekor_tlog_urls: Vec<ServiceMessage>,
-    #[serde(default, alias = "rekor_tlog_config")]
+    #[serde(default, alias = "rekor_tlog_config", deserialize_with = "optional")]
     rekor_tlog_config: Option<SelectorMessage>,
-    #[serde(default, alias = "tsa_urls", deserialize_with = "list")]
+    #[serde(default, alias = "tsa_urls", deserialize_with = "objects")]
     tsa_urls: Vec<ServiceMessage>,
-    #[serde(default, alias = "tsa_config")]
+    #[serde(default, alias = "tsa_config", deserialize_with = "optional")]
     tsa_config: Option<SelectorMessage>,
 }
 
@@ -137,7 +138,7 @@ struct ServiceMessage {
     url: String,
     #[serde(alias = "major_api_version")]
     major_api_version: Number,
-    #[serde(default, alias = "valid_for")]
+    #[serde(default, alias = "valid_for", deserialize_with = "optional")]
     valid_for: Option<TimeRange>,
 }
 

@@ -170,6 +170,80 @@ fn each_part_that_is_missing_or_of_something_else_is_named() {
 }
 
 #[test]
+fn nothing_is_given_twice_and_rekor_2_promises_nothing() {
+    let twice = |list: &mut Value| {
+        let first = list[0].clone();
+        list.as_array_mut().unwrap().push(first);
+    };
+    let mut bundle = parsed(MESSAGE);
+    twice(&mut bundle["verificationMaterial"]["tlogEntries"]);
+    assert_eq!(verify(&parsed(ROOT), &bundle).unwrap_err(), Problem::BundleMalformed);
+    let mut bundle = parsed(MESSAGE);
+    twice(&mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]);
+    assert_eq!(verify(&parsed(ROOT), &bundle).unwrap_err(), Problem::BundleMalformed);
+    for (name, value) in
+        [("inclusionPromise", json!({ "signedEntryTimestamp": "AAAA" })), ("integratedTime", json!("1"))]
+    {
+        let mut bundle = parsed(MESSAGE);
+        entry(&mut bundle)[name] = value;
+        assert_eq!(verify(&parsed(ROOT), &bundle).unwrap_err(), Problem::LogEntryMalformed, "{name}");
+    }
+    let mut bundle = parsed(MESSAGE);
+    entry(&mut bundle)["integratedTime"] = json!("0");
+    entry(&mut bundle)["inclusionPromise"] = json!(null);
+    assert!(verify(&parsed(ROOT), &bundle).is_ok());
+}
+
+#[test]
+fn a_timestamp_that_cannot_be_read_counts_for_nothing() {
+    let mut bundle = parsed(MESSAGE);
+    let list = &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"];
+    let unreadable = json!({ "signedTimestamp": "AAAA" });
+    list.as_array_mut().unwrap().push(unreadable.clone());
+    assert_eq!(verify(&parsed(ROOT), &bundle).unwrap().times().len(), 1);
+    bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"] = json!([unreadable]);
+    assert_eq!(verify(&parsed(ROOT), &bundle).unwrap_err(), Problem::TimestampMalformed);
+}
+
+/// The values of an object, in the order of the fields in the types that are read.
+fn as_list(value: &Value, order: &[&str]) -> Value {
+    order.iter().map(|name| value.get(*name).cloned().unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_list_is_no_object() {
+    let list = |text: &str, at: &str, order: &[&str]| {
+        let mut document = parsed(text);
+        let place = document.pointer_mut(at).unwrap();
+        *place = as_list(place, order);
+        document
+    };
+    for (at, order) in [
+        ("", &["mediaType", "verificationMaterial", "messageSignature", "dsseEnvelope"][..]),
+        ("/messageSignature", &["messageDigest", "signature"]),
+        ("/messageSignature/messageDigest", &["algorithm", "digest"]),
+        ("/verificationMaterial/certificate", &["rawBytes"]),
+        ("/verificationMaterial/timestampVerificationData", &["rfc3161Timestamps"]),
+        ("/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0", &["signedTimestamp"]),
+        ("/verificationMaterial/tlogEntries/0/kindVersion", &["kind", "version"]),
+        ("/verificationMaterial/tlogEntries/0/logId", &["keyId"]),
+        ("/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint", &["envelope"]),
+    ] {
+        assert_eq!(verify(&parsed(ROOT), &list(MESSAGE, at, order)).unwrap_err(), Problem::BundleMalformed);
+    }
+    for (at, order) in [
+        ("/tlogs/0/logId", &["keyId"][..]),
+        ("/tlogs/0/publicKey", &["rawBytes", "keyDetails", "validFor"]),
+        ("/tlogs/0/publicKey/validFor", &["start", "end"]),
+        ("/certificateAuthorities/0/certChain", &["certificates"]),
+        ("/certificateAuthorities/0", &["uri", "certChain", "validFor"]),
+    ] {
+        let refused = verify(&list(ROOT, at, order), &parsed(MESSAGE)).unwrap_err();
+        assert_eq!(refused, Problem::TrustedRootMalformed, "{at}");
+    }
+}
+
+#[test]
 fn only_what_the_trusted_root_names_at_that_time_counts() {
     let long_ago = json!({ "start": "2020-01-01T00:00:00Z", "end": "2020-02-01T00:00:00Z" });
     let without = |name: &str| {

@@ -8,20 +8,24 @@ use crate::certificate::path::{PathError, Purpose};
 use crate::certificate::raw::RawCertificate;
 use crate::timestamping::verification::{TimestampError, Token};
 
-/// The times that trusted authorities state. A timestamp of somebody who is not trusted counts for nothing; one of a trusted
-/// authority must hold. An error when there are timestamps, and none counts.
+/// The times that trusted authorities state. A timestamp of somebody who is not trusted counts for nothing, nor does one that
+/// cannot be read; one of a trusted authority must hold. An error when there are timestamps, and none counts.
 pub(super) fn verified(bundle: &Bundle, root: &TrustedRoot) -> Result<Vec<SignedTime>, VerificationError> {
     let mut times = Vec::new();
-    let mut untrusted = None;
+    let mut worthless = None;
     for (at, response) in bundle.timestamps().enumerate() {
         let place = format!("bundle.verificationMaterial.timestampVerificationData[{at}]");
         match one(&place, response, bundle.signature(), root) {
             Ok(time) => times.push(time),
-            Err(error) if error.problem() == Problem::TimestampUntrusted => untrusted = Some(error),
+            Err(error)
+                if matches!(error.problem(), Problem::TimestampUntrusted | Problem::TimestampMalformed) =>
+            {
+                worthless = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }
-    match untrusted {
+    match worthless {
         Some(error) if times.is_empty() => Err(error),
         _ => Ok(times),
     }

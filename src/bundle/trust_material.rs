@@ -68,8 +68,31 @@ impl AlsoTrusted {
             super::error::problem(super::Problem::TrustedRootMalformed, "trusted root", error.to_string())
         };
         let document: Value = serde_json::from_slice(text).map_err(malformed)?;
-        Ok(Self(document.get("trustedRoot").cloned().unwrap_or(document)))
+        let mut document = in_camel_case(document);
+        let root = document.get_mut("trustedRoot").map(Value::take).filter(|root| !root.is_null());
+        Ok(Self(root.unwrap_or(document)))
     }
+}
+
+/// The same with every member by the name that protobuf's JSON writes: readers take the names of the .proto file too
+/// (`raw_bytes`), and other clients get what is written here.
+fn in_camel_case(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (camel_case(&name), in_camel_case(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(in_camel_case).collect(),
+        plain => plain,
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let mut letters = word.chars();
+        name.chars().chain(letters.next().map(|first| first.to_ascii_uppercase())).chain(letters).collect()
+    })
 }
 
 /// One of the files: the octets that are printed and served.
@@ -288,5 +311,52 @@ impl TrustMaterial {
             "trustedRoot": self.trusted_root(),
             "signingConfig": self.signing_config(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same document by the names of the .proto file.
+    fn in_snake_case(value: &Value) -> Value {
+        let snake = |name: &str| {
+            name.chars().fold(String::new(), |mut name, letter| {
+                if letter.is_ascii_uppercase() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_lowercase());
+                name
+            })
+        };
+        match value {
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (snake(name), in_snake_case(value))).collect()
+            }
+            Value::Array(items) => items.iter().map(in_snake_case).collect(),
+            plain => plain.clone(),
+        }
+    }
+
+    #[test]
+    fn what_else_is_trusted_is_named_whatever_its_file_calls_the_members() {
+        let text = include_str!("../../tests/fixtures/bundle/trusted_root.json");
+        let camel: Value = serde_json::from_str(text).unwrap();
+        let snake = in_snake_case(&camel);
+        assert!(snake["timestamp_authorities"][0]["cert_chain"].is_object());
+        let read = |document: &Value| AlsoTrusted::from_json(document.to_string().as_bytes()).unwrap().0;
+        for document in [
+            &camel,
+            &snake,
+            &json!({ "trustedRoot": camel }),
+            &json!({ "trusted_root": snake }),
+            &json!({ "trustedRoot": null, "mediaType": camel["mediaType"], "tlogs": camel["tlogs"],
+                "ctlogs": camel["ctlogs"], "certificate_authorities": camel["certificateAuthorities"],
+                "timestamp_authorities": camel["timestampAuthorities"] }),
+        ] {
+            for (list, _) in LISTS {
+                assert_eq!(read(document)[list], camel[list], "{list}");
+            }
+        }
     }
 }

@@ -4,10 +4,11 @@
 //! a key or a chain without the beginning of its validity is refused.
 
 use super::error::{Problem, VerificationError, problem};
-use super::json::{Octets, list};
+use super::json::Octets;
 use crate::certificate::PublicKeyKind;
 use crate::certificate::path::Authorities;
 use crate::environment::UnixMillis;
+use crate::protojson::{object, objects, optional};
 use crate::transparency::{Hash, sha256};
 use serde::Deserialize;
 
@@ -136,7 +137,7 @@ impl TrustedRoot {
 /// A trusted root, or the client trust config that holds one.
 #[derive(Deserialize)]
 struct File {
-    #[serde(default, rename = "trustedRoot", alias = "trusted_root")]
+    #[serde(default, rename = "trustedRoot", alias = "trusted_root", deserialize_with = "optional")]
     trusted_root: Option<Box<Root>>,
     #[serde(flatten)]
     root: Root,
@@ -147,13 +148,13 @@ struct File {
 struct Root {
     #[serde(default, alias = "media_type")]
     media_type: Option<String>,
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "objects")]
     tlogs: Vec<LogInstance>,
-    #[serde(default, alias = "certificate_authorities", deserialize_with = "list")]
+    #[serde(default, alias = "certificate_authorities", deserialize_with = "objects")]
     certificate_authorities: Vec<Authority>,
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "objects")]
     ctlogs: Vec<LogInstance>,
-    #[serde(default, alias = "timestamp_authorities", deserialize_with = "list")]
+    #[serde(default, alias = "timestamp_authorities", deserialize_with = "objects")]
     timestamp_authorities: Vec<Authority>,
 }
 
@@ -164,9 +165,9 @@ struct LogInstance {
     base_url: Option<String>,
     #[serde(default, alias = "hash_algorithm")]
     hash_algorithm: Option<String>,
-    #[serde(alias = "public_key")]
+    #[serde(alias = "public_key", deserialize_with = "object")]
     public_key: PublicKey,
-    #[serde(alias = "log_id")]
+    #[serde(alias = "log_id", deserialize_with = "object")]
     log_id: KeyId,
 }
 
@@ -177,7 +178,7 @@ struct PublicKey {
     raw_bytes: Octets,
     #[serde(default, alias = "key_details")]
     key_details: Option<String>,
-    #[serde(default, alias = "valid_for")]
+    #[serde(default, alias = "valid_for", deserialize_with = "optional")]
     valid_for: Option<TimeRange>,
 }
 
@@ -201,15 +202,15 @@ pub(super) struct TimeRange {
 struct Authority {
     #[serde(default)]
     uri: Option<String>,
-    #[serde(alias = "cert_chain")]
+    #[serde(alias = "cert_chain", deserialize_with = "object")]
     cert_chain: Chain,
-    #[serde(default, alias = "valid_for")]
+    #[serde(default, alias = "valid_for", deserialize_with = "optional")]
     valid_for: Option<TimeRange>,
 }
 
 #[derive(Deserialize)]
 struct Chain {
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "objects")]
     certificates: Vec<Certificate>,
 }
 

@@ -1,7 +1,7 @@
 //! The CA's own certificates: the issuing one first, the root last (RFC 5280 §6.1, for a chain that never changes).
 //!
 //! Everything is checked once, when the chain is read, and what every certificate needs of it is prepared then.
-//! Revocation, policies and name constraints are not looked at.
+//! Revocation and policies are not looked at; critical name constraints and policy constraints are refused.
 
 use super::algorithm::CaAlgorithm;
 use super::encode;
@@ -309,11 +309,15 @@ mod tests {
         let no_usage = with(|params| params.key_usages = vec![]);
         let nameless = authority("", p256(), None, |p| p.distinguished_name = DistinguishedName::new());
         let backwards = with(|params| params.not_after = date_time_ymd(2025, 1, 1));
-        let critical = with(|params| {
-            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
-            extension.set_criticality(true);
-            params.custom_extensions = vec![extension];
-        });
+        let extended = |oid: &[u64]| {
+            authority("issuing", p256(), Some(&root), |params| {
+                let mut extension = CustomExtension::from_oid_content(oid, vec![5, 0]);
+                extension.set_criticality(true);
+                params.custom_extensions = vec![extension];
+            })
+        };
+        let critical = extended(&[1, 2, 3, 4]);
+        let (names, policies) = (extended(&[2, 5, 29, 30]), extended(&[2, 5, 29, 36]));
         for (parts, expected) in [
             (
                 &[&root, &issuing][..],
@@ -340,6 +344,8 @@ mod tests {
             (&[&nameless], "has no subject"),
             (&[&backwards, &root], "ends before it begins"),
             (&[&critical, &root], "unknown critical extension 1.2.3.4"),
+            (&[&names, &root], "has the critical extension nameConstraints, whose limits are not evaluated"),
+            (&[&policies, &root], "has the critical extension policyConstraints"),
         ] {
             let refusal = refusal(parts);
             assert!(refusal.contains(expected), "expected {expected:?}, got {refusal:?}");

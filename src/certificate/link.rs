@@ -123,9 +123,9 @@ impl<'a> Link<'a> {
                 _ => "not for code signing (its extendedKeyUsage lacks codeSigning)",
             }));
         }
-        let unknown = |oid| !oids::UNDERSTOOD_IN_CA.contains(&oid);
-        if let Some(extension) = self.raw.tbs.extensions.iter().find(|e| e.critical && unknown(e.oid)) {
-            return Err(self.unusable(format!("has the unknown critical extension {}", extension.oid)));
+        let mut critical = self.raw.tbs.extensions.iter().filter(|extension| extension.critical);
+        if let Some(objection) = critical.find_map(|extension| oids::objection_in_ca(extension.oid)) {
+            return Err(self.unusable(format!("has {objection}; use a CA certificate without it")));
         }
         Ok(())
     }

@@ -27,19 +27,29 @@ pub const SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1
 /// The poison that makes a precertificate of no use (RFC 6962 §3.1).
 pub const POISON: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3");
 
-/// What may be critical in a CA certificate.
-pub(super) const UNDERSTOOD_IN_CA: [ObjectIdentifier; 9] = [
+/// What may be critical in a CA certificate. Policies are among it: as nobody here asks for one, no path fails for want of one
+/// (RFC 5280 §6.1.1 (c), (e)), unless policyConstraints asks.
+const UNDERSTOOD_IN_CA: [ObjectIdentifier; 7] = [
     BASIC_CONSTRAINTS,
     KEY_USAGE,
     EXTENDED_KEY_USAGE,
     SUBJECT_ALT_NAME,
-    rfc5280::ID_CE_NAME_CONSTRAINTS,
     rfc5280::ID_CE_CERTIFICATE_POLICIES,
     rfc5280::ID_CE_POLICY_MAPPINGS,
-    rfc5280::ID_CE_POLICY_CONSTRAINTS,
     rfc5280::ID_CE_INHIBIT_ANY_POLICY,
 ];
 
 /// What may be critical in a certificate that this CA issued.
 pub(super) const UNDERSTOOD_IN_LEAF: [ObjectIdentifier; 4] =
     [KEY_USAGE, SUBJECT_ALT_NAME, EXTENDED_KEY_USAGE, BASIC_CONSTRAINTS];
+
+/// What a critical extension of a CA certificate asks that is not done here (RFC 5280 §4.2: refuse it); `None`: nothing.
+pub(super) fn objection_in_ca(oid: ObjectIdentifier) -> Option<String> {
+    let limits = |name| format!("the critical extension {name}, whose limits are not evaluated here");
+    match oid {
+        known if UNDERSTOOD_IN_CA.contains(&known) => None,
+        rfc5280::ID_CE_NAME_CONSTRAINTS => Some(limits("nameConstraints")),
+        rfc5280::ID_CE_POLICY_CONSTRAINTS => Some(limits("policyConstraints")),
+        unknown => Some(format!("the unknown critical extension {unknown}")),
+    }
+}

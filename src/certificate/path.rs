@@ -2,7 +2,8 @@
 //!
 //! [`super::CaChain`] is the CA's own chain, held to this CA's profile. Here stand the chains of others: of a trusted root, for
 //! signing certificates as for timestamps. Names, signatures, validity, basicConstraints, path lengths, key usage,
-//! extended key usage and unknown critical extensions are checked. Revocation, policies and name constraints are not.
+//! extended key usage and unknown critical extensions are checked. Revocation and policies are
+//! not, and certificates with critical name constraints or policy constraints are refused.
 
 use super::raw::{Malformed, RawCertificate};
 use super::signature::{self, SignatureError};
@@ -176,9 +177,9 @@ fn check_authority(
     {
         return unfit(&format!("is not for this use (extendedKeyUsage lacks {})", purpose.name()));
     }
-    let unknown = |oid| !oids::UNDERSTOOD_IN_CA.contains(&oid);
-    match tbs.extensions.iter().find(|extension| extension.critical && unknown(extension.oid)) {
-        Some(extension) => unfit(&format!("has the unknown critical extension {}", extension.oid)),
+    let mut critical = tbs.extensions.iter().filter(|extension| extension.critical);
+    match critical.find_map(|extension| oids::objection_in_ca(extension.oid)) {
+        Some(objection) => unfit(&format!("has {objection}")),
         None => Ok(()),
     }
 }
@@ -267,6 +268,43 @@ mod tests {
         assert!(matches!(skipped, Err(PathError::NotIssued(_))));
         let ca = root.verify(&chain.certificates()[0], Purpose::CodeSigning, NOW);
         assert_eq!(ca, Err(PathError::Unfit("the certificate is a CA's".into())));
+    }
+
+    #[test]
+    fn limits_that_are_not_evaluated_are_refused_where_they_are_critical() {
+        use rcgen::{CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+        let verified = |arc: u64, critical: bool| {
+            let params = |name: &str| {
+                let mut params = CertificateParams::default();
+                params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+                params.distinguished_name = rcgen::DistinguishedName::new();
+                params.distinguished_name.push(DnType::CommonName, name);
+                params
+            };
+            let mut ca = params("ca");
+            ca.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, arc], vec![0x30, 0]);
+            extension.set_criticality(critical);
+            ca.custom_extensions = vec![extension];
+            let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+            let anchor = ca.self_signed(&ca_key).unwrap().der().to_vec();
+            let mut leaf = params("leaf");
+            leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::CodeSigning];
+            let leaf = leaf.signed_by(&key, &Issuer::from_params(&ca, &ca_key)).unwrap();
+            Authorities::new(vec![anchor]).unwrap().verify(leaf.der(), Purpose::CodeSigning, NOW)
+        };
+        for (arc, name) in [(30, "nameConstraints"), (36, "policyConstraints")] {
+            let Err(PathError::Unfit(words)) = verified(arc, true) else { panic!("{name} was taken") };
+            assert!(words.contains(name), "{words}");
+        }
+        // certificatePolicies, policyMappings, inhibitAnyPolicy
+        for arc in [32, 33, 54] {
+            assert_eq!(verified(arc, true), Ok(()), "{arc}");
+        }
+        assert_eq!(verified(30, false), Ok(()));
     }
 
     #[test]

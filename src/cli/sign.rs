@@ -139,7 +139,14 @@ impl SignArgs {
     /// The statement that is signed, if one is.
     fn payload(&self, content: &[u8]) -> Result<Option<Vec<u8>>, CliError> {
         if self.statement {
-            Statement::from_json(content).map_err(|error| CliError::refused(error.to_string()))?;
+            let statement =
+                Statement::from_json(content).map_err(|error| CliError::refused(error.to_string()))?;
+            // What was signed is verified against that; without it the services would be asked in vain, the log for ever.
+            if statement.sha256().is_none() {
+                let words =
+                    "none of the statement's subjects has a SHA-256 digest (`sha256`, 64 hexadecimal digits)";
+                return Err(CliError::refused(words));
+            }
             return Ok(Some(content.to_vec()));
         }
         let Some(predicate_type) = self.predicate_type.as_deref().filter(|_| self.attestation) else {

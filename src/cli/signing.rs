@@ -8,7 +8,7 @@ use super::report::printable;
 use super::signing_key::SigningKey;
 use super::signing_services::{log, log_request, message_signature, timestamp};
 use super::{CliError, encoding};
-use crate::bundle::dsse::IN_TOTO;
+use crate::bundle::dsse::{IN_TOTO, Statement};
 use crate::bundle::{
     Artifact, Bundle, Content, Envelope, EnvelopeSignature, Expected, Identity, LogEntry, Signatory,
     SigningConfig, Verified, Verifier, issuer_of,
@@ -18,7 +18,7 @@ use crate::environment::UnixMillis;
 use crate::rekor::dsse::pre_authentication_encoding;
 use crate::server::environment::Environment;
 use crate::timestamping::verification::Token;
-use crate::transparency::sha256;
+use crate::transparency::{Hash, sha256};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -202,7 +202,7 @@ impl Answers {
             name: Expected::Exactly(named),
             issuer: Expected::Exactly(issuer_of(&certificate).unwrap_or_default().to_owned()),
         };
-        let subject = signed.payload.as_deref().and_then(first_subject);
+        let subject = signed.payload.as_deref().and_then(subject);
         let artifact = subject.map_or(Artifact::Octets(content), Artifact::Sha256);
         let made = Bundle::new(self.certificate, signed.into_content(), self.timestamps, self.entries);
         let made = made.map_err(|error| unfit(&error))?;
@@ -219,10 +219,9 @@ fn lag(answer: &[u8], begins: Option<UnixMillis>) -> Option<Duration> {
     Some(begins.since(stated))
 }
 
-/// The SHA-256 of a statement's first subject: what a statement that was given whole is about.
-fn first_subject(payload: &[u8]) -> Option<[u8; 32]> {
-    let document: Value = serde_json::from_slice(payload).ok()?;
-    hex::decode(document["subject"][0]["digest"]["sha256"].as_str()?).ok()?.try_into().ok()
+/// What a statement that was given whole is about.
+fn subject(payload: &[u8]) -> Option<Hash> {
+    Statement::from_json(payload).ok()?.sha256()
 }
 
 fn unfit(error: &crate::bundle::VerificationError) -> CliError {

@@ -8,14 +8,11 @@ use super::algorithm::KeyDetails;
 use super::canonical::{CanonicalBody, SignatureOf};
 use super::verifier::{Material, ProposedVerifier, Verifier};
 use super::{dsse, hashedrekord};
-use crate::protojson::{self, AtMost, Scalar};
+use crate::protojson::{self, AtMost, Object, Scalar};
 use crate::refusal::{Reason, Refusal};
 use serde::Deserialize as Derive;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 /// What is proposed: nothing of it is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,27 +109,6 @@ fn malformed(error: &serde_json::Error) -> Refusal {
         Category::Syntax | Category::Eof | Category::Io => "it is not JSON",
     };
     Refusal::new(Reason::RequestMalformed).because(format!("At line {line}, column {column}: {problem}."))
-}
-
-/// A message: an object, where serde would also take a list of its fields.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members))
-            }
-        }
-        from.deserialize_map(Members(PhantomData)).map(Self)
-    }
 }
 
 /// `CreateEntryRequest`

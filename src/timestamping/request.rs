@@ -4,6 +4,7 @@
 
 use super::asn1::{MessageImprint, PkiFailure, TimeStampReq};
 use crate::hash::HashAlgorithm;
+use crate::protojson::Object;
 use crate::refusal::{Reason, Refusal};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -62,7 +63,7 @@ impl TimestampRequest {
     /// As [`Self::from_der`].
     pub fn from_json(json: &[u8]) -> Result<Self, Refusal> {
         check_size(json, MAX_JSON)?;
-        let request: JsonRequest = serde_json::from_slice(json).map_err(|_| {
+        let Object(request): Object<JsonRequest> = serde_json::from_slice(json).map_err(|_| {
             malformed(
                 "The body must be a JSON object with `artifactHash` (base64) and `hashAlgorithm`, and may have \
                  `nonce` (a whole number), `certificates` (true or false) and `tsaPolicyOID`.",

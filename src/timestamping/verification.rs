@@ -219,13 +219,28 @@ impl<'a> Info<'a> {
         fields.optional(BOOLEAN)?;
         let nonce = fields.optional(INTEGER)?.map(|nonce| nonce.value);
         fields.optional(CONTEXT_0)?;
-        if fields.optional(CONTEXT_1)?.is_some() {
-            // None is known, so none that is critical could be honoured (RFC 3161 §2.4.2).
-            return Err(Malformed("TSTInfo has extensions".into()));
+        if let Some(extensions) = fields.optional(CONTEXT_1)? {
+            check_extensions(extensions)?;
         }
         fields.finish()?;
         Ok(Self { policy, imprint_algorithm, imprint: hashed, serial, time, nonce })
     }
+}
+
+/// Extensions ::= SEQUENCE OF SEQUENCE { OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, OCTET STRING }. None is known, so one that
+/// is critical cannot be honoured (RFC 3161 §2.4.2, RFC 5280 §4.2).
+fn check_extensions(extensions: Element<'_>) -> Result<(), Malformed> {
+    let mut list = extensions.inside();
+    while !list.is_finished() {
+        let mut fields = list.expect(SEQUENCE)?.inside();
+        let kind = oid(&mut fields)?;
+        if fields.optional(BOOLEAN)?.is_some() {
+            return Err(Malformed(format!("TSTInfo has the unknown critical extension {kind}")));
+        }
+        fields.expect(OCTET_STRING)?;
+        fields.finish()?;
+    }
+    Ok(())
 }
 
 impl<'a> SignerInfo<'a> {

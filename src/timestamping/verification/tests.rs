@@ -52,6 +52,31 @@ fn no_bit_that_is_signed_can_be_changed() {
 }
 
 #[test]
+fn of_what_a_timestamp_says_besides_nothing_critical_is_passed_over() {
+    let (response, ..) = made();
+    let token = Token::from_response(&response).unwrap();
+    let with = |extensions: &[u8]| {
+        let fields = Element::only(token.content, SEQUENCE).unwrap().value;
+        let mut fields = fields.to_vec();
+        crate::certificate::push_tlv(&mut fields, CONTEXT_1, extensions);
+        let mut info = Vec::new();
+        crate::certificate::push_tlv(&mut info, SEQUENCE, &fields);
+        Info::parse(&info).map(|info| info.time)
+    };
+    // The extension 1.2.3 with NULL: plain, critical, and with a default that DER leaves out.
+    assert_eq!(with(&[0x30, 8, 6, 2, 0x2a, 3, 4, 2, 5, 0]), Ok(token.time()));
+    for refused in [
+        &[0x30, 11, 6, 2, 0x2a, 3, 1, 1, 0xff, 4, 2, 5, 0][..],
+        &[0x30, 11, 6, 2, 0x2a, 3, 1, 1, 0, 4, 2, 5, 0],
+        &[0x30, 4, 6, 2, 0x2a, 3],
+        &[0x30, 0],
+        &[5, 0],
+    ] {
+        assert!(with(refused).is_err(), "{refused:?}");
+    }
+}
+
+#[test]
 fn times_are_utc_with_fractions_that_end() {
     let time = |text: &str| generalized_time(text.as_bytes()).map(|at| at.0);
     assert_eq!(time("20261121090000Z"), Some(1_795_251_600_000));

@@ -153,6 +153,14 @@ fn files_and_statements_are_signed_with_a_key_that_nobody_keeps() {
         (&json!("given"), &json!(PREDICATE_TYPE))
     );
     assert_eq!(verify(&world, "given", "artifact").code, 0);
+    // One that nobody could verify is refused before anybody is asked for anything.
+    let mut statement = statement;
+    statement["subject"][0]["digest"] = json!({ "sha512": "00" });
+    fs::write(world.path("statement.json"), statement.to_string()).unwrap();
+    let nobody = "http://127.0.0.1:9";
+    let nowhere = ["--force", "--url", nobody, "--log-url", nobody, "--retries", "0"];
+    let ended = world.run(&[&common[..], &nowhere].concat());
+    assert!(ended.code == 1 && ended.err.contains("SHA-256"), "{}", ended.err);
 
     let before = fs::read(world.path("message")).unwrap();
     let again = sign(&world, "message", &CONFIGURED);
