@@ -8,6 +8,9 @@ pub use object::{Object, object, objects, optional};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -30,9 +33,197 @@ pub fn bytes(text: &str) -> Option<Vec<u8>> {
     LENIENT.decode(standard).ok()
 }
 
+/// A field that comes as text or as a number: an enumeration, an integer of 64 bits. Nothing else is read: a list or an object is
+/// refused at its first octet, however much is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// A string.
+    Text(String),
+    /// A number, as it was spelled: `-1`, `1.5`, `1e3`.
+    Number(String),
+}
+
+/// What serde_json calls a number's spelling when it hands it over as a map of one member (its feature `arbitrary_precision`).
+const SPELLING: &str = "$serde_json::private::Number";
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a number")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(text.to_owned()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(number.to_string()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(number.to_string()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Scalar, A::Error> {
+                match members.next_key::<IsSpelling>()? {
+                    Some(IsSpelling(true)) => members.next_value().map(|Spelling(text)| Scalar::Number(text)),
+                    _ => Err(A::Error::custom("a string or a number is expected")),
+                }
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+/// Whether a member's name is [`SPELLING`].
+struct IsSpelling(bool);
+
+impl<'de> Deserialize<'de> for IsSpelling {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = IsSpelling;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<IsSpelling, E> {
+                Ok(IsSpelling(name == SPELLING))
+            }
+        }
+        from.deserialize_str(Name)
+    }
+}
+
+/// A number's spelling. serde_json hands it over owned, and a string of the text itself never: so an object which somebody wrote
+/// with a member of that name is no number.
+struct Spelling(String);
+
+impl<'de> Deserialize<'de> for Spelling {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Owned;
+        impl Visitor<'_> for Owned {
+            type Value = Spelling;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number's spelling")
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Spelling, E> {
+                Err(E::custom("an object is no number"))
+            }
+
+            fn visit_string<E: Error>(self, text: String) -> Result<Spelling, E> {
+                Ok(Spelling(text))
+            }
+        }
+        from.deserialize_any(Owned)
+    }
+}
+
+/// A list that may have `MOST` items. Of a longer one the first `MOST + 1` are kept, which is how the reader knows; the rest is
+/// passed over and takes no memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtMost<const MOST: usize, T>(pub Vec<T>);
+
+impl<const MOST: usize, T> AtMost<MOST, T> {
+    /// Whether the list was longer.
+    pub const fn is_too_long(&self) -> bool {
+        self.0.len() > MOST
+    }
+}
+
+impl<const MOST: usize, T> Default for AtMost<MOST, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, const MOST: usize, T: Deserialize<'de>> Deserialize<'de> for AtMost<MOST, T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Items<const MOST: usize, T>(PhantomData<T>);
+        impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for Items<MOST, T> {
+            type Value = AtMost<MOST, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut kept = AtMost(Vec::new());
+                while !kept.is_too_long() {
+                    match items.next_element()? {
+                        Some(item) => kept.0.push(item),
+                        None => return Ok(kept),
+                    }
+                }
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(kept)
+            }
+        }
+        from.deserialize_seq(Items(PhantomData))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scalar_is_a_string_or_a_number_as_it_was_spelled() {
+        let read = |text: &str| serde_json::from_str::<Scalar>(text).ok();
+        for (text, spelling) in [("7", "7"), ("-1", "-1"), ("1.50", "1.50"), ("1e3", "1e+3")] {
+            assert_eq!(read(text), Some(Scalar::Number(spelling.to_owned())), "{text}");
+        }
+        for (text, said) in [(r#""7""#, "7"), (r#""""#, ""), (r#""\u0041""#, "A")] {
+            assert_eq!(read(text), Some(Scalar::Text(said.to_owned())), "{text}");
+        }
+        for wrong in [
+            "null",
+            "true",
+            "[]",
+            "{}",
+            r#"{"a":1}"#,
+            r#"{"$serde_json::private::Number":"7"}"#,
+            r#"{"$serde_json::private::Number":"\u0037"}"#,
+            r#"{"$serde_json::private::Number":7}"#,
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_tree_in_the_place_of_a_scalar_is_refused_at_its_first_octet() {
+        for (item, most) in [("{\"\":0}", 2), ("[0]", 2), ("0", 2)] {
+            let tree = format!("[{}]", vec![item; 1000].join(","));
+            let error = serde_json::from_str::<Scalar>(&tree).unwrap_err();
+            assert!(error.column() <= most, "{item}: {error}");
+        }
+        let tree = format!(r#"{{"a":[{}]}}"#, vec!["0"; 1000].join(","));
+        let error = serde_json::from_str::<Scalar>(&tree).unwrap_err();
+        assert!(error.column() < 10, "{error}");
+    }
+
+    #[test]
+    fn of_a_list_that_is_too_long_one_item_more_is_kept() {
+        let read = |text: &str| serde_json::from_str::<AtMost<2, u8>>(text).ok();
+        for (text, kept) in [("[]", vec![]), ("[1,2]", vec![1, 2])] {
+            let list = read(text).unwrap();
+            assert!(!list.is_too_long());
+            assert_eq!(list.0, kept);
+        }
+        let long = read(r#"[1,2,3,"passed over",[{}]]"#).unwrap();
+        assert!(long.is_too_long());
+        assert_eq!(long.0, [1, 2, 3]);
+        for wrong in ["[1,", "[1,2,3,]", "{}", "1", "[300]"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn base64_comes_in_both_alphabets_padded_or_not_wrapped_or_not() {

@@ -8,11 +8,10 @@ use super::algorithm::KeyDetails;
 use super::canonical::{CanonicalBody, SignatureOf};
 use super::verifier::{Material, ProposedVerifier, Verifier};
 use super::{dsse, hashedrekord};
-use crate::protojson::{self, Object};
+use crate::protojson::{self, AtMost, Object, Scalar};
 use crate::refusal::{Reason, Refusal};
 use serde::Deserialize as Derive;
 use serde::de::{Deserialize, Deserializer, Error as _};
-use serde_json::Value;
 use std::borrow::Cow;
 
 /// What is proposed: nothing of it is checked.
@@ -169,7 +168,7 @@ struct DsseRequest {
     #[serde(default)]
     envelope: Option<Object<EnvelopeMessage>>,
     #[serde(default)]
-    verifiers: Option<Vec<Object<VerifierMessage>>>,
+    verifiers: Option<AtMost<{ dsse::MOST_SIGNATURES }, Object<VerifierMessage>>>,
 }
 
 /// `io.intoto.Envelope`
@@ -181,7 +180,7 @@ struct EnvelopeMessage {
     #[serde(rename = "payloadType", alias = "payload_type", default)]
     payload_type: Option<String>,
     #[serde(default)]
-    signatures: Option<Vec<Object<EnvelopeSignature>>>,
+    signatures: Option<AtMost<{ dsse::MOST_SIGNATURES }, Object<EnvelopeSignature>>>,
 }
 
 /// `io.intoto.Signature`
@@ -211,13 +210,10 @@ struct DetailsMessage(Option<KeyDetails>);
 impl<'de> Deserialize<'de> for DetailsMessage {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let unknown = || D::Error::custom("no such value");
-        match Value::deserialize(from)? {
-            Value::String(name) if KeyDetails::is_known(&name) => Ok(Self(KeyDetails::named(&name))),
-            Value::Number(number) => {
-                let number = number.as_i64().and_then(|number| i32::try_from(number).ok());
-                Ok(Self(KeyDetails::numbered(number.ok_or_else(unknown)?)))
-            }
-            _ => Err(unknown()),
+        match Scalar::deserialize(from)? {
+            Scalar::Text(name) if KeyDetails::is_known(&name) => Ok(Self(KeyDetails::named(&name))),
+            Scalar::Text(_) => Err(unknown()),
+            Scalar::Number(number) => Ok(Self(KeyDetails::numbered(number.parse().map_err(|_| unknown())?))),
         }
     }
 }
@@ -240,14 +236,14 @@ impl DsseRequest {
         let Object(envelope) = self.envelope.ok_or_else(|| invalid("There is no envelope."))?;
         let signatures = envelope.signatures.unwrap_or_default();
         let verifiers = self.verifiers.unwrap_or_default();
-        if signatures.len() > dsse::MOST_SIGNATURES || verifiers.len() > dsse::MOST_SIGNATURES {
+        if signatures.is_too_long() || verifiers.is_too_long() {
             return Err(invalid("It has more than 10 signatures or verifiers."));
         }
         Ok(dsse::Proposed {
             payload: octets(envelope.payload),
             payload_type: envelope.payload_type.unwrap_or_default(),
-            signatures: signatures.into_iter().map(|signature| octets(signature.0.sig)).collect(),
-            verifiers: verifiers.into_iter().map(|it| it.0.proposed()).collect::<Result<_, _>>()?,
+            signatures: signatures.0.into_iter().map(|signature| octets(signature.0.sig)).collect(),
+            verifiers: verifiers.0.into_iter().map(|it| it.0.proposed()).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -63,6 +63,35 @@ fn no_octet_of_a_good_request_can_be_changed_unseen() {
 }
 
 #[test]
+fn a_tree_in_the_place_of_a_name_is_refused_before_it_is_built() {
+    for item in [r#"{"":0}"#, "[0]", "0"] {
+        let tree = vec![item; 1000].join(",");
+        let head = r#"{"hashedRekordRequestV002":{"signature":{"verifier":{"keyDetails":["#;
+        let refused = Request::parse(format!("{head}{tree}]}}}}}}}}").as_bytes()).unwrap_err();
+        assert_eq!(refused.reason(), Reason::RequestMalformed);
+        let said = format!("{refused:?}");
+        let column = said.split_once("column ").and_then(|(_, rest)| rest.split_once(':')).unwrap().0;
+        assert!(column.parse::<usize>().unwrap() <= head.len() + 2, "{said}");
+    }
+}
+
+#[test]
+fn signatures_beyond_the_most_are_counted_and_not_read() {
+    for lists in [
+        |few: &str, many: &str| format!(r#"{{"envelope":{{"signatures":[{few}]}},"verifiers":[{many}]}}"#),
+        |few: &str, many: &str| format!(r#"{{"envelope":{{"signatures":[{many}]}},"verifiers":[{few}]}}"#),
+    ] {
+        let read = |beyond: &str| {
+            let request = lists("", &format!("{},{beyond}", vec!["{}"; dsse::MOST_SIGNATURES].join(",")));
+            Request::parse(format!(r#"{{"dsseRequestV002":{request}}}"#).as_bytes()).unwrap_err().reason()
+        };
+        assert_eq!(read("{}"), Reason::EnvelopeInvalid);
+        assert_eq!(read(r#"{},"never read",{"a":[]}"#), Reason::EnvelopeInvalid);
+        assert_eq!(read(r#""read""#), Reason::RequestMalformed);
+    }
+}
+
+#[test]
 fn what_no_tile_can_hold_is_refused_before_it_is_parsed() {
     let details = KeyDetails::P256Sha256;
     for material in [Material::Certificate(vec![0x30; MAX_BODY + 1]), Material::PublicKey(vec![0; 1 << 20])] {
