@@ -3,6 +3,7 @@
 //!
 //! No member may occur twice: the types that use this say so through `serde`'s derive.
 
+use crate::protojson::Scalar;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -86,10 +87,8 @@ impl Number {
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = match serde_json::Value::deserialize(from)? {
-            serde_json::Value::String(text) => text,
-            serde_json::Value::Number(number) => number.to_string(),
-            _ => String::new(),
+        let text = match Scalar::deserialize(from)? {
+            Scalar::Text(text) | Scalar::Number(text) => text,
         };
         let is_decimal = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
         let number = text.parse().ok().filter(|number| is_decimal && i64::try_from(*number).is_ok());
@@ -126,6 +125,12 @@ mod tests {
         for wrong in ["-1", "\"-1\"", "\"+1\"", "\"\"", "\"9223372036854775808\"", "1.5", "\"0x1\"", "true"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+        for tree in ["null", "{}", "[7]", r#"{"a":7}"#, r#"{"$serde_json::private::Number":"7"}"#] {
+            assert_eq!(read(tree), None, "{tree}");
+        }
+        // What is no number is refused where it begins, however much follows.
+        let long = format!("[{}7]", "{\"\":0},".repeat(1000));
+        assert!(serde_json::from_str::<Number>(&long).unwrap_err().column() < 3);
         assert_eq!(serde_json::to_string(&Number(5)).unwrap(), "\"5\"");
     }
 

@@ -4,7 +4,7 @@
 
 use super::asn1::{MessageImprint, PkiFailure, TimeStampReq};
 use crate::hash::HashAlgorithm;
-use crate::protojson::Object;
+use crate::protojson::{Object, Scalar};
 use crate::refusal::{Reason, Refusal};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -87,7 +87,7 @@ impl TimestampRequest {
         Ok(Self {
             imprint: imprint(algorithm, hash)?,
             policy,
-            nonce: request.nonce.map(|nonce| number(&nonce.to_string())).transpose()?,
+            nonce: request.nonce.as_ref().map(number).transpose()?,
             certificates: request.certificates.unwrap_or_default(),
         })
     }
@@ -119,7 +119,7 @@ impl TimestampRequest {
 struct JsonRequest {
     artifact_hash: String,
     hash_algorithm: String,
-    nonce: Option<serde_json::Number>,
+    nonce: Option<Scalar>,
     certificates: Option<bool>,
     #[serde(rename = "tsaPolicyOID")]
     tsa_policy_oid: Option<String>,
@@ -161,8 +161,9 @@ fn imprint(algorithm: HashAlgorithm, hash: Vec<u8>) -> Result<Vec<u8>, Refusal> 
 }
 
 /// A whole number of JSON; `1e3` and `1.0` are none to the reference either.
-fn number(text: &str) -> Result<Vec<u8>, Refusal> {
+fn number(nonce: &Scalar) -> Result<Vec<u8>, Refusal> {
     let wrong = || malformed("`nonce` must be a whole number.");
+    let Scalar::Number(text) = nonce else { return Err(wrong()) };
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(wrong());

@@ -153,13 +153,6 @@ fn json_oddities_are_refused_or_read_as_the_reference_reads_them() {
         r#","hashAlgorithm":"sha512""#,
     ] {
         let json = with(more);
-        // serde's own spelling of numbers inside an object is a number to it, and harmless.
-        if more.contains("private") {
-            assert!(
-                TimestampRequest::from_json(json.as_bytes()).is_ok_and(|it| it.nonce() == Some(&[2, 1, 1]))
-            );
-            continue;
-        }
         assert_eq!(refused_json(&json), R::RequestMalformed, "{more}");
     }
     let huge = format!(r#","nonce":{}"#, "9".repeat(200));
