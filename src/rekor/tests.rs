@@ -82,7 +82,7 @@ fn signatures_beyond_the_most_are_counted_and_not_read() {
         |few: &str, many: &str| format!(r#"{{"envelope":{{"signatures":[{many}]}},"verifiers":[{few}]}}"#),
     ] {
         let read = |beyond: &str| {
-            let request = lists("", &format!("{},{beyond}", vec!["{}"; dsse::MOST_SIGNATURES].join(",")));
+            let request = lists("", &format!("{},{beyond}", ["{}"; dsse::MOST_SIGNATURES].join(",")));
             Request::parse(format!(r#"{{"dsseRequestV002":{request}}}"#).as_bytes()).unwrap_err().reason()
         };
         assert_eq!(read("{}"), Reason::EnvelopeInvalid);

@@ -63,7 +63,9 @@ impl TimestampRequest {
     /// As [`Self::from_der`].
     pub fn from_json(json: &[u8]) -> Result<Self, Refusal> {
         check_size(json, MAX_JSON)?;
-        let Object(request): Object<JsonRequest> = serde_json::from_slice(json).map_err(|_| {
+        // RFC 8259 §8.1, of what is passed over too.
+        let text = std::str::from_utf8(json).map_err(|_| malformed("The body is not UTF-8."))?;
+        let Object(request): Object<JsonRequest> = serde_json::from_str(text).map_err(|_| {
             malformed(
                 "The body must be a JSON object with `artifactHash` (base64) and `hashAlgorithm`, and may have \
                  `nonce` (a whole number), `certificates` (true or false) and `tsaPolicyOID`.",

@@ -54,7 +54,11 @@ fn check_finding(path: &Path, data: &[u8], finding: &Finding) {
         let lines = data.iter().filter(|octet| matches!(octet, b'\n' | b'\r')).count() + 2;
         assert!((1..=lines).contains(&finding.line), "line {} of {lines}: {finding}", finding.line);
     }
-    assert!(!finding.message.is_empty() && !finding.message.contains("nobody foresaw"), "{finding}");
+    // The file may say so itself, and be quoted.
+    let quoted =
+        data.windows(8).any(|octets| octets == b"foresaw ".as_slice() || octets == b" foresaw".as_slice());
+    let unforeseen = finding.message.contains("nobody foresaw") && !quoted;
+    assert!(!finding.message.is_empty() && !unforeseen, "{finding}");
     let line = finding.to_string();
     assert!(!line.chars().any(|c| c.is_control()), "a control character: {line:?}");
 }

@@ -14,8 +14,9 @@ pub fn target(data: &[u8]) {
     let certificate = root.timestamp_authorities().first().and_then(|it| it.own.as_deref()).expect("its own");
     let stated = bundle.timestamps().next().expect("a timestamp");
     let stated = Token::from_response(stated).expect("the fixture");
-    assert!(token.verify_imprint(b"what was not signed").is_err());
-    if token.verify_signed_by(certificate).is_ok() && token.verify_imprint(bundle.signature()).is_ok() {
+    let signed = token.verify_signed_by(certificate).is_ok();
+    assert!(!signed || token.verify_imprint(b"what was not signed").is_err());
+    if signed && token.verify_imprint(bundle.signature()).is_ok() {
         assert_eq!((token.time(), token.serial()), (stated.time(), stated.serial()));
     }
     for der in token.certificates() {
