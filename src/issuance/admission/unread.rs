@@ -68,7 +68,7 @@ mod tests {
 
     fn shown(wait: Duration, connections: usize) -> f64 {
         let mut waits = Waits::default();
-        (0..20).map(|_| waits.share(wait, connections)).next_back().unwrap()
+        (0..20).fold(0.0, |_, _| waits.share(wait, connections))
     }
 
     #[test]
@@ -89,8 +89,8 @@ mod tests {
         let mut waits = Waits::default();
         assert!(waits.share(Duration::from_millis(1200), MANY) < f64::EPSILON);
         waits.share(Duration::from_secs(3600), MANY);
-        let soon = (0..5).map(|_| waits.share(Duration::ZERO, MANY)).next_back();
-        assert_eq!(soon, Some(0.0));
+        let soon = (0..5).fold(1.0, |_, _| waits.share(Duration::ZERO, MANY));
+        assert!(soon < f64::EPSILON);
     }
 
     #[test]
