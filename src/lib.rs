@@ -28,7 +28,7 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`protojson`], [`hash`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
+//!   [`protojson`], [`hash`], [`newest`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
 //!   [`bundle`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
@@ -43,6 +43,7 @@ pub mod certificate;
 pub mod environment;
 pub mod hash;
 pub mod identity;
+pub mod newest;
 pub mod panics;
 pub mod possession;
 pub mod protojson;

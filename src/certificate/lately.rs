@@ -2,8 +2,8 @@
 //! our own signature on it.
 
 use super::Certificate;
+use crate::newest::Newest;
 use crate::transparency::{Hash, sha256};
-use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Certificates that are remembered, the newest ones: some 2 MB, and several seconds of a busy CA.
@@ -11,13 +11,7 @@ pub const REMEMBERED: usize = 16_384;
 
 /// SHA-256 of the newest certificates. Only what a CA has issued can be put into it, and the whole certificate is compared.
 #[derive(Default)]
-pub struct IssuedLately(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    known: HashSet<Hash>,
-    oldest_first: VecDeque<Hash>,
-}
+pub struct IssuedLately(Mutex<Newest<(), REMEMBERED>>);
 
 impl IssuedLately {
     /// Remembers a certificate, and forgets the oldest where there are too many.
@@ -26,24 +20,16 @@ impl IssuedLately {
     }
 
     fn put(&self, fingerprint: Hash) {
-        let mut state = self.lock();
-        if state.known.insert(fingerprint) {
-            state.oldest_first.push_back(fingerprint);
-        }
-        if state.oldest_first.len() > REMEMBERED
-            && let Some(oldest) = state.oldest_first.pop_front()
-        {
-            state.known.remove(&oldest);
-        }
+        self.lock().put(fingerprint, ());
     }
 
     /// Whether exactly this certificate, in DER, was issued lately. A no says nothing.
     pub fn has(&self, der: &[u8]) -> bool {
         let fingerprint = sha256(der);
-        self.lock().known.contains(&fingerprint)
+        self.lock().get(&fingerprint).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Newest<(), REMEMBERED>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,6 +54,6 @@ mod tests {
         assert!(lately.has(certificate.der()), "it is the oldest of those that fit");
         lately.put(sha256(b"one more"));
         assert!(!lately.has(certificate.der()));
-        assert_eq!(lately.lock().known.len(), REMEMBERED);
+        assert_eq!(lately.lock().len(), REMEMBERED);
     }
 }

@@ -4,9 +4,10 @@
 //! and the process lives; later it becomes a second entry, which RFC 6962 allows and auditors know.
 
 use crate::certificate::accepted::AcceptedCas;
+use crate::newest::Newest;
 use crate::transparency::Hash;
 use crate::transparency::sct::Sct;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Submissions whose SCT is remembered: some 1.5 MB.
@@ -18,33 +19,19 @@ const STORED: usize = 4096;
 #[derive(Default)]
 pub(super) struct Submissions {
     pub(super) accepted: AcceptedCas,
-    answered: Mutex<Answered>,
+    answered: Mutex<Newest<Sct, REMEMBERED>>,
     stored: Mutex<HashSet<Hash>>,
-}
-
-#[derive(Default)]
-struct Answered {
-    by_identity: HashMap<Hash, Sct>,
-    oldest_first: VecDeque<Hash>,
 }
 
 impl Submissions {
     /// The SCT of an earlier submission of the same certificate.
     pub(super) fn answered(&self, identity: &Hash) -> Option<Sct> {
-        lock(&self.answered).by_identity.get(identity).cloned()
+        lock(&self.answered).get(identity).cloned()
     }
 
     /// Remembers an answer, and forgets the oldest where there are too many.
     pub(super) fn remember(&self, identity: Hash, sct: Sct) {
-        let mut answered = lock(&self.answered);
-        if answered.by_identity.insert(identity, sct).is_none() {
-            answered.oldest_first.push_back(identity);
-        }
-        if answered.oldest_first.len() > REMEMBERED
-            && let Some(oldest) = answered.oldest_first.pop_front()
-        {
-            answered.by_identity.remove(&oldest);
-        }
+        lock(&self.answered).put(identity, sct);
     }
 
     /// Whether this CA certificate is known to be stored.
@@ -88,6 +75,6 @@ mod tests {
         assert_eq!(submissions.answered(&identity(1)), None);
         assert_eq!(submissions.answered(&identity(2)), Some(sct(2)));
         assert_eq!(submissions.answered(&identity(REMEMBERED + 1)), Some(sct(REMEMBERED + 1)));
-        assert_eq!(lock(&submissions.answered).by_identity.len(), REMEMBERED);
+        assert_eq!(lock(&submissions.answered).len(), REMEMBERED);
     }
 }

@@ -11,6 +11,7 @@ const LAYERS: [&[&str]; 7] = [
         "panics",
         "protojson",
         "hash",
+        "newest",
         "token",
         "identity",
         "possession",
