@@ -19,10 +19,9 @@ use crate::cli::signing_services::{log, log_request, message_signature, timestam
 use crate::cli::{CliError, bundle, request, verification};
 use crate::config::{TimestampsConfig, TimestampsMaterial};
 use crate::environment::{Clock, UnixMillis};
-use crate::refusal::Reason;
 use crate::server::environment::Environment;
 use crate::signer::TimestampKey;
-use crate::timestamping::{Attested, Surroundings, TimestampAuthority, TimestampObserver};
+use crate::timestamping::{Alone, Surroundings, TimestampAuthority};
 use crate::transparency::sha256;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -189,11 +188,11 @@ fn timestamped_later(
     let key = TimestampKey::open(key, &chain).map_err(|error| words(&error))?;
     let around = Surroundings {
         signer: Arc::new(key),
-        attested: Arc::new(Nobody),
+        attested: Arc::new(Alone),
         clock: Arc::new(Later(environment.clock.clone())),
         stopwatch: environment.stopwatch.clone(),
         random: environment.random.clone(),
-        observer: Arc::new(Nobody),
+        observer: Arc::new(Alone),
     };
     let authority =
         TimestampAuthority::new(chain, *policy, *accuracy, around).map_err(|error| words(&error))?;
@@ -208,19 +207,6 @@ impl Clock for Later {
     fn now(&self) -> UnixMillis {
         self.0.now().plus(YEAR)
     }
-}
-
-/// No log has attested a time, and nobody counts.
-struct Nobody;
-
-impl Attested for Nobody {
-    fn last(&self) -> Option<UnixMillis> {
-        None
-    }
-}
-
-impl TimestampObserver for Nobody {
-    fn timestamp(&self, _: Option<Reason>, _: Duration) {}
 }
 
 fn verifier(stage: &Stage) -> Result<Verifier, CliError> {

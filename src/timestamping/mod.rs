@@ -13,6 +13,6 @@ pub mod token;
 pub mod verification;
 
 pub use authority::{
-    Attested, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority, TimestampObserver,
+    Alone, Attested, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority, TimestampObserver,
     TimestampSigner,
 };

@@ -8,14 +8,11 @@ use countersign::certificate::{Certificate, IssuedLately, TimestampChain};
 use countersign::cli::signing_services::{log_request, timestamp_request};
 use countersign::environment::UnixMillis;
 use countersign::issuance::CaSigner as _;
-use countersign::refusal::Reason;
 use countersign::rekor::{Request, Writers};
 use countersign::server::environment::Environment;
 use countersign::signer::TimestampKey;
 use countersign::signer::ceremony::{NewCa, Options};
-use countersign::timestamping::{
-    Attested, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority, TimestampObserver,
-};
+use countersign::timestamping::{Alone, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority};
 use countersign::transparency::sha256;
 use divan::Bencher;
 use std::sync::Arc;
@@ -80,18 +77,6 @@ fn s3_entry_verification(bencher: Bencher) {
     bencher.bench(|| prepared.verify().is_ok());
 }
 
-struct Nobody;
-
-impl Attested for Nobody {
-    fn last(&self) -> Option<UnixMillis> {
-        None
-    }
-}
-
-impl TimestampObserver for Nobody {
-    fn timestamp(&self, _: Option<Reason>, _: Duration) {}
-}
-
 /// A timestamp, from its request in DER to the reply in DER.
 #[divan::bench]
 fn t0_timestamp(bencher: Bencher) {
@@ -99,7 +84,7 @@ fn t0_timestamp(bencher: Bencher) {
     let chain = TimestampChain::from_pem(ca.timestamps_chain().as_bytes()).unwrap();
     let key = TimestampKey::from_pem(ca.timestamps_key.as_bytes(), &chain).unwrap();
     let Environment { clock, stopwatch, random, .. } = Environment::system();
-    let (signer, attested, observer) = (Arc::new(key), Arc::new(Nobody), Arc::new(Nobody));
+    let (signer, attested, observer) = (Arc::new(key), Arc::new(Alone), Arc::new(Alone));
     let around = Surroundings { signer, attested, clock, stopwatch, random, observer };
     let authority = TimestampAuthority::new(chain, DEFAULT_POLICY, DEFAULT_ACCURACY, around).unwrap();
     let request = timestamp_request(b"signature", &[0x40; 8]).unwrap();

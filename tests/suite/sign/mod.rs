@@ -13,9 +13,7 @@ use countersign::cli::trust;
 use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::server::environment::Environment;
 use countersign::signer::TimestampKey;
-use countersign::timestamping::{
-    Attested, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority, TimestampObserver,
-};
+use countersign::timestamping::{Alone, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroundings, TimestampAuthority};
 use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
@@ -274,25 +272,13 @@ impl Stopwatch for Set {
     }
 }
 
-struct Nobody;
-
-impl Attested for Nobody {
-    fn last(&self) -> Option<UnixMillis> {
-        None
-    }
-}
-
-impl TimestampObserver for Nobody {
-    fn timestamp(&self, _: Option<countersign::refusal::Reason>, _: Duration) {}
-}
-
 /// The world's timestamp authority, with another clock.
 fn authority(world: &World, clock: Arc<Set>) -> TimestampAuthority {
     let directory = world.path("ca/timestamps");
     let chain = TimestampChain::from_pem(&fs::read(directory.join("chain.pem")).unwrap()).unwrap();
     let key = TimestampKey::open(&directory.join("key.pem"), &chain).unwrap();
     let (stopwatch, random) = (clock.clone(), Environment::system().random);
-    let (signer, attested, observer) = (Arc::new(key), Arc::new(Nobody), Arc::new(Nobody));
+    let (signer, attested, observer) = (Arc::new(key), Arc::new(Alone), Arc::new(Alone));
     let around = Surroundings { signer, attested, clock, stopwatch, random, observer };
     TimestampAuthority::new(chain, DEFAULT_POLICY, DEFAULT_ACCURACY, around).unwrap()
 }
