@@ -8,7 +8,8 @@ pub use object::{Object, object, objects, optional};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -43,9 +44,6 @@ pub enum Scalar {
     Number(String),
 }
 
-/// What serde_json calls a number's spelling when it hands it over as a map of one member (its feature `arbitrary_precision`).
-const SPELLING: &str = "$serde_json::private::Number";
-
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Either;
@@ -69,9 +67,9 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Scalar, A::Error> {
-                match members.next_key::<IsSpelling>()? {
-                    Some(IsSpelling(true)) => members.next_value().map(|Spelling(text)| Scalar::Number(text)),
-                    _ => Err(A::Error::custom("a string or a number is expected")),
+                match members.next_key()? {
+                    Some(Member::Spelling) => members.next_value().map(|Spelling(text)| Scalar::Number(text)),
+                    Some(Member::Another) | None => Err(A::Error::custom("a string or a number is expected")),
                 }
             }
         }
@@ -79,25 +77,15 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// Whether a member's name is [`SPELLING`].
-struct IsSpelling(bool);
-
-impl<'de> Deserialize<'de> for IsSpelling {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl Visitor<'_> for Name {
-            type Value = IsSpelling;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<IsSpelling, E> {
-                Ok(IsSpelling(name == SPELLING))
-            }
-        }
-        from.deserialize_str(Name)
-    }
+/// The name of an object's first member.
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Member {
+    /// What serde_json calls a number's spelling when it hands it over as a map of one member (its feature `arbitrary_precision`).
+    #[serde(rename = "$serde_json::private::Number")]
+    Spelling,
+    #[serde(other)]
+    Another,
 }
 
 /// A number's spelling. serde_json hands it over owned, and a string of the text itself never: so an object which somebody wrote
