@@ -4,6 +4,7 @@ use super::activity::Activity;
 use super::connection::MAX_HEAD_BYTES;
 use super::crowd::{Crowd, Room};
 use super::exchange;
+use super::frames::Frames;
 use super::limits::UNASKED;
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -25,6 +26,9 @@ pub struct Guarded<S> {
     /// Octets read since, and how many may be.
     read: usize,
     allowed: usize,
+    frames: Frames,
+    /// Read, and not handed on before there is memory for what becomes of it. No more than one read.
+    held: Vec<u8>,
     room: Option<Room>,
     more: Option<Pin<Box<dyn Future<Output = Option<Room>> + Send>>>,
 }
@@ -32,7 +36,18 @@ pub struct Guarded<S> {
 impl<S> Guarded<S> {
     /// Around a connection's stream.
     pub const fn new(stream: S, crowd: Arc<Crowd>, activity: Arc<Activity>) -> Self {
-        Self { stream, crowd, activity, started: 0, read: 0, allowed: UNASKED, room: None, more: None }
+        Self {
+            stream,
+            crowd,
+            activity,
+            started: 0,
+            read: 0,
+            allowed: UNASKED,
+            frames: Frames::new(),
+            held: Vec::new(),
+            room: None,
+            more: None,
+        }
     }
 
     /// Ready when the stream may be read on, with how much of it.
@@ -49,7 +64,7 @@ impl<S> Guarded<S> {
         if self.room.is_some() {
             return Poll::Ready(usize::MAX);
         }
-        if self.read < self.allowed {
+        if self.read < self.allowed && !self.frames.is_head_open() {
             return Poll::Ready(self.allowed - self.read);
         }
         let crowd = &self.crowd;
@@ -71,20 +86,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         let this = self.get_mut();
-        let allowed = ready!(this.poll_room(context));
-        let read = if buffer.remaining() <= allowed {
+        loop {
+            let allowed = ready!(this.poll_room(context));
+            if !this.held.is_empty() {
+                let count = this.held.len().min(buffer.remaining());
+                buffer.put_slice(this.held.get(..count).unwrap_or_default());
+                this.held.drain(..count);
+                return Poll::Ready(Ok(()));
+            }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-            buffer.filled().len() - before
-        } else {
-            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(allowed));
-            ready!(Pin::new(&mut this.stream).poll_read(context, &mut part))?;
-            let read = part.filled().len();
-            buffer.advance(read);
-            read
-        };
-        this.read = this.read.saturating_add(read);
-        Poll::Ready(Ok(()))
+            if buffer.remaining() <= allowed {
+                ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            } else {
+                let mut part = ReadBuf::new(buffer.initialize_unfilled_to(allowed));
+                ready!(Pin::new(&mut this.stream).poll_read(context, &mut part))?;
+                let read = part.filled().len();
+                buffer.advance(read);
+            }
+            let octets = buffer.filled().get(before..).unwrap_or_default();
+            this.read = this.read.saturating_add(octets.len());
+            this.frames.follow(octets);
+            if octets.is_empty() || this.room.is_some() || !this.frames.is_head_open() {
+                return Poll::Ready(Ok(()));
+            }
+            this.held = octets.to_vec();
+            buffer.set_filled(before);
+        }
     }
 }
 

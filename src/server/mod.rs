@@ -8,6 +8,7 @@ mod connection;
 mod crowd;
 pub mod environment;
 mod exchange;
+mod frames;
 mod guarded;
 pub mod limits;
 pub mod listener;

@@ -135,6 +135,41 @@ async fn cve_2016_6581_headers_that_grow_when_unpacked_are_refused() {
     server.serves().await;
 }
 
+/// Many references of one octet, and a promise of more: unpacked they take seventy times that, so memory for it is asked for
+/// before they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_in_several_frames_is_read_when_there_is_memory_for_what_it_unpacks_to() {
+    const LARGE: usize = 256 * 1024;
+    let server =
+        Server::start(Limits { memory: Memory { heads: 2 * LARGE, ..limits().memory }, ..limits() }).await;
+    let bomb = [GET, &[0x90; 1500]].concat();
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(http2(&server, &[], [frame(HEADERS, END_STREAM, 1, &bomb)]).await);
+    }
+    while server.listener.held() < 2 * LARGE {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.listener.held(), 2 * LARGE, "two are read; the others wait");
+    for stream in &mut open {
+        stream.write_all(&frame(CONTINUATION, END_HEADERS, 1, b"")).await.expect("it is open");
+    }
+    // Who goes on makes room for those who wait.
+    for mut stream in open {
+        let mut answered = Vec::new();
+        while !answered.windows(2).any(|two| two == b"ok") {
+            let mut piece = vec![0; 4096];
+            let length = timeout(PATIENCE, stream.read(&mut piece))
+                .await
+                .expect("it is answered")
+                .expect("it is open");
+            assert!(length > 0, "it ended without an answer");
+            answered.extend_from_slice(&piece[..length]);
+        }
+    }
+    server.serves().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cve_2019_9512_9513_9515_pings_priorities_and_settings_without_end_end_the_connection() {
     let server = Server::start(limits()).await;
