@@ -3,8 +3,9 @@
 Usage: connections.py --countersign BINARY [--seconds N] [--share F]
 
 The short form (40 seconds, the default) waits until every hostile connection is over; the time-outs are the server's own.
-Then two shorter ones, each against a server of its own: a few dozen HTTP/2 connections that send thousands of GETs with large
-heads while heads that never end hold memory; and every place taken by callers who are merely active.
+Then three shorter ones, each against a server of its own: a few dozen HTTP/2 connections that send thousands of GETs with large
+heads while heads that never end hold memory; heads that are small and become large when they are unpacked; and every place taken by
+callers who are merely active.
 
 Fails when a well-behaved caller is refused or kept waiting, when a hostile connection outlives its time, when memory grows
 beyond the bound, or when the server does not end with 0 on SIGTERM. Needs `cryptography` (tests/interop/requirements.txt).
@@ -359,6 +360,37 @@ async def many_large_heads(server: Server, args: argparse.Namespace) -> list[str
     return failures
 
 
+async def unfinished_heads(server: Server, args: argparse.Namespace) -> list[str]:
+    """Heads over HTTP/2 of references of one octet, which take seventy times that when unpacked, and never come to their end."""
+    failures = []
+    await answered(server.public, server.request, 30)
+    # `accept-encoding: gzip, deflate`, of HPACK's static table.
+    bomb = PREFACE + frame(1, 1, 1, GET + b"\x90" * 2000)
+    opened = []
+    for _ in range(max(1, int(2200 * args.share))):
+        try:
+            reader, writer = await asyncio.wait_for(asyncio.open_connection(*server.public), 5)
+            writer.write(bomb)
+            opened.append(writer)
+        except (OSError, asyncio.TimeoutError):
+            pass
+    for _ in range(3):
+        await asyncio.sleep(2)
+        began = time.monotonic()
+        status = await answered(server.public, HEALTH, 5)
+        took = time.monotonic() - began
+        print(f"{len(opened)} unfinished heads over HTTP/2: health {status} in {took:.2f} s, {server.memory()[0]:.0f} MB")
+        if status != 200:
+            failures.append("health was not answered beside unfinished heads over HTTP/2")
+    if await answered(server.public, server.request, 10) != 200:
+        failures.append("no certificate beside unfinished heads over HTTP/2")
+    if server.memory()[1] > MEMORY_MB:
+        failures.append(f"memory reached {server.memory()[1]:.0f} MB by unfinished heads over HTTP/2")
+    for writer in opened:
+        writer.transport.abort()
+    return failures
+
+
 # Open files of a server that has 128 places for connections.
 FEW_FILES, FEW_PLACES = 640, 128
 
@@ -393,7 +425,8 @@ def main() -> int:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     failures = []
-    for storm, files in ((run, None), (many_large_heads, None), (active_at_the_cap, FEW_FILES)):
+    storms = ((run, None), (many_large_heads, None), (unfinished_heads, None), (active_at_the_cap, FEW_FILES))
+    for storm, files in storms:
         with tempfile.TemporaryDirectory() as directory:
             server = Server(args.countersign, pathlib.Path(directory), files)
             try:
