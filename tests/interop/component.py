@@ -225,8 +225,8 @@ def statement(bundle: pathlib.Path) -> dict:
 def provenance_says_what_the_jobs_variables_say_and_the_certificate_too(world: World, _: argparse.Namespace) -> None:
     pipeline = Pipeline(world, "provenance")
     file = pipeline.write("widgets.bin")
-    # A name that JSON has to escape, and a tag.
-    who = Job(ref='v1"},{$(touch pwned)', tag=True)
+    # A tag that git allows.
+    who = Job(ref='v1"},{$(>pwned)', tag=True)
     pipeline.component("attest", who, files="widgets.bin")
     said, url = statement(pipeline.directory / "widgets.bin.provenance.sigstore.json"), f"{world.gitlab.url}/acme/widgets"
     assert said["predicateType"] == SLSA and said["subject"] == [

@@ -62,9 +62,11 @@ class Component:
     def value(self, name: str, given: dict) -> object:
         """What an input stands for; the default has to meet what is asked of a value, too."""
         spec = self.inputs[name]
-        if "default" not in spec and given.get(name) is None:
+        # Null is as good as nothing.
+        values = [values[name] for values in ({name: spec.get("default")}, given) if values.get(name) is not None]
+        if not values:
             raise Refused(f"`{name}` input: required value has not been provided")
-        for value in [spec["default"]] * ("default" in spec) + [given[name]] * (given.get(name) is not None):
+        for value in values:
             kind = spec.get("type", "string")
             if not isinstance(value, TYPES[kind]):
                 raise Refused(f"`{name}` input: value is not a {kind}")
@@ -72,12 +74,13 @@ class Component:
                 raise Refused(f"`{name}` input: not in the list of allowed options")
             if "regex" in spec and not self.matches(spec["regex"], value):
                 raise Refused(f"`{name}` input: value does not match required RegEx pattern")
-        return value
+        return values[-1]
 
     @staticmethod
     def matches(pattern: str, value: str) -> bool:
         """RE2 finds it anywhere; `$` is the very end; nothing blank matches."""
-        assert pattern.startswith("^") and pattern.endswith("$"), f"not anchored: {pattern}"
+        alone = "|" not in pattern or pattern.startswith("^(") and pattern.endswith(")$")
+        assert pattern.startswith("^") and pattern.endswith("$") and alone, f"not anchored: {pattern}"
         return bool(value.strip()) and re.fullmatch(f"(?:{pattern[1:-1]})", value) is not None
 
     def render(self, given: dict) -> dict:
