@@ -22,6 +22,8 @@ from images import pushed, registry
 from world import HERE, Skipped, World, need, run, test_in
 
 DEPLOY = HERE.parent.parent / "deploy"
+PIPELINES = {"example": DEPLOY / "gitlab-ci.yml", "components": DEPLOY / "gitlab" / ".gitlab-ci.yml"}
+DOCUMENTS = [DEPLOY.parent / "docs" / "PIPELINES.md", DEPLOY / "gitlab" / "README.md"]
 SLSA = "https://slsa.dev/provenance/v1"
 # What a name may look like when somebody wants a shell to run it.
 HOSTILE = ["$(touch pwned)", "`touch pwned`", "; touch pwned;", "'; touch pwned; '", '"; touch pwned; "', "| touch pwned", "-rf", "*", "a\nb", "\\", "ü $HOME"]
@@ -138,9 +140,15 @@ def the_components_and_the_pipelines_that_include_them_fit_gitlabs_schema(world:
         required = {key: "x" for key, spec in component.inputs.items() if "default" not in spec}
         assert len(required) == 1, required
         documents |= {f"{name}-header": component.header, name: component.render(required)}
-    for path in [DEPLOY / "gitlab-ci.yml", DEPLOY / "gitlab" / ".gitlab-ci.yml"]:
-        documents |= {f"{path.parent.name}-own": gitlab_ci.load(path.read_text()),
-                      f"{path.parent.name}-whole": {key: value for key, value in gitlab_ci.pipeline(path, parts).items() if key != "include"}}
+    for name, path in PIPELINES.items():
+        whole = gitlab_ci.pipeline(path.read_text(), parts)
+        documents |= {f"{name}-own": gitlab_ci.load(path.read_text()), f"{name}-whole": {key: value for key, value in whole.items() if key != "include"}}
+    # What the documents show is a part of a pipeline each.
+    shown = [block.partition("```")[0] for path in DOCUMENTS for block in path.read_text().split("```yaml\n")[1:]]
+    shown = [block for block in shown if block.startswith("include:")]
+    for number, block in enumerate(shown):
+        documents |= {f"shown-{number}": gitlab_ci.load(block), f"shown-{number}-whole": gitlab_ci.included(gitlab_ci.load(block), parts)}
+    assert {job for number, _ in enumerate(shown) for job in documents[f"shown-{number}-whole"]} == {f"countersign-{name}" for name in parts}
     # It must be able to fail.
     documents["wrong-job"] = gitlab_ci.merged(documents["sign"], {"countersign-sign": {"id_tokens": {"X": {}}}})
     documents["wrong-header"] = {"spec": {"inputs": {"files": {"type": "text"}}}}
@@ -187,7 +195,7 @@ def shells() -> list[list[str]]:
 def a_pipeline_of_three_lines_a_component_signs_attests_verifies_and_deploys(world: World, _: argparse.Namespace) -> None:
     for shell in shells():
         pipeline = Pipeline(world, f"whole-{shell[0]}", shell, {"openssl": need("openssl", "openssl")})
-        parts = gitlab_ci.pipeline(DEPLOY / "gitlab-ci.yml", components())
+        parts = gitlab_ci.pipeline(PIPELINES["example"].read_text(), components())
         kept = {}
         for stage in parts["stages"]:
             for name, job in gitlab_ci.jobs(parts).items():
@@ -200,7 +208,7 @@ def a_pipeline_of_three_lines_a_component_signs_attests_verifies_and_deploys(wor
         assert kept["countersign-attest"] == [f"{file}.provenance.sigstore.json"], kept
         assert kept["openssl"] == ["widgets.pem", "widgets.sig"], kept
         # The component project's own pipeline, on a branch and for a tag.
-        own = gitlab_ci.pipeline(DEPLOY / "gitlab" / ".gitlab-ci.yml", components())
+        own = gitlab_ci.pipeline(PIPELINES["components"].read_text(), components())
         for who in [Job(ref="try/this", protected="false"), Job(ref="1.0.0", tag=True)]:
             shutil.rmtree(pipeline.directory / "sample", ignore_errors=True)
             ref = {"COMMIT_REF": "refs/tags/$CI_COMMIT_TAG"} if who.tag else {}

@@ -6,7 +6,6 @@ https://docs.gitlab.com/ci/inputs/ and https://docs.gitlab.com/ci/components/ sa
 
 import copy
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -108,9 +107,8 @@ def merged(below: dict, above: dict) -> dict:
     return both
 
 
-def pipeline(path: pathlib.Path, components: dict[str, Component]) -> dict:
-    """A `.gitlab-ci.yml` with what it includes."""
-    own = load(path.read_text())
+def included(own: dict, components: dict[str, Component]) -> dict:
+    """What a `.gitlab-ci.yml` includes."""
     whole: dict = {}
     for entry in own.get("include", []):
         assert set(entry) <= {"component", "inputs"}, entry
@@ -118,7 +116,13 @@ def pipeline(path: pathlib.Path, components: dict[str, Component]) -> dict:
         if not place or place.group(1) not in components:
             raise Refused(f"no such component: {entry['component']}")
         whole = merged(whole, components[place.group(1)].render(entry.get("inputs", {})))
-    whole = merged(whole, own)
+    return whole
+
+
+def pipeline(text: str, components: dict[str, Component]) -> dict:
+    """A `.gitlab-ci.yml` with what it includes."""
+    own = load(text)
+    whole = merged(included(own, components), own)
     stages = {".pre", ".post", *whole.get("stages", ["build", "test", "deploy"])}
     for name, job in jobs(whole).items():
         if job.get("stage", "test") not in stages:
@@ -190,7 +194,3 @@ class Runner:
         for pattern in job.get("artifacts", {}).get("paths", []):
             found |= {str(path.relative_to(self.directory)) for path in self.directory.glob(pattern) if path.is_file()}
         return sorted(found)
-
-
-def searched(program: str) -> str:
-    return shutil.which(program, path=os.environ["PATH"]) or ""
