@@ -8,7 +8,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct DirectoryLock {
     /// The lock belongs to the open file.
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    /// In so many words, and not by closing the file: a child process that is being started has a copy of it until it begins its program,
+    /// and the lock would live as long.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 /// The directory is not ours.
@@ -58,7 +66,7 @@ impl DirectoryLock {
             Err(TryLockError::Error(problem)) => return Err(failed(problem)),
         }
         note_holder(&mut file).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -90,6 +98,16 @@ mod tests {
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(lock);
         DirectoryLock::acquire(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_file_in_a_child_process_does_not_hold_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::acquire(directory.path()).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        DirectoryLock::acquire(directory.path()).unwrap();
+        drop(copy);
     }
 
     #[test]
