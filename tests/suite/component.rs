@@ -51,7 +51,8 @@ fn every_component_is_yaml_and_uses_the_inputs_that_it_names() {
     for Template { name, header, content } in &templates {
         is_yaml(name, header);
         is_yaml(name, &content.replace("$[[", "").replace("]]", ""));
-        let used: BTreeSet<_> = interpolated(content).map(|it| it.strip_prefix("inputs.").expect(it)).collect();
+        let used: BTreeSet<_> =
+            interpolated(content).map(|it| it.strip_prefix("inputs.").expect(it)).collect();
         assert_eq!(used, inputs(header), "{name}");
     }
 }
@@ -71,7 +72,8 @@ fn what_components_have_in_common_is_the_same_in_each() {
     let mut parts: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut shared = 0;
     for Template { name, content, .. } in templates() {
-        let script = content.split("\n  script:\n").nth(1).expect(&name).split("\n  artifacts:\n").next().unwrap();
+        let script =
+            content.split("\n  script:\n").nth(1).expect(&name).split("\n  artifacts:\n").next().unwrap();
         for part in script.trim_end().split("    - |\n").skip(1) {
             // A part begins with what it is for, or with the function that it is.
             let first = part.lines().next().unwrap().to_owned();
@@ -89,7 +91,8 @@ fn the_document_has_every_component_and_every_input() {
     for Template { name, header, .. } in templates() {
         assert!(DOCUMENT.contains(&format!("| `{name}` |")), "{name}");
         for input in inputs(&header) {
-            let row = DOCUMENT.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{input}`")));
+            let row =
+                DOCUMENT.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{input}`")));
             let of = row.unwrap_or_else(|| panic!("{name}: {input}")).split('|').nth(2).unwrap();
             assert!(of.trim() == "all" || of.split(',').any(|one| one.trim() == name), "{name}: {input}");
         }

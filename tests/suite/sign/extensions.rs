@@ -31,7 +31,10 @@ fn a_bundle_is_held_to_extensions_beside_the_identity() {
     let project = format!("project_id={}", claims["project_id"].as_str().unwrap());
     let by_name = project.replace("project_id", "source-repository-identifier");
     let by_oid = project.replace("project_id", "1.3.6.1.4.1.57264.1.15");
-    for good in [&["--extension", "ref_protected=false"][..], &["--extension", &project, "--extension", &by_name, "--extension", &by_oid]] {
+    for good in [
+        &["--extension", "ref_protected=false"][..],
+        &["--extension", &project, "--extension", &by_name, "--extension", &by_oid],
+    ] {
         let ended = verify(&world, good);
         assert!(ended.code == 0 && ended.out.contains("Verified."), "{good:?}: {}{}", ended.out, ended.err);
     }
@@ -56,6 +59,17 @@ fn a_bundle_is_held_to_extensions_beside_the_identity() {
     let ended = verify(&world, &["--arc", "1.2.3", "--extension", "ref_protected=false"]);
     assert!(ended.code == 1 && ended.out.contains("no such extension"), "{}{}", ended.out, ended.err);
     // A key has no certificate that could say anything.
-    let ended = world.run(&["verify", "--bundle", "bundle", "--trusted-root", TRUSTED_ROOT, "--key", "k", "--extension", "a=b", "artifact"]);
+    let ended = world.run(&[
+        "verify",
+        "--bundle",
+        "bundle",
+        "--trusted-root",
+        TRUSTED_ROOT,
+        "--key",
+        "k",
+        "--extension",
+        "a=b",
+        "artifact",
+    ]);
     assert_eq!(ended.code, 2, "{}", ended.err);
 }
