@@ -56,7 +56,7 @@ fn a_bundle_is_held_to_extensions_beside_the_identity() {
         assert_eq!(document["checks"].as_array().unwrap().iter().filter(failed).count(), 1, "{document}");
     }
     // Of another arc, the name means another extension.
-    let ended = verify(&world, &["--arc", "1.2.3", "--extension", "ref_protected=false"]);
+    let ended = verify(&world, &["--arc", "1.3.6.1.4.1.99999.7", "--extension", "ref_protected=false"]);
     assert!(ended.code == 1 && ended.out.contains("no such extension"), "{}{}", ended.out, ended.err);
     // A key has no certificate that could say anything.
     let ended = world.run(&[
