@@ -18,6 +18,7 @@ import typing
 
 import gitlab_ci
 from gitlab_ci import Component, Refused, Runner
+from clients import predicate
 from images import pushed, registry
 from world import HERE, Skipped, World, need, run, test_in
 
@@ -312,10 +313,10 @@ def only_what_the_right_pipeline_signed_for_a_protected_ref_is_deployed(world: W
     # Other trust material than what the digests name, or none.
     for name in ["TRUSTED_ROOT_SHA256", "SIGNING_CONFIG_SHA256"]:
         pipeline.write("again.txt")
-        pipeline.component("sign", files="again.txt", variables={name: "0" * 64}, says="SHA-256")
+        pipeline.component("sign", files="again.txt", variables={name: "0" * 64}, says="another digest than is pinned")
         pipeline.component("sign", files="again.txt", variables={name: ""}, says="no SHA-256 for")
     pipeline.component("sign", files="again.txt", server=world.url.replace("https", "http"), says="https:// URL")
-    pipeline.component("verify", files="right.txt", variables={"TRUSTED_ROOT_SHA256": "0" * 64}, says="SHA-256")
+    pipeline.component("verify", files="right.txt", variables={"TRUSTED_ROOT_SHA256": "0" * 64}, says="another digest than is pinned")
     assert not (pipeline.directory / "again.txt.sigstore.json").exists()
 
 
@@ -427,7 +428,7 @@ def an_image_is_signed_by_its_digest_and_deployed_only_with_the_right_signature(
                            says="says something else than the job's variables")
         pipeline.component("verify-image", reference=images["overridden"], provenance=True, says="slsa.dev")
         run(cosign, "attest", "--yes", "--identity-token", right.token(world), "--trusted-root", world.path("tr.json"), "--signing-config",
-            world.path("sc.json"), "--type", "slsaprovenance1", "--predicate", predicate_of(world), images["alone"])
+            world.path("sc.json"), "--type", "slsaprovenance1", "--predicate", predicate(world), images["alone"])
         pipeline.component("verify-image", reference=images["alone"], says="cosign/sign")
         # A file of the project that is called like the digest is not what is verified, even with a good bundle beside the image.
         other = images["unsigned"].rpartition("@")[2]
