@@ -2,7 +2,7 @@
 
 use super::report::{Checks, Paint, table};
 use super::verify::VerifyArgs;
-use super::{CliError, Output, encoding, files};
+use super::{CliError, Output, encoding, files, verification};
 use crate::bundle::{
     Artifact, Bundle, Expected, Identity, MAX_BUNDLE, MAX_TRUSTED_ROOT, Signatory, SigningKey, TrustedRoot,
     VerificationError, Verified, Verifier, issuer_of,
@@ -22,10 +22,22 @@ pub fn verify(args: &VerifyArgs, bundle: &Path, output: &mut Output) -> Result<(
     let verified = Bundle::from_json(&text)
         .and_then(|bundle| verifier.verify(&bundle, given.artifact(), &signatory))
         .map_err(|error| refused(&error))?;
-    output.say(checks(&verified).to_text(Paint::for_stdout()).trim_end_matches('\n'))?;
+    let mut checks = checks(&verified);
+    if let Some(certificate) = verified.certificate() {
+        let arc = args.arc.clone().unwrap_or_default();
+        verification::extensions(&mut checks, certificate, &args.extensions, &arc);
+    }
+    output.say(checks.to_text(Paint::for_stdout()).trim_end_matches('\n'))?;
+    let mut document = document(&verified);
+    document["checks"] = checks.to_json();
+    if !checks.passed() {
+        document["verified"] = Value::Bool(false);
+        let words = format!("not verified: {}", checks.failures().join(", "));
+        return Err(CliError::refused(words).with_json(document));
+    }
     output.say(Paint::for_stdout().good("Verified."))?;
     output.say(table(&rows(&verified)).trim_end())?;
-    output.json(&document(&verified))
+    output.json(&document)
 }
 
 /// The trusted root in a file.

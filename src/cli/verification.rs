@@ -8,6 +8,7 @@ use super::material::{TrustMaterial, TrustedChain, TrustedLog};
 use super::proof::InclusionProof;
 use super::report::Checks;
 
+use crate::certificate::inspect::Inspected;
 use crate::certificate::{CaAlgorithm, PublicKeyKind, VerificationError, verify_signature};
 use crate::environment::UnixMillis;
 use crate::identity::extensions::{ClaimsArc, oid_of};
@@ -216,12 +217,22 @@ pub fn identity(checks: &mut Checks, leaf: &Leaf, expected: &ExpectedIdentity, a
         Some(issuer) => checks.failed("issuer", format!("{issuer} vouches, not {}", expected.issuer)),
         None => checks.failed("issuer", "the certificate does not say who vouches for the identity"),
     }
-    for (name, value) in &expected.extensions {
-        extension(checks, leaf, name, value, arc);
+    extensions(checks, leaf, &expected.extensions, arc);
+}
+
+/// The extensions that a certificate must have, by name or OID, with the values that they must have exactly.
+pub fn extensions(
+    checks: &mut Checks,
+    certificate: &Inspected,
+    expected: &[(String, String)],
+    arc: &ClaimsArc,
+) {
+    for (name, value) in expected {
+        extension(checks, certificate, name, value, arc);
     }
 }
 
-fn extension(checks: &mut Checks, leaf: &Leaf, name: &str, value: &str, arc: &ClaimsArc) {
+fn extension(checks: &mut Checks, certificate: &Inspected, name: &str, value: &str, arc: &ClaimsArc) {
     let Some(oid) = oid_of(name, arc) else {
         checks.failed(
             name.to_owned(),
@@ -229,7 +240,7 @@ fn extension(checks: &mut Checks, leaf: &Leaf, name: &str, value: &str, arc: &Cl
         );
         return;
     };
-    match leaf.identity_extensions().iter().find(|extension| extension.oid == oid) {
+    match certificate.identity_extensions().iter().find(|extension| extension.oid == oid) {
         None => checks.failed(name.to_owned(), "the certificate has no such extension"),
         Some(found) => match &found.text {
             Some(text) if text == value => checks.ok(extension_name(found, arc), text),

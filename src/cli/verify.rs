@@ -49,7 +49,7 @@ pub struct VerifyArgs {
         requires = "trusted_root",
         conflicts_with_all = [
             "file", "signature", "chain", "log_key", "proof", "log_url", "online", "log_origin", "ca_certificate",
-            "extensions", "arc", "at"
+            "at"
         ]
     )]
     pub bundle: Option<PathBuf>,
@@ -96,7 +96,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "REGEX", requires = "bundle", conflicts_with_all = ["key", "certificate_oidc_issuer"])]
     pub certificate_oidc_issuer_regexp: Option<String>,
     /// An extension that the certificate must have, by name or OID, exactly; any number of times
-    #[arg(long = "extension", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    #[arg(long = "extension", value_name = "NAME=VALUE", value_parser = name_and_value, conflicts_with = "key")]
     pub extensions: Vec<(String, String)>,
     /// The arc of raw GitLab claims, where the operator set their own
     #[arg(long, value_name = "OID", value_parser = ClaimsArc::parse)]

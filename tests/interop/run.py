@@ -17,6 +17,7 @@ import traceback
 
 from world import ABSENT, TESTS, Skipped, World, need, run, test
 
+import component  # noqa: F401 - its tests
 import images  # noqa: F401 - its tests
 import refusals  # noqa: F401 - its tests
 import whole  # noqa: F401 - its tests

@@ -14,6 +14,7 @@ mod backup;
 mod ca_keys;
 mod cli_operator;
 mod cli_user;
+mod component;
 mod config;
 mod connections;
 mod ct_api;

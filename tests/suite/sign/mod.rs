@@ -1,6 +1,7 @@
 //! `countersign sign`, run as a job runs it: what it writes verifies, and what does not verify it never writes.
 
 mod between;
+mod extensions;
 
 use crate::cli_user::{Ended, World};
 use crate::support::secrets;
