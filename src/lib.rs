@@ -28,7 +28,7 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`protojson`], [`hash`], [`newest`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
+//!   [`protojson`], [`hash`], [`newest`], [`spelling`], [`condition`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
 //!   [`bundle`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
@@ -40,6 +40,7 @@
 
 pub mod bundle;
 pub mod certificate;
+pub mod condition;
 pub mod environment;
 pub mod hash;
 pub mod identity;
@@ -49,6 +50,7 @@ pub mod possession;
 pub mod protojson;
 pub mod refusal;
 pub mod rekor;
+pub mod spelling;
 pub mod timestamping;
 pub mod token;
 pub mod transparency;

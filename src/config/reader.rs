@@ -3,6 +3,7 @@
 use super::report::{Place, Report};
 use super::tree::{self, Node, Plain, Value};
 use super::values::FileError;
+use crate::spelling::nearest;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -332,36 +333,10 @@ fn join(path: &str, key: &str) -> String {
 
 /// The nearest known key, or all of them.
 fn suggestion(unknown: &str, known: &[&'static str]) -> String {
-    let folded = unknown.to_lowercase().replace('-', "_");
-    let nearest = known
-        .iter()
-        .map(|key| (distance(&folded, &key.to_lowercase().replace('-', "_")), *key))
-        .min()
-        .filter(|(distance, key)| *distance <= (key.len() / 3).max(1));
-    match nearest {
-        Some((_, key)) => format!("did you mean {key}?"),
+    match nearest(unknown, known.iter().copied(), |key| (key.len() / 3).max(1)) {
+        Some(key) => format!("did you mean {key}?"),
         None => format!("known here: {}", known.join(", ")),
     }
-}
-
-/// Edit distance (Levenshtein) of two short words; long ones are far from everything.
-fn distance(a: &str, b: &str) -> usize {
-    const LONGEST: usize = 64;
-    if a.len() > LONGEST || b.len() > LONGEST {
-        return usize::MAX;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut next = Vec::with_capacity(row.len());
-        next.push(i + 1);
-        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or(usize::MAX - 1);
-            next.push((diagonal + usize::from(from != *to)).min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ const LAYERS: [&[&str]; 7] = [
         "protojson",
         "hash",
         "newest",
+        "spelling",
+        "condition",
         "token",
         "identity",
         "possession",
