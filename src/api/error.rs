@@ -100,6 +100,8 @@ pub const fn presentation(reason: Reason) -> Presentation {
         R::EntryTooLarge => (413, 3, ENTRY),
         R::WriterNotAdmitted => (403, 7, "This log does not take entries of this writer"),
 
+        R::PolicyDenied => (403, 7, "The CA's rules do not allow this certificate"),
+
         R::ChainNotAccepted => (400, 3, "The chain is not accepted"),
 
         R::IssuerUnavailable => (503, 14, "The identity token's issuer cannot be reached"),

@@ -3,7 +3,7 @@
 //! What is known to be there flows as CEL evaluates, from left to right: behind `has(claims.environment) &&`, behind
 //! `!has(claims.environment) ||`, and in the branches of `has(claims.environment) ? … : …`.
 
-use super::Fault;
+use super::{Fault, Named};
 use super::functions::{self, OF_TEXTS};
 use super::scope::{Kind, Member, Record, Scope, Type};
 use super::show::show;
@@ -11,7 +11,7 @@ use super::syntax::{DEEPEST, Parsed};
 use crate::spelling::nearest;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many elements a list may have that stands in the condition.
 const MOST_ELEMENTS: usize = 256;
@@ -21,27 +21,27 @@ const LONGEST_PATTERN: usize = 512;
 const LARGEST_PATTERN: usize = 256 * 1024;
 
 /// From a variable to a member.
-pub(super) type Path = Vec<String>;
+type Path = Vec<String>;
 
 /// Members that are known to be there.
 type Known = BTreeSet<Path>;
 
 /// Checks a tree; answers with every member that it names.
-pub(super) fn check(parsed: &Parsed, scope: &Scope) -> Result<Vec<Path>, Fault> {
-    let mut checker = Checker { parsed, scope, named: BTreeSet::new(), element: None };
+pub(super) fn check(parsed: &Parsed, scope: &Scope) -> Result<Vec<Named>, Fault> {
+    let mut checker = Checker { parsed, scope, named: BTreeMap::new(), element: None };
     let checked = checker.check(&parsed.written, &Known::new(), 0)?;
     if checked.of != Type::Bool {
         return Err(
             parsed.fault(&parsed.written, format!("is a {}, where a condition is true or false", checked.of))
         );
     }
-    Ok(checker.named.into_iter().collect())
+    Ok(checker.named.into_iter().map(|(path, of)| Named { path, of }).collect())
 }
 
 struct Checker<'c> {
     parsed: &'c Parsed,
     scope: &'c Scope,
-    named: BTreeSet<Path>,
+    named: BTreeMap<Path, Option<Type>>,
     /// The variable of the `exists` that the check is in, and its type.
     element: Option<(String, Type)>,
 }
@@ -112,7 +112,7 @@ impl<'c> Checker<'c> {
                 if !always && !known.contains(&path) {
                     return Err(self.fault(tree, not_asked(&path, &of)));
                 }
-                self.named.insert(path);
+                self.named.insert(path, Some(of.clone()));
                 Ok(of)
             }
         }
@@ -275,7 +275,7 @@ impl<'c> Checker<'c> {
                 path.push(self.text(member)?.to_owned());
                 match self.place(tree, &path, known)? {
                     Place::Value { of, .. } => {
-                        self.named.insert(path);
+                        self.named.insert(path, Some(of.clone()));
                         Ok(Type::Optional(Box::new(of)).into())
                     }
                     Place::Record(_) => Err(self.fault(
@@ -300,8 +300,11 @@ impl<'c> Checker<'c> {
 
     /// Whether what stands at a path is there.
     fn presence(&mut self, tree: &IdedExpr, path: Path, known: &Known) -> Result<Checked, Fault> {
-        self.place(tree, &path, known)?;
-        self.named.insert(path.clone());
+        let of = match self.place(tree, &path, known)? {
+            Place::Value { of, .. } => Some(of),
+            Place::Record(_) => None,
+        };
+        self.named.insert(path.clone(), of);
         Ok(Checked { of: Type::Bool, when_true: Known::from([path]), when_false: Known::new() })
     }
 

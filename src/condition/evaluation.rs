@@ -1,6 +1,7 @@
 //! Evaluates conditions that were checked.
 
-use super::Condition;
+use super::scope::Type;
+use super::{Condition, Named};
 use super::show::show;
 use super::syntax::STANDARD;
 use crate::environment::UnixMillis;
@@ -17,7 +18,8 @@ pub trait Facts {
     /// [`Value::Group`], when it is there.
     ///
     /// # Errors
-    /// [`Undecided`]: it is there, with another type than the scope says.
+    /// [`Undecided`]: it is there, and is nothing that a [`Value`] can be. One of another type than the scope says decides nothing either;
+    /// that is checked behind this.
     fn value(&self, path: &[String]) -> Result<Option<Value>, Undecided>;
 }
 
@@ -74,8 +76,13 @@ fn evaluate(program: &IdedExpr, context: &Context<'_, '_>) -> Result<bool, Undec
 /// The variables that a condition names, with the members that it names.
 fn context<'v>(condition: &Condition, facts: &dyn Facts) -> Result<Context<'static, 'v>, Undecided> {
     let mut tree = Tree::default();
-    for path in &condition.names {
+    for Named { path, of } in &condition.names {
         if let Some(value) = facts.value(path)? {
+            if let Some(of) = of
+                && !value.is(of)
+            {
+                return Err(Undecided(format!("{} is not a {of}", path.join("."))));
+            }
             tree.put(path, value);
         }
         // A variable is there, even where none of its members is.
@@ -132,6 +139,17 @@ impl Branch {
 }
 
 impl Value {
+    fn is(&self, of: &Type) -> bool {
+        match (self, of) {
+            (Self::Bool(_), Type::Bool)
+            | (Self::Int(_), Type::Int)
+            | (Self::Text(_), Type::Text)
+            | (Self::Time(_), Type::Time) => true,
+            (Self::Texts(_), Type::List(of)) => **of == Type::Text,
+            _ => false,
+        }
+    }
+
     fn into_cel(self) -> cel::Value {
         match self {
             Self::Bool(yes) => cel::Value::Bool(yes),
@@ -192,7 +210,7 @@ fn walk(
         return;
     }
     let mut named = Vec::new();
-    for path in &condition.names {
+    for Named { path, .. } in &condition.names {
         if names(written, path) {
             let value = facts.value(path).unwrap_or_default().filter(|value| *value != Value::Group);
             named.push((path.join("."), value));

@@ -31,8 +31,17 @@ pub struct Condition {
     written: IdedExpr,
     /// With macros expanded.
     program: IdedExpr,
-    /// What it names, each from the variable to the member.
-    names: Vec<Vec<String>>,
+    /// What it names.
+    names: Vec<Named>,
+}
+
+/// A member that a condition names.
+#[derive(Clone, Debug)]
+struct Named {
+    /// From the variable to the member.
+    path: Vec<String>,
+    /// `None`: a group, which is only asked for.
+    of: Option<Type>,
 }
 
 /// What is wrong with a condition, and where in its text.
@@ -65,7 +74,7 @@ impl Condition {
 
     /// What it names: `["claims", "project_path"]` for instance. Nothing else is asked of [`Facts`].
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
-        self.names.iter().map(Vec::as_slice)
+        self.names.iter().map(|named| named.path.as_slice())
     }
 
     /// Whether it holds.

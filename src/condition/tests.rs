@@ -225,6 +225,8 @@ fn a_fact_of_another_type_and_a_sum_that_is_too_large_decide_nothing() {
         Condition::compile("has(claims.runner_id) && claims.runner_id + 1 > 0", &scope()).unwrap();
     assert!(condition.holds(&given(&[("claims.runner_id", Value::Int(i64::MAX))])).is_err());
     assert!(condition.holds(&given(&[("claims.runner_id", Value::Int(-1))])).is_err());
+    let text = condition.holds(&given(&[("claims.runner_id", text("5"))]));
+    assert_eq!(text, Err(Undecided("claims.runner_id is not a int".to_owned())));
     assert_eq!(condition.holds(&given(&[("claims.runner_id", Value::Int(5))])), Ok(true));
 }
 
