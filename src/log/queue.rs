@@ -3,7 +3,7 @@
 use super::lulls::Lulls;
 use crate::refusal::Refusal;
 use crate::transparency::Place;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -55,6 +55,21 @@ struct Shared {
     entries: AtomicUsize,
     /// Where workers tell.
     lulls: OnceLock<Arc<Lulls>>,
+    /// Whether a probe is in the queue.
+    probe: AtomicBool,
+    /// Whether a check is.
+    check: AtomicBool,
+}
+
+impl Shared {
+    /// Whether a command of this kind is in the queue; `None`: it may be there many times.
+    const fn is_there<C>(&self, command: &Command<C>) -> Option<&AtomicBool> {
+        match command {
+            Command::Probe => Some(&self.probe),
+            Command::Check => Some(&self.check),
+            Command::Enter(_) | Command::Close => None,
+        }
+    }
 }
 
 /// Both ends.
@@ -84,9 +99,19 @@ impl<C> Queue<C> {
         sent
     }
 
-    /// Tells the sequencer something; whether there was room. An error: it has ended, or has enough to do to look by itself.
+    /// Tells the sequencer something; whether it will hear it. If not, it has ended, or has enough to do to look by itself.
+    ///
+    /// However often it is asked to look, that takes one place: those who watch take none from those who have entries.
     pub(super) fn tell(&self, command: Command<C>) -> bool {
-        self.sender.try_send(command).is_ok()
+        let is_there = self.shared.is_there(&command);
+        if is_there.is_some_and(|there| there.swap(true, Ordering::SeqCst)) {
+            return true;
+        }
+        let sent = self.sender.try_send(command).is_ok();
+        if !sent && let Some(there) = is_there {
+            there.store(false, Ordering::SeqCst);
+        }
+        sent
     }
 }
 
@@ -102,8 +127,16 @@ impl<C> Arrivals<C> {
     }
 
     fn count(&self, command: &Command<C>) {
-        if let Command::Enter(_) = command {
-            self.shared.entries.fetch_sub(1, Ordering::SeqCst);
+        match command {
+            Command::Enter(_) => {
+                self.shared.entries.fetch_sub(1, Ordering::SeqCst);
+            }
+            // From now on it may be asked again: what changed since may not be seen by this look.
+            other => {
+                if let Some(there) = self.shared.is_there(other) {
+                    there.store(false, Ordering::SeqCst);
+                }
+            }
         }
     }
 
@@ -154,6 +187,18 @@ mod tests {
     #[test]
     fn where_nobody_tells_of_lulls_none_is_waited_for() {
         queue::<()>().1.wait_for_group_within(FOR_EVER, 1);
+    }
+
+    #[test]
+    fn whoever_asks_again_and_again_takes_one_place() {
+        let (queue, arrivals) = queue();
+        for _ in 0..2 * QUEUE {
+            assert!(queue.tell(Command::Probe) && queue.tell(Command::Check));
+        }
+        queue.enter(pending()).ok().unwrap();
+        let taken: Vec<_> = std::iter::from_fn(|| arrivals.next_at_hand().ok()).collect();
+        assert!(matches!(taken[..], [Command::Probe, Command::Check, Command::Enter(_)]));
+        assert!(queue.tell(Command::Probe) && arrivals.next_at_hand().is_ok(), "it can be asked again");
     }
 
     #[test]

@@ -132,7 +132,9 @@ fn some_crashes(kind: LogKind, lives: &[Life], [close, far]: [u64; 2]) {
         return;
     }
     let Some(story) = recorded(kind, 1, lives) else { return };
-    assert!(story.promises.entries.len() > 300, "{}", story.promises.entries.len());
+    // How far the lives that were killed got, depends on the machine; the last one got to its end.
+    let sure = lives.last().map_or(0, |life| life.entries as usize);
+    assert!(sure > 0 && story.promises.entries.len() >= sure, "{}", story.promises.entries.len());
     let mut figures = Figures::default();
     let mut seeded = Seeded::new(7);
     // The beginning, where everything is made, more closely than the rest.
