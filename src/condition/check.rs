@@ -3,11 +3,11 @@
 //! What is known to be there flows as CEL evaluates, from left to right: behind `has(claims.environment) &&`, behind
 //! `!has(claims.environment) ||`, and in the branches of `has(claims.environment) ? … : …`.
 
-use super::{Fault, Named};
 use super::functions::{self, OF_TEXTS};
 use super::scope::{Kind, Member, Record, Scope, Type};
 use super::show::show;
 use super::syntax::{DEEPEST, Parsed};
+use super::{Fault, Named};
 use crate::spelling::nearest;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue};

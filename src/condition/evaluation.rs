@@ -1,9 +1,9 @@
 //! Evaluates conditions that were checked.
 
 use super::scope::Type;
-use super::{Condition, Named};
 use super::show::show;
 use super::syntax::STANDARD;
+use super::{Condition, Named};
 use crate::environment::UnixMillis;
 use crate::panics::contain;
 use cel::common::ast::Expr;

@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 7] = [
         "token",
         "identity",
         "possession",
+        "policy",
         "certificate",
         "transparency",
         "timestamping",
