@@ -11,6 +11,7 @@
 //! | [`token::VerifiedToken`] | signature, `alg`, `iss`, `aud`, `exp`, `nbf`, `iat` hold | [`token`], keys from [`oidc`] |
 //! | [`identity::Principal`] | the claims agree with each other and name one subject | [`identity`] |
 //! | [`possession::ProvenKey`] | the caller holds the private key, and the key is a good one | [`possession`] |
+//! | [`policy::Authorization`] | the operator's rules allow it, and which of them said so | [`policy`] |
 //! | [`certificate::Template`] | every octet of the certificate but the CT slot and the signature is fixed | [`certificate`] |
 //! | [`certificate::Precertificate`] | the CA signed the template with the poison extension | [`certificate`], [`signer`] |
 //! | [`certificate::LoggedPrecertificate`] | the entry is durable in the log, and the log promised it | [`log`], [`store`]; or [`ct_client`] |
@@ -28,7 +29,7 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`protojson`], [`hash`], [`newest`], [`token`], [`identity`], [`possession`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
+//!   [`protojson`], [`hash`], [`newest`], [`spelling`], [`condition`], [`token`], [`identity`], [`possession`], [`policy`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
 //!   [`bundle`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
@@ -40,15 +41,18 @@
 
 pub mod bundle;
 pub mod certificate;
+pub mod condition;
 pub mod environment;
 pub mod hash;
 pub mod identity;
 pub mod newest;
 pub mod panics;
+pub mod policy;
 pub mod possession;
 pub mod protojson;
 pub mod refusal;
 pub mod rekor;
+pub mod spelling;
 pub mod timestamping;
 pub mod token;
 pub mod transparency;

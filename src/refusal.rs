@@ -128,6 +128,9 @@ reasons! {
     CsrAlgorithmNotPermitted = "CSR_ALGORITHM_NOT_PERMITTED", Caller;
     /// The proof of possession does not verify: it must be the key's signature over the token's subject.
     ProofInvalid = "PROOF_INVALID", Caller;
+    // --- the operator's rules
+    /// The operator's rules do not allow this certificate. What its message asks for may change that; asking again does not.
+    PolicyDenied = "POLICY_DENIED", Caller;
     // --- submissions to the log
     /// The submitted chain is not proper, or does not lead to a root that this log accepts.
     ChainNotAccepted = "CHAIN_NOT_ACCEPTED", Caller;
@@ -192,7 +195,7 @@ reasons! {
 pub struct Refusal {
     reason: Reason,
     claim: Option<Cow<'static, str>>,
-    rule: Option<&'static str>,
+    rule: Option<Cow<'static, str>>,
     detail: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
 }
@@ -209,9 +212,9 @@ impl Refusal {
         self
     }
 
-    /// Names the rule of `docs/ISSUANCE.md` that was broken, `gitlab-3` for instance.
-    pub const fn by_rule(mut self, rule: &'static str) -> Self {
-        self.rule = Some(rule);
+    /// Names the rule that was broken: one of `docs/ISSUANCE.md`, `gitlab-3` for instance, or the operator's own.
+    pub fn by_rule(mut self, rule: impl Into<Cow<'static, str>>) -> Self {
+        self.rule = Some(rule.into());
         self
     }
 
@@ -238,8 +241,8 @@ impl Refusal {
     }
 
     /// The rule's name, where one was broken.
-    pub const fn rule(&self) -> Option<&'static str> {
-        self.rule
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
     }
 
     /// What was wrong in this very request, beyond the reason's explanation.

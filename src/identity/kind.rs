@@ -1,6 +1,7 @@
 //! The trait that every type of identity implements, and the handle under which the allow-list keeps one.
 
 use super::Principal;
+use crate::condition::{Member, Record, Type};
 use crate::refusal::Refusal;
 use crate::token::{Algorithm, VerifiedToken};
 use std::any::Any;
@@ -43,6 +44,11 @@ pub trait IdentityType: Any + fmt::Debug + Send + Sync {
         "sub"
     }
 
+    /// The claims of its tokens, as conditions of rules may name them. What is always there, [`Self::principal`] demands.
+    fn claims(&self) -> Record {
+        registered_claims([])
+    }
+
     /// The principal that a token names. `issuer` is its `iss` as it was matched, byte for byte.
     ///
     /// # Errors
@@ -53,6 +59,22 @@ pub trait IdentityType: Any + fmt::Debug + Send + Sync {
     fn announcement(&self) -> Announcement<'_> {
         Announcement::default()
     }
+}
+
+/// The claims that every accepted token has (RFC 7519 §4.1), and these. Others may be there; they are taken for texts.
+pub(super) fn registered_claims(besides: impl IntoIterator<Item = (&'static str, Member)>) -> Record {
+    let registered = [
+        ("iss", Member::always(Type::Text)),
+        ("sub", Member::always(Type::Text)),
+        ("aud", Member::always(Type::Text)),
+        ("exp", Member::always(Type::Int)),
+        ("iat", Member::sometimes(Type::Int)),
+        ("nbf", Member::sometimes(Type::Int)),
+        ("jti", Member::sometimes(Type::Text)),
+        ("email", Member::sometimes(Type::Text)),
+        ("email_verified", Member::sometimes(Type::Bool)),
+    ];
+    Record::of(registered.into_iter().chain(besides)).and_others(Type::Text)
 }
 
 /// Fields of the reference's `OIDCIssuer` message that only some types have.

@@ -83,6 +83,11 @@ impl Principal {
         Self { issuer: issuer.to_owned(), name, extensions, challenge: challenge.into() }
     }
 
+    /// Adds an extension that a rule wants, behind the others.
+    pub(crate) fn add(&mut self, extension: IdentityExtension) {
+        self.extensions.push(extension);
+    }
+
     /// The issuer that vouches, `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer

@@ -75,6 +75,20 @@ impl KeyKind {
         }
     }
 
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::P521, Self::Rsa, Self::Ed25519];
+
+    /// Its name in rules.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::P256 => "ecdsa-p256",
+            Self::P384 => "ecdsa-p384",
+            Self::P521 => "ecdsa-p521",
+            Self::Rsa => "rsa",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
     /// Its name, for messages.
     pub const fn name(self) -> &'static str {
         match self {

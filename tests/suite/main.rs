@@ -30,6 +30,7 @@ mod layers;
 mod log;
 mod metrics;
 mod oidc;
+mod policy;
 mod quickstart;
 mod reload;
 mod secrets;

@@ -88,7 +88,8 @@ fn left_by_cron() -> impl Iterator<Item = String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_describes_every_metric_that_is_served_and_no_other() {
-    let ca = TestCa::start().await;
+    let rule = crate::policy::put("rules: [{ name: everybody, effect: allow }]");
+    let ca = TestCa::builder().configure(rule).start().await;
     ca.issue().await;
     let served = Exposition::of(&ca).await;
     let mut found: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
@@ -452,7 +453,10 @@ impl Fragile {
                 clock: ca.clock.clone(),
                 seconds: signer_takes.clone(),
             }),
-            rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
+            rules: CurrentRules::new(Rules {
+                issuers: ca.config.issuers.clone(),
+                policy: Default::default(),
+            }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),
             log: countersign::issuance::LogMode::Embedded(Arc::new(log)),
             lifetime: ca.config.ca.validity,

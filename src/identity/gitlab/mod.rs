@@ -17,6 +17,7 @@
 //! claims' arc is turned off.
 
 mod characters;
+mod names;
 mod schema;
 mod subject;
 
@@ -24,6 +25,7 @@ pub use subject::Instance;
 
 use super::extensions::{self as oid, ClaimsArc, GitlabClaim, encode_utf8_string};
 use super::{IdentityExtension, IdentityType, Principal, SubjectAltName};
+use crate::condition::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Algorithm, Claims, VerifiedToken};
 use der::asn1::ObjectIdentifier;
@@ -80,6 +82,10 @@ impl IdentityType for GitlabRules {
 
     fn project_claim(&self) -> &'static str {
         "project_path"
+    }
+
+    fn claims(&self) -> Record {
+        names::claims()
     }
 
     fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {

@@ -1,0 +1,193 @@
+//! Conditions that hold for more than their author thinks.
+
+use super::Condition;
+use super::show::show;
+use cel::IdedExpr;
+use cel::common::ast::{Expr, LiteralValue};
+
+/// A kind of mistake. The codes are a contract, as those of refusals are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lint {
+    /// A regular expression matches anywhere in the text.
+    UnanchoredPattern,
+    /// `startsWith("acme")` holds for `acme-evil/…` too.
+    PrefixWithoutSlash,
+    /// A path or a name that merely contains or ends in a text can be chosen by others.
+    PartOfName,
+    /// Whoever may push may name a branch; only protection says who may push to it.
+    RefWithoutProtection,
+    /// A project that was renamed leaves its path to others; ids are never given again.
+    PathWithoutId,
+}
+
+impl Lint {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::UnanchoredPattern,
+        Self::PrefixWithoutSlash,
+        Self::PartOfName,
+        Self::RefWithoutProtection,
+        Self::PathWithoutId,
+    ];
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnanchoredPattern => "UNANCHORED_PATTERN",
+            Self::PrefixWithoutSlash => "PREFIX_WITHOUT_SLASH",
+            Self::PartOfName => "PART_OF_NAME",
+            Self::RefWithoutProtection => "REF_WITHOUT_PROTECTION",
+            Self::PathWithoutId => "PATH_WITHOUT_ID",
+        }
+    }
+}
+
+/// What a condition should rather be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The kind of mistake.
+    pub lint: Lint,
+    /// What was found, why it matters, and what to write.
+    pub message: String,
+}
+
+/// What the last name of a path stands for, as far as mistakes with it are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// Groups and projects, with slashes between them: `project_path`.
+    Path,
+    /// A URL with such a path in it: the name of a certificate.
+    Url,
+    /// A branch or a tag.
+    Ref,
+    /// Anything else.
+    Other,
+}
+
+impl PathKind {
+    /// By the member's name, which is the same for claims and certificates.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "project_path" | "namespace_path" | "job_project_path" | "job_namespace_path" => Self::Path,
+            "san"
+            | "subject"
+            | "sub"
+            | "ci_config_ref_uri"
+            | "build_config_uri"
+            | "build_signer_uri"
+            | "source_repository_uri"
+            | "source_repository_owner_uri" => Self::Url,
+            "ref" | "ref_path" | "source_repository_ref" => Self::Ref,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Condition {
+    /// What whoever admits by this condition should know. Of a condition that refuses, too much is no danger.
+    pub fn advice(&self) -> Vec<Advice> {
+        let mut advice = Vec::new();
+        calls(&self.written, &mut advice);
+        let names = |wanted: &[&str]| {
+            self.names().any(|path| path.last().is_some_and(|name| wanted.contains(&name.as_str())))
+        };
+        if names(&["ref", "ref_path", "source_repository_ref"]) && !names(&["ref_protected"]) {
+            advice.push(Advice {
+                lint: Lint::RefWithoutProtection,
+                message:
+                    "asks for a branch or a tag by its name, which anybody who may push can give; ask for \
+                          ref_protected == \"true\" as well"
+                        .to_owned(),
+            });
+        }
+        if names(&["project_path"]) && !names(&["project_id", "namespace_id"])
+            || names(&["namespace_path"]) && !names(&["namespace_id", "project_id"])
+        {
+            advice.push(Advice {
+                lint: Lint::PathWithoutId,
+                message: "asks for a path, which somebody else may get after a project or a group is renamed; ask for \
+                          project_id or namespace_id as well"
+                    .to_owned(),
+            });
+        }
+        advice
+    }
+}
+
+fn calls(tree: &IdedExpr, advice: &mut Vec<Advice>) {
+    match &tree.expr {
+        Expr::Call(call) => {
+            let subject = call.target.as_deref().or_else(|| call.args.first());
+            if let (Some(subject), Some(Expr::Literal(LiteralValue::String(text)))) =
+                (subject, call.args.last().map(|last| &last.expr))
+            {
+                advice.extend(of_call(&call.func_name, subject, text.inner(), tree));
+            }
+            for part in call.target.iter().map(|target| &**target).chain(&call.args) {
+                calls(part, advice);
+            }
+        }
+        Expr::Select(select) => calls(&select.operand, advice),
+        Expr::List(list) => list.elements.iter().for_each(|element| calls(element, advice)),
+        _ => {}
+    }
+}
+
+fn of_call(function: &str, subject: &IdedExpr, text: &str, tree: &IdedExpr) -> Option<Advice> {
+    let kind = PathKind::of(last_name(subject));
+    let shown = show(tree);
+    let (lint, message) = match function {
+        "matches" if !is_anchored(text) => (
+            Lint::UnanchoredPattern,
+            format!("{shown} looks for its pattern anywhere in the text; begin it with ^ and end it with $"),
+        ),
+        "startsWith" if matches!(kind, PathKind::Path | PathKind::Url) && !text.ends_with(['/', '@']) => (
+            Lint::PrefixWithoutSlash,
+            format!("{shown} holds for {text}-of-somebody-else/… too; end it with a slash"),
+        ),
+        "contains" | "endsWith" if kind != PathKind::Other => (
+            Lint::PartOfName,
+            format!(
+                "{shown} holds for names that others can choose; compare the whole with ==, or its beginning with startsWith"
+            ),
+        ),
+        _ => return None,
+    };
+    Some(Advice { lint, message })
+}
+
+/// From the first to the last character, whatever is in between: `a|b` between anchors is not, but `(a|b)` is.
+fn is_anchored(pattern: &str) -> bool {
+    let begins = pattern.starts_with('^') || pattern.starts_with("\\A");
+    let ends = (pattern.ends_with('$') && !pattern.ends_with("\\$")) || pattern.ends_with("\\z");
+    let mut depth = 0usize;
+    let mut escaped = false;
+    let mut splits = false;
+    for character in pattern.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            '|' if depth == 0 => splits = true,
+            _ => {}
+        }
+    }
+    begins && ends && !splits
+}
+
+fn last_name(tree: &IdedExpr) -> &str {
+    match &tree.expr {
+        Expr::Select(select) => &select.field,
+        Expr::Ident(name) => name,
+        Expr::Call(call) if matches!(call.func_name.as_str(), "_[_]" | "_?._") => {
+            match call.args.last().map(|last| &last.expr) {
+                Some(Expr::Literal(LiteralValue::String(name))) => name.inner(),
+                _ => "",
+            }
+        }
+        // claims.?ref.orValue("")
+        Expr::Call(call) if call.func_name == "orValue" => call.target.as_deref().map_or("", last_name),
+        _ => "",
+    }
+}

@@ -1,0 +1,142 @@
+//! The policy's yes, which a certificate cannot be made without.
+
+use super::{DEFAULT, Decision, Effect, Policy, RequestFacts, Tightening};
+use crate::identity::extensions::encode_utf8_string;
+use crate::identity::gitlab::GitlabRules;
+use crate::identity::{Entry, IdentityExtension, IdentityType, Principal};
+use crate::possession::ProvenKey;
+use crate::refusal::{Reason, Refusal};
+use crate::token::VerifiedToken;
+use serde_json::Value as Json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who gets the certificate, for how long at most, and the rule that says so. Only [`Policy::authorize`] makes one.
+///
+/// ```compile_fail,E0451
+/// # fn forge(principal: countersign::identity::Principal) {
+/// let forged = countersign::policy::Authorization { principal, validity: None, rule: None };
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    principal: Principal,
+    validity: Option<Duration>,
+    rule: Option<Arc<str>>,
+}
+
+impl Authorization {
+    /// Who gets it: as the token names them, with what the rule adds.
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// How long it may live, where certificates live no longer than `most`.
+    pub fn lifetime(&self, most: Duration) -> Duration {
+        self.validity.map_or(most, |validity| validity.min(most))
+    }
+
+    /// The rule's name; `None`: the issuer has none.
+    pub const fn rule(&self) -> Option<&Arc<str>> {
+        self.rule.as_ref()
+    }
+}
+
+/// What the rules said of a request, for logs and metrics. Nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruled {
+    /// Whether they allow it.
+    pub allowed: bool,
+    /// The rule that decided, [`DEFAULT`] where none held. `None`: the issuer has no rules in force.
+    pub rule: Option<Arc<str>>,
+    /// Names of rules on trial that would have decided, in their order.
+    pub warned: Vec<Arc<str>>,
+}
+
+impl Policy {
+    /// Decides about a verified request, and says how that came.
+    ///
+    /// `label` is the issuer as the list of issuers has it; `entry` the one that the token's audience picked.
+    ///
+    /// # Errors
+    /// [`Reason::PolicyDenied`] with the rule and its message; the reasons of the type of identity, where the rule names the
+    /// subject in another way; [`Reason::ClaimWrongType`] and [`Reason::ClaimControlCharacter`] of claims that the rule wants in
+    /// the certificate.
+    pub fn authorize(
+        &self,
+        label: &str,
+        entry: &Entry,
+        principal: Principal,
+        token: &VerifiedToken,
+        key: &ProvenKey,
+    ) -> (Ruled, Result<Authorization, Refusal>) {
+        let facts =
+            RequestFacts { issuer: label, iss: principal.issuer(), claims: token.claims(), key: key.kind() };
+        let verdict = self.decide(&facts);
+        let ruled = Ruled {
+            allowed: verdict.decision.is_allowed(),
+            rule: match &verdict.decision {
+                Decision::Unruled => None,
+                Decision::Allowed(rule) | Decision::Denied(rule, _) => Some(rule.name.clone()),
+                Decision::NotAllowed(_) => Some(DEFAULT.into()),
+            },
+            warned: verdict.warned.iter().map(|rule| rule.name.clone()).collect(),
+        };
+        (ruled, authorized(&verdict.decision, entry, principal, token))
+    }
+}
+
+fn authorized(
+    decision: &Decision<'_>,
+    entry: &Entry,
+    principal: Principal,
+    token: &VerifiedToken,
+) -> Result<Authorization, Refusal> {
+    let rule = match decision {
+        Decision::Unruled => return Ok(Authorization { principal, validity: None, rule: None }),
+        Decision::Allowed(rule) => rule,
+        Decision::Denied(..) | Decision::NotAllowed(_) => return Err(refusal(decision)),
+    };
+    let Effect::Allow(tightening) = &rule.effect else { return Err(Reason::Internal.into()) };
+    let principal = tightened(principal, tightening, entry, token)?;
+    Ok(Authorization { principal, validity: tightening.validity, rule: Some(rule.name.clone()) })
+}
+
+fn refusal(denied: &Decision<'_>) -> Refusal {
+    let mut refusal = Refusal::new(Reason::PolicyDenied);
+    if let Some(rule) = denied.rule() {
+        refusal = refusal.by_rule(rule);
+    }
+    match denied.message() {
+        Some(message) => refusal.because(message),
+        None => refusal,
+    }
+}
+
+fn tightened(
+    principal: Principal,
+    tightening: &Tightening,
+    entry: &Entry,
+    token: &VerifiedToken,
+) -> Result<Principal, Refusal> {
+    let mut principal = match (tightening.subject, entry.kind.as_type::<GitlabRules>()) {
+        (Some(subject), Some(rules)) if rules.subject != subject => {
+            GitlabRules { subject, ..rules.clone() }.principal(principal.issuer(), token)?
+        }
+        _ => principal,
+    };
+    for extension in &tightening.extensions {
+        let refusal = |reason| Err(Refusal::new(reason).of_claim(extension.claim.clone()));
+        let text = match token.claims().member(&extension.claim) {
+            None | Some(Json::Null) => continue,
+            Some(Json::String(text)) if text.is_empty() => continue,
+            Some(Json::String(text)) => text,
+            Some(_) => return refusal(Reason::ClaimWrongType),
+        };
+        if text.chars().any(char::is_control) {
+            return refusal(Reason::ClaimControlCharacter);
+        }
+        principal.add(IdentityExtension { oid: extension.oid, content: encode_utf8_string(text) });
+    }
+    Ok(principal)
+}
