@@ -54,8 +54,9 @@ fn claim(name: &str, claim: Option<&Json>) -> Result<Option<Value>, Undecided> {
         Some(Json::String(text)) => Value::Text(text.clone()),
         Some(Json::Number(number)) => Value::Int(number.as_str().parse().map_err(|_| of_another_type())?),
         // One audience may stand in a list (RFC 7519 §4.1.3); which one the token is for was checked before.
-        Some(Json::Array(list)) if name == "aud" => match list.first() {
-            Some(Json::String(text)) => Value::Text(text.clone()),
+        Some(Json::Array(list)) if name == "aud" => match list.as_slice() {
+            [Json::String(text)] => Value::Text(text.clone()),
+            // Which of several the request is for, the list does not tell.
             _ => return Err(of_another_type()),
         },
         Some(Json::Array(list)) if list.iter().all(|element| element.is_object()) => Value::Group,

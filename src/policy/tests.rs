@@ -118,6 +118,17 @@ fn what_cannot_be_decided_is_refused_by_the_rule_that_could_not() {
 }
 
 #[test]
+fn one_audience_in_a_list_is_that_audience_and_of_several_none_is() {
+    let rules = [allow("sigstore", r#"claims.aud == "sigstore""#)];
+    assert_eq!(said(&rules, &claims(&[("aud", serde_json::json!(["sigstore"]))])), "yes sigstore []");
+    assert_eq!(said(&rules, &claims(&[("aud", serde_json::json!(["other"]))])), "no sigstore []");
+    let several = claims(&[("aud", serde_json::json!(["sigstore", "other"]))]);
+    assert_eq!(said(&rules, &several), "no sigstore []");
+    let denied = Policy::new(rules.to_vec());
+    assert!(denied.decide(&request(&several)).decision.message().unwrap().contains("cannot be decided"));
+}
+
+#[test]
 fn an_allowing_rule_may_allow_some_keys_alone() {
     let tightening = Tightening { key_types: vec![KeyKind::P384, KeyKind::Ed25519], ..Tightening::default() };
     let policy = Policy::new(vec![rule("strong", Effect::Allow(tightening), "true"), allow("all", "true")]);
