@@ -216,7 +216,12 @@ pub fn identity(checks: &mut Checks, leaf: &Leaf, expected: &ExpectedIdentity, a
         Some(issuer) => checks.failed("issuer", format!("{issuer} vouches, not {}", expected.issuer)),
         None => checks.failed("issuer", "the certificate does not say who vouches for the identity"),
     }
-    for (name, value) in &expected.extensions {
+    extensions(checks, leaf, &expected.extensions, arc);
+}
+
+/// Further extensions, each exactly.
+pub fn extensions(checks: &mut Checks, leaf: &Leaf, expected: &[(String, String)], arc: &ClaimsArc) {
+    for (name, value) in expected {
         extension(checks, leaf, name, value, arc);
     }
 }
