@@ -18,6 +18,7 @@ import traceback
 from world import ABSENT, TESTS, Skipped, World, need, run, test
 
 import images  # noqa: F401 - its tests
+import policies  # noqa: F401 - its tests
 import refusals  # noqa: F401 - its tests
 import whole  # noqa: F401 - its tests
 
