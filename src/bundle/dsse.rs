@@ -116,6 +116,11 @@ impl Statement {
         &self.predicate_type
     }
 
+    /// What it calls its subjects, in its order; "" where one has no name.
+    pub fn subject_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.subject.iter().map(|subject| subject.name.as_deref().unwrap_or_default())
+    }
+
     /// The SHA-256 of the first subject that has one; `None`: no file's SHA-256 alone says that the statement is about it.
     pub fn sha256(&self) -> Option<Hash> {
         self.subject

@@ -1,5 +1,6 @@
 //! Why a bundle was not accepted: a closed list of reasons with stable codes, the place, and words.
 
+use super::admission::Refused;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -64,6 +65,8 @@ problems! {
     IdentityMismatch = "IDENTITY_MISMATCH";
     /// Another issuer vouches for the identity.
     IssuerMismatch = "ISSUER_MISMATCH";
+    /// No policy admits it.
+    NotAdmitted = "NOT_ADMITTED";
     // --- when
     /// Nothing that is trusted says when the signature was made.
     TimeMissing = "TIME_MISSING";
@@ -102,9 +105,24 @@ pub struct VerificationError {
     problem: Problem,
     place: Cow<'static, str>,
     detail: Cow<'static, str>,
+    refused: Vec<Refused>,
 }
 
 impl VerificationError {
+    /// That none of these policies admits it.
+    pub(super) fn not_admitted(place: &'static str, refused: Vec<Refused>) -> Self {
+        let detail = match refused.as_slice() {
+            [one] => format!("the policy \"{}\" does not admit it", one.policy()),
+            several => format!("none of {} policies admits it", several.len()),
+        };
+        Self { refused, ..problem(Problem::NotAdmitted, place, detail) }
+    }
+
+    /// Why each of the policies does not admit it, in their order; of other reasons there is none.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
     /// The reason.
     pub const fn problem(&self) -> Problem {
         self.problem
@@ -135,7 +153,7 @@ pub(crate) fn problem(
     place: impl Into<Cow<'static, str>>,
     detail: impl Into<Cow<'static, str>>,
 ) -> VerificationError {
-    VerificationError { problem, place: place.into(), detail: detail.into() }
+    VerificationError { problem, place: place.into(), detail: detail.into(), refused: Vec::new() }
 }
 
 #[cfg(test)]

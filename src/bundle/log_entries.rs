@@ -7,7 +7,7 @@ use super::json::base64;
 use super::log_entry::LogEntry;
 use super::note::{self, Naming};
 use super::trusted_root::{TrustedLog, TrustedRoot};
-use super::verifier::{LoggedAt, SignedTime, TimeSource};
+use super::verified::{LoggedAt, SignedTime, TimeSource};
 use crate::certificate::{CaAlgorithm, verify_signature};
 use crate::environment::UnixMillis;
 use crate::transparency::{Hash, merkle};

@@ -17,9 +17,26 @@
 //! # }
 //! ```
 //!
+//! In place of an identity, or beside one, the verifier takes [`admission::Policies`]: conditions in CEL over all that was verified.
+//!
+//! ```no_run
+//! use countersign::bundle::admission::{AdmissionPolicy, Policies};
+//! use countersign::bundle::{Artifact, Bundle, Signatory, TrustedRoot, Verifier};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (root, bundle, artifact): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+//! let releases = r#"cert.issuer == "https://gitlab.com" && cert.gitlab.project_id == "42" && cert.gitlab.ref_protected == "true""#;
+//! let policies = Policies::new(vec![AdmissionPolicy::new("releases", releases, None)?])?;
+//! let verifier = Verifier::new(TrustedRoot::from_json(root)?).policies(policies);
+//! let verified = verifier.verify(&Bundle::from_json(bundle)?, Artifact::Octets(artifact), &Signatory::Admitted)?;
+//! println!("admitted by {:?}", verified.admitted_by());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! An error has a stable code ([`Problem`]), a place and words. There is no partial success: what is in a bundle and of a trusted
 //! service must hold.
 
+pub mod admission;
 pub mod dsse;
 mod entry;
 mod error;
@@ -36,6 +53,7 @@ mod tests;
 mod times;
 pub mod trust_material;
 mod trusted_root;
+mod verified;
 mod verifier;
 
 pub use error::{Problem, VerificationError};
@@ -49,4 +67,5 @@ pub use policy::{Expected, Identity, issuer_of};
 pub use signature::{Artifact, SigningKey};
 pub use signing_config::{MAX_SIGNING_CONFIG, SigningConfig};
 pub use trusted_root::{MAX_TRUSTED_ROOT, TrustedAuthority, TrustedLog, TrustedRoot, Window};
-pub use verifier::{Fact, LoggedAt, Signatory, SignedTime, TimeSource, Verified, Verifier};
+pub use verified::{Fact, LoggedAt, Promised, SignedTime, TimeSource, Verified};
+pub use verifier::{Signatory, Verifier};

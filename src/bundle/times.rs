@@ -3,7 +3,7 @@
 use super::error::{Problem, VerificationError, problem};
 use super::format::Bundle;
 use super::trusted_root::{TrustedAuthority, TrustedRoot};
-use super::verifier::{SignedTime, TimeSource};
+use super::verified::{SignedTime, TimeSource};
 use crate::certificate::path::{PathError, Purpose};
 use crate::certificate::raw::RawCertificate;
 use crate::timestamping::verification::{TimestampError, Token};

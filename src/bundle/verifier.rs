@@ -1,5 +1,6 @@
 //! The verifier: everything that the strictest client checks, in one call.
 
+use super::admission::{self, Evidence, Policies, Provenance};
 use super::dsse::Statement;
 use super::entry::{Signed, What};
 use super::error::{Problem, VerificationError, problem};
@@ -7,6 +8,7 @@ use super::format::{Bundle, Signer};
 use super::policy::Identity;
 use super::signature::{Artifact, SigningKey};
 use super::trusted_root::{TrustedAuthority, TrustedRoot};
+use super::verified::{Attested, Fact, Promised, SignedTime, Verified};
 use super::{log_entries, times};
 use crate::certificate::inspect::Inspected;
 use crate::certificate::path::{PathError, Purpose};
@@ -21,101 +23,29 @@ use crate::transparency::sha256;
 pub enum Signatory {
     /// Whoever a certificate of a trusted CA names so.
     Identity(Identity),
+    /// Whoever has a certificate of a trusted CA that a policy of the verifier admits.
+    Admitted,
     /// The holder of this key.
     Key(SigningKey),
-}
-
-/// A time at which the signature was there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedTime {
-    /// When.
-    pub at: UnixMillis,
-    /// Who says so.
-    pub source: TimeSource,
-}
-
-/// Who states a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TimeSource {
-    /// A timestamp authority.
-    Timestamp {
-        /// Its URI in the trusted root.
-        authority: String,
-    },
-    /// A log of Rekor's first version, by its signed entry timestamp.
-    Log {
-        /// Its base URL in the trusted root.
-        log: String,
-    },
-}
-
-/// Where the signature is logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggedAt {
-    /// The log's base URL in the trusted root.
-    pub log: String,
-    /// The entry's index.
-    pub index: u64,
-    /// Kind and version of the entry.
-    pub kind: String,
-}
-
-/// One thing that was found to hold, in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// What was checked.
-    pub name: &'static str,
-    /// What was found.
-    pub words: String,
-}
-
-/// A bundle that holds.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    certificate: Option<Inspected>,
-    times: Vec<SignedTime>,
-    logged: Vec<LoggedAt>,
-    statement: Option<Statement>,
-    facts: Vec<Fact>,
-}
-
-impl Verified {
-    /// The signing certificate, unless a managed key signed.
-    pub fn certificate(&self) -> Option<&Inspected> {
-        self.certificate.as_ref()
-    }
-
-    /// When the signature was there; at least one, unless a managed key signed.
-    pub fn times(&self) -> &[SignedTime] {
-        &self.times
-    }
-
-    /// Where it is logged; at least one place.
-    pub fn logged(&self) -> &[LoggedAt] {
-        &self.logged
-    }
-
-    /// The statement, where one was signed.
-    pub fn statement(&self) -> Option<&Statement> {
-        self.statement.as_ref()
-    }
-
-    /// All that was found to hold, in the order in which it was checked.
-    pub fn facts(&self) -> &[Fact] {
-        &self.facts
-    }
 }
 
 /// Verifies bundles with one trusted root.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     root: TrustedRoot,
+    policies: Option<Policies>,
 }
 
 impl Verifier {
     /// A verifier that trusts this.
     pub const fn new(root: TrustedRoot) -> Self {
-        Self { root }
+        Self { root, policies: None }
+    }
+
+    /// The same verifier, which takes only what one of these admits as well.
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = Some(policies);
+        self
     }
 
     /// That `signatory` signed `artifact` (or a statement about it), that trusted services say when, and that a trusted log
@@ -129,9 +59,13 @@ impl Verifier {
         let certificate = certificate(bundle, signatory)?;
         let key = match (signatory, &certificate) {
             (Signatory::Key(key), _) => key.clone(),
-            (Signatory::Identity(_), Some(certificate)) => SigningKey::from_spki(certificate.spki_der())?,
-            (Signatory::Identity(_), None) => return Err(no_certificate()),
+            (_, Some(certificate)) => SigningKey::from_spki(certificate.spki_der())?,
+            (_, None) => return Err(no_certificate()),
         };
+        if matches!(signatory, Signatory::Admitted) && self.policies.is_none() {
+            let words = "nobody was said to be trusted: neither an identity nor a policy";
+            return Err(problem(Problem::NotAdmitted, admission::PLACE, words));
+        }
         let mut facts = Vec::new();
         let mut note = |name, words| facts.push(Fact { name, words });
 
@@ -154,18 +88,27 @@ impl Verifier {
             }
             note("log entry", format!("{} at index {} of {}", entry.kind, entry.index, entry.log));
         }
-        if let Some(certificate) = &certificate {
-            self.verify_certificate(certificate, &times, &mut note)?;
-        }
+        let promised = match &certificate {
+            Some(certificate) => Some(self.verify_certificate(certificate, &times, &mut note)?),
+            None => None,
+        };
         if let (Signatory::Identity(identity), Some(certificate)) = (signatory, &certificate) {
             identity.verify(certificate)?;
             let names: Vec<_> = certificate.names().iter().map(ToString::to_string).collect();
             let issuer = super::issuer_of(certificate).unwrap_or_default();
             note("identity", format!("{}, vouched for by {issuer}", names.join(", ")));
         }
-        let statement = content(bundle, artifact, &key, what, &mut note)?;
+        let attested = content(bundle, artifact, &key, what, &mut note)?;
         let logged = logged.entries.into_iter().map(|(entry, _)| entry).collect();
-        Ok(Verified { certificate, times, logged, statement, facts })
+        let mut verified =
+            Verified { certificate, promised, times, logged, attested, facts, admitted_by: None };
+        // Last, when nothing that a policy could ask about is only said.
+        if let Some(policies) = &self.policies {
+            let admitted_by = policies.admit(&Evidence::of(&verified, artifact))?.name().to_owned();
+            verified.facts.push(Fact { name: "policy", words: format!("admitted by \"{admitted_by}\"") });
+            verified.admitted_by = Some(admitted_by);
+        }
+        Ok(verified)
     }
 
     /// Chain and SCT. Every time that is known must lie in the certificate's ten minutes.
@@ -174,7 +117,7 @@ impl Verifier {
         certificate: &Inspected,
         times: &[SignedTime],
         note: &mut impl FnMut(&'static str, String),
-    ) -> Result<(), VerificationError> {
+    ) -> Result<Promised, VerificationError> {
         if times.is_empty() {
             let words = "nothing that is trusted says when the signature was made: no timestamp, no integrated \
                          time with a promise";
@@ -229,7 +172,7 @@ impl Verifier {
         certificate: &Inspected,
         issuer: &[u8],
         note: &mut impl FnMut(&'static str, String),
-    ) -> Result<(), VerificationError> {
+    ) -> Result<Promised, VerificationError> {
         const PLACE: &str = "certificate, SCT";
         let invalid = |words: String| problem(Problem::SctInvalid, PLACE, words);
         let untrusted = |words| problem(Problem::SctUntrusted, PLACE, words);
@@ -237,7 +180,7 @@ impl Verifier {
         let scts = ReceivedSct::parse_list(list).map_err(|error| invalid(error.to_string()))?;
         let tbs = certificate.logged_tbs().map_err(|error| invalid(error.to_string()))?;
         let issuer_key_hash = sha256(issuer);
-        let mut held = 0;
+        let mut held = None;
         for sct in &scts {
             let mut refused = None;
             for log in self.root.certificate_logs(sct.log_id()) {
@@ -247,7 +190,7 @@ impl Verifier {
                         Some(format!("the trusted root does not count the log's key at {}", sct.timestamp()))
                     }
                     Ok(()) => {
-                        held += 1;
+                        held.get_or_insert_with(|| Promised::by(sct));
                         note("SCT", format!("{} by {}", sct.timestamp(), log.base_url));
                         None
                     }
@@ -260,7 +203,7 @@ impl Verifier {
                 return Err(invalid(words));
             }
         }
-        if held == 0 { Err(untrusted("no trusted certificate log gave one")) } else { Ok(()) }
+        held.ok_or_else(|| untrusted("no trusted certificate log gave one"))
     }
 }
 
@@ -275,15 +218,6 @@ impl From<PathError> for Refused {
     }
 }
 
-impl std::fmt::Display for TimeSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Timestamp { authority } => write!(f, "the timestamp authority {authority}"),
-            Self::Log { log } => write!(f, "the log {log}"),
-        }
-    }
-}
-
 fn no_certificate() -> VerificationError {
     let words = "the bundle is signed with a managed key; give that key";
     problem(Problem::SignerMismatch, "bundle.verificationMaterial", words)
@@ -292,11 +226,11 @@ fn no_certificate() -> VerificationError {
 fn certificate(bundle: &Bundle, signatory: &Signatory) -> Result<Option<Inspected>, VerificationError> {
     const PLACE: &str = "bundle.verificationMaterial";
     match (bundle.signer(), signatory) {
-        (Signer::Certificate(der), Signatory::Identity(_)) => Inspected::from_der(der)
+        (Signer::Certificate(der), Signatory::Identity(_) | Signatory::Admitted) => Inspected::from_der(der)
             .map(Some)
             .map_err(|error| problem(Problem::CertificateMalformed, PLACE, error.to_string())),
         (Signer::Key { .. }, Signatory::Key(_)) => Ok(None),
-        (Signer::Key { .. }, Signatory::Identity(_)) => Err(no_certificate()),
+        (Signer::Key { .. }, Signatory::Identity(_) | Signatory::Admitted) => Err(no_certificate()),
         (Signer::Certificate(_), Signatory::Key(_)) => {
             let words = "the bundle is signed with a certificate; say whom it must name";
             Err(problem(Problem::SignerMismatch, PLACE, words))
@@ -342,7 +276,7 @@ fn content(
     key: &SigningKey,
     what: What<'_>,
     note: &mut impl FnMut(&'static str, String),
-) -> Result<Option<Statement>, VerificationError> {
+) -> Result<Option<Attested>, VerificationError> {
     match what {
         What::Artifact { artifact, hash, signature } => {
             key.verify(artifact, Some(hash), signature)?;
@@ -353,10 +287,11 @@ fn content(
             let encoded = pre_authentication_encoding(&envelope.payload_type, &envelope.payload);
             key.verify(Artifact::Octets(&encoded), None, bundle.signature())?;
             let statement = Statement::of(envelope)?;
-            let name = statement.verify_subject(artifact)?.to_owned();
+            let subject = statement.verify_subject(artifact)?.to_owned();
             note("signature", format!("over a statement of type {}", statement.predicate_type()));
-            note("subject", format!("{name} sha256:{}", hex::encode(artifact.sha256())));
-            Ok(Some(statement))
+            note("subject", format!("{subject} sha256:{}", hex::encode(artifact.sha256())));
+            let provenance = Provenance::of(&envelope.payload, statement.predicate_type());
+            Ok(Some(Attested { statement, subject, provenance }))
         }
     }
 }

@@ -75,7 +75,16 @@ pub(crate) fn sct() -> Vec<u8> {
 
 /// The whole way, with [`sct`].
 pub(crate) fn issue(chain: &Arc<CaChain>, now: UnixMillis) -> Certificate {
-    let template = template(chain, now).unwrap();
+    issued(template(chain, now).unwrap())
+}
+
+/// The same for somebody else.
+pub(crate) fn issue_to(name: &SubjectAltName, extensions: &[IdentityExtension]) -> Certificate {
+    let subject = (name, extensions);
+    issued(Template::freeze(&chain(), subject, LEAF_SPKI, LIFETIME, NOW, &Always(0xa5)).unwrap())
+}
+
+fn issued(template: Template) -> Certificate {
     let signature = sign(template.precertificate_tbs());
     let logged = template.into_precertificate(&signature).logged(sct());
     let corresponding = logged.prove_correspondence().unwrap();

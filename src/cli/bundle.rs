@@ -2,10 +2,10 @@
 
 use super::report::{Checks, Paint, table};
 use super::verify::VerifyArgs;
-use super::{CliError, Output, encoding, files, verification};
+use super::{CliError, Output, admission, encoding, files, verification};
 use crate::bundle::{
-    Artifact, Bundle, Expected, Identity, MAX_BUNDLE, MAX_TRUSTED_ROOT, Signatory, SigningKey, TrustedRoot,
-    VerificationError, Verified, Verifier, issuer_of,
+    Artifact, Bundle, Expected, Identity, MAX_BUNDLE, MAX_TRUSTED_ROOT, Problem, Signatory, SigningKey,
+    TrustedRoot, VerificationError, Verified, Verifier, issuer_of,
 };
 use crate::transparency::Hash;
 use serde_json::{Value, json};
@@ -16,7 +16,12 @@ pub fn verify(args: &VerifyArgs, bundle: &Path, output: &mut Output) -> Result<(
     let text = files::read_up_to(bundle, "the bundle", MAX_BUNDLE as u64)?;
     let root =
         args.trusted_root.as_deref().ok_or_else(|| CliError::usage("--bundle needs --trusted-root"))?;
-    let verifier = Verifier::new(trusted_root(root)?);
+    let policies = args.policies()?;
+    let mut verifier = Verifier::new(trusted_root(root)?);
+    if let Some(file) = &policies {
+        file.warn(output);
+        verifier = verifier.policies(file.policies.clone());
+    }
     let signatory = signatory(args)?;
     let given = Given::read(&args.certificate)?;
     let verified = Bundle::from_json(&text)
@@ -30,6 +35,10 @@ pub fn verify(args: &VerifyArgs, bundle: &Path, output: &mut Output) -> Result<(
     output.say(checks.to_text(Paint::for_stdout()).trim_end_matches('\n'))?;
     let mut document = document(&verified);
     document["checks"] = checks.to_json();
+    if let Some(file) = &policies {
+        document["policy"] = json!(verified.admitted_by());
+        document["warnings"] = file.warnings_json();
+    }
     if !checks.passed() {
         document["verified"] = Value::Bool(false);
         let words = format!("not verified: {}", checks.failures().join(", "));
@@ -50,18 +59,26 @@ pub fn trusted_root(path: &Path) -> Result<TrustedRoot, CliError> {
 
 /// A verification that failed.
 pub fn refused(error: &VerificationError) -> CliError {
-    let words = format!("not verified: {error}\n  {}", error.problem().explanation());
+    let mut words = format!("not verified: {error}\n  {}", error.problem().explanation());
+    for line in admission::lines(error) {
+        words.push_str("\n  ");
+        words.push_str(&line);
+    }
     CliError::refused(words).with_json(error_json(error))
 }
 
 fn error_json(error: &VerificationError) -> Value {
-    json!({
+    let mut document = json!({
         "verified": false,
         "error": error.to_string(),
         "reason": error.problem().code(),
         "place": error.place(),
         "detail": error.detail(),
-    })
+    });
+    if error.problem() == Problem::NotAdmitted {
+        document["policies"] = admission::refused_json(error);
+    }
+    document
 }
 
 fn signatory(args: &VerifyArgs) -> Result<Signatory, CliError> {
@@ -70,6 +87,9 @@ fn signatory(args: &VerifyArgs) -> Result<Signatory, CliError> {
         let refuse = |words: String| CliError::refused(format!("{}: {words}", path.display()));
         let spki = encoding::pem_documents(&pem, "PUBLIC KEY").map_err(refuse)?.swap_remove(0);
         return SigningKey::from_spki(&spki).map(Signatory::Key).map_err(|error| refused(&error));
+    }
+    if !args.is_identified() {
+        return Ok(Signatory::Admitted);
     }
     let name = expected(
         args.certificate_identity.as_deref(),

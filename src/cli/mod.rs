@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed verification, 2 usage, 78 refused configuration.
 
+pub mod admission;
 pub mod audit_source;
 pub mod backup;
 pub mod backup_source;

@@ -1,5 +1,6 @@
 //! `countersign verify`: is the certificate what it says, and was the file signed with it?
 
+use super::admission::{self, PolicyFile};
 use super::leaf::Leaf;
 use super::log_reader::LogReader;
 use super::material::{TrustMaterial, TrustedChain, TrustedLog};
@@ -7,10 +8,11 @@ use super::proof::InclusionProof;
 use super::report::{Checks, Paint, table};
 use super::verification::{self, ExpectedIdentity, TrustedSct};
 use super::{CliError, Output, client::Http, encoding, files, time};
+use crate::bundle::admission::VerifiedCertificate;
 use crate::environment::UnixMillis;
 use crate::identity::extensions::ClaimsArc;
 use crate::log::LogKind;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Verify a signed file with its bundle, or a certificate
@@ -23,7 +25,9 @@ use std::path::{Path, PathBuf};
         Without: a certificate's chain, SCT, inclusion in the log, identity; and a file's signature by it. \
         Every check is listed as ok, failed or not checked. What is trusted comes from you: the CA's chain and the log's \
         public key, or a trusted root that names both (`countersign trust root` prints it). The certificate lives for \
-        ten minutes and is judged as of the time in its SCT, which says when it was issued, or as of --at.",
+        ten minutes and is judged as of the time in its SCT, which says when it was issued, or as of --at.\n\n\
+        With --policy a file of conditions says who is admitted, in place of one identity or beside it. The answer names the policy \
+        that admits it, or says of each why it does not.",
     after_long_help = "Examples:\n  \
         countersign verify --bundle artifact.sigstore.json --trusted-root trusted_root.json \\\n    \
           --certificate-identity https://gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main \\\n    \
@@ -32,8 +36,10 @@ use std::path::{Path, PathBuf};
           --certificate-identity https://gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main \\\n    \
           --certificate-oidc-issuer https://gitlab.com --signature artifact.sig artifact\n  \
         countersign verify certificate.pem --trusted-root trusted_root.json --online \\\n    \
-          --certificate-identity … --certificate-oidc-issuer … --extension ref_protected=true\n\n\
-        Exit codes: 0 every check that was made is ok, 1 one failed."
+          --certificate-identity … --certificate-oidc-issuer … --extension ref_protected=true\n  \
+        countersign verify --bundle artifact.sigstore.json --trusted-root trusted_root.json \\\n    \
+          --policy policies.yaml artifact\n\n\
+        Exit codes: 0 every check that was made is ok, 1 one failed, 78 the policy file is refused."
 )]
 pub struct VerifyArgs {
     /// With --bundle the signed file, or its digest as `sha256:HEX`; else the certificate, PEM or DER. `-` is standard input
@@ -84,21 +90,24 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub ca_certificate: Option<PathBuf>,
     /// The subject alternative name that the certificate must have, exactly
-    #[arg(long, value_name = "SAN", required_unless_present_any = ["key", "certificate_identity_regexp"], conflicts_with = "key")]
+    #[arg(long, value_name = "SAN", required_unless_present_any = ["key", "policy", "certificate_identity_regexp"], conflicts_with = "key")]
     pub certificate_identity: Option<String>,
     /// The same as a regular expression, found anywhere in it; with --bundle
     #[arg(long, value_name = "REGEX", requires = "bundle", conflicts_with_all = ["key", "certificate_identity"])]
     pub certificate_identity_regexp: Option<String>,
     /// The issuer that must vouch for it, exactly
-    #[arg(long, value_name = "URL", required_unless_present_any = ["key", "certificate_oidc_issuer_regexp"], conflicts_with = "key")]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["key", "policy", "certificate_oidc_issuer_regexp"], conflicts_with = "key")]
     pub certificate_oidc_issuer: Option<String>,
     /// The same as a regular expression, found anywhere in it; with --bundle
     #[arg(long, value_name = "REGEX", requires = "bundle", conflicts_with_all = ["key", "certificate_oidc_issuer"])]
     pub certificate_oidc_issuer_regexp: Option<String>,
+    /// Policies, one of which must admit it: CEL over the certificate and the bundle, in YAML; in place of an identity or beside one
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// An extension that the certificate must have, by name or OID, exactly; any number of times
     #[arg(long = "extension", value_name = "NAME=VALUE", value_parser = name_and_value, conflicts_with = "key")]
     pub extensions: Vec<(String, String)>,
-    /// The arc of raw GitLab claims, where the operator set their own
+    /// The arc of raw GitLab claims, where the operator set their own; with --bundle for --policy and --extension
     #[arg(long, value_name = "OID", value_parser = ClaimsArc::parse)]
     pub arc: Option<ClaimsArc>,
     /// Judge as of then: RFC 3339 in UTC or seconds since 1970 [default: the SCT's time]
@@ -116,6 +125,7 @@ pub fn run(args: VerifyArgs, output: &mut Output) -> Result<(), CliError> {
         CliError::refused(format!("{} is no certificate: {words}", args.certificate.display()))
     })?;
     let material = args.material()?;
+    let policies = args.policies()?;
     let arc = args.arc.clone().unwrap_or_default();
 
     let mut checks = Checks::default();
@@ -123,17 +133,91 @@ pub fn run(args: VerifyArgs, output: &mut Output) -> Result<(), CliError> {
     let chain = verification::chain(&mut checks, &leaf, &material, at);
     let sct = verification::scts(&mut checks, &leaf, chain, &material);
     inclusion(&mut checks, &args, &leaf, chain, sct.as_ref())?;
-    let expected = ExpectedIdentity {
-        san: args.certificate_identity.clone().unwrap_or_default(), // there without --bundle
-        issuer: args.certificate_oidc_issuer.clone().unwrap_or_default(),
-        extensions: args.extensions.clone(),
-    };
-    verification::identity(&mut checks, &leaf, &expected, &arc);
+    if let (Some(san), Some(issuer)) = (&args.certificate_identity, &args.certificate_oidc_issuer) {
+        let extensions = args.extensions.clone();
+        let expected = ExpectedIdentity { san: san.clone(), issuer: issuer.clone(), extensions };
+        verification::identity(&mut checks, &leaf, &expected, &arc);
+    } else {
+        verification::extensions(&mut checks, &leaf, &args.extensions, &arc);
+    }
     signature(&mut checks, &args, &leaf)?;
-    report(&checks, &leaf, output)
+    let mut more = json!({});
+    if let Some(file) = &policies {
+        file.warn(output);
+        more = policy(&mut checks, &leaf, file, chain, sct.as_ref(), at.0);
+    }
+    report(&checks, &leaf, more, output)
+}
+
+/// Asked last, and only about what holds.
+fn policy(
+    checks: &mut Checks,
+    leaf: &Leaf,
+    file: &PolicyFile,
+    chain: Option<&TrustedChain>,
+    sct: Option<&TrustedSct<'_>>,
+    at: UnixMillis,
+) -> Value {
+    const NAME: &str = "policy";
+    let warnings = file.warnings_json();
+    if !checks.passed() {
+        checks.not_checked(NAME, "policies are asked only about what holds");
+        return json!({ "policy": null, "warnings": warnings });
+    }
+    let (Some(chain), Some(sct)) = (chain, sct) else {
+        checks.failed(
+            NAME,
+            "policies are asked only about a certificate whose SCT holds: give --log-key or --trusted-root",
+        );
+        return json!({ "policy": null, "warnings": warnings });
+    };
+    let verified = VerifiedCertificate::verify(leaf, &chain.chain, at, &sct.log.spki);
+    let admitted = verified.and_then(|verified| {
+        file.policies.admit(&verified.evidence()).map(|policy| policy.name().to_owned())
+    });
+    match admitted {
+        Ok(name) => {
+            checks.ok(NAME, format!("admitted by \"{name}\""));
+            json!({ "policy": name, "warnings": warnings })
+        }
+        Err(error) => {
+            let reasons: Vec<_> = error.refused().iter().map(ToString::to_string).collect();
+            let detail = error.detail();
+            checks.failed(NAME, if reasons.is_empty() { detail.to_owned() } else { reasons.join("; ") });
+            json!({ "policy": null, "policies": admission::refused_json(&error), "warnings": warnings })
+        }
+    }
 }
 
 impl VerifyArgs {
+    /// Whether an identity is expected.
+    pub fn is_identified(&self) -> bool {
+        self.certificate_identity.is_some()
+            || self.certificate_identity_regexp.is_some()
+            || self.certificate_oidc_issuer.is_some()
+            || self.certificate_oidc_issuer_regexp.is_some()
+    }
+
+    /// The policies of `--policy`.
+    pub fn policies(&self) -> Result<Option<PolicyFile>, CliError> {
+        let is_named = self.certificate_identity.is_some() || self.certificate_identity_regexp.is_some();
+        let is_vouched =
+            self.certificate_oidc_issuer.is_some() || self.certificate_oidc_issuer_regexp.is_some();
+        if is_named != is_vouched {
+            return Err(CliError::usage("--certificate-identity and --certificate-oidc-issuer go together"));
+        }
+        match &self.policy {
+            Some(path) => {
+                let identified = self.is_identified() || self.key.is_some();
+                PolicyFile::read(path, self.arc.as_ref(), identified).map(Some)
+            }
+            None if self.arc.is_some() && self.bundle.is_some() => {
+                Err(CliError::usage("--arc has no use beside --bundle without --policy"))
+            }
+            None => Ok(None),
+        }
+    }
+
     fn material(&self) -> Result<TrustMaterial, CliError> {
         let mut material = TrustMaterial::default();
         if let Some(path) = &self.chain {
@@ -239,14 +323,17 @@ fn signature(checks: &mut Checks, args: &VerifyArgs, leaf: &Leaf) -> Result<(), 
     Ok(())
 }
 
-fn report(checks: &Checks, leaf: &Leaf, output: &mut Output) -> Result<(), CliError> {
+fn report(checks: &Checks, leaf: &Leaf, more: Value, output: &mut Output) -> Result<(), CliError> {
     let paint = Paint::for_stdout();
     output.say(checks.to_text(paint).trim_end_matches('\n'))?;
-    let document = json!({
+    let mut document = json!({
         "verified": checks.passed(),
         "checks": checks.to_json(),
         "certificate": leaf.summary_json(),
     });
+    if let (Some(document), Value::Object(more)) = (document.as_object_mut(), more) {
+        document.extend(more);
+    }
     if checks.passed() {
         output.say(paint.good("Verified."))?;
         output.say(table(&leaf.summary_rows()).trim_end())?;

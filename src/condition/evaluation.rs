@@ -85,6 +85,13 @@ fn context<'v>(condition: &Condition, facts: &dyn Facts) -> Result<Context<'stat
             }
             tree.put(path, value);
         }
+        // So is a group in a variable, where none of the members is that the condition names.
+        for end in 2..path.len() {
+            let group = path.get(..end).unwrap_or_default();
+            if facts.value(group)? == Some(Value::Group) {
+                tree.put(group, Value::Group);
+            }
+        }
         // A variable is there, even where none of its members is.
         if let [variable, _, ..] = path.as_slice() {
             tree.0.entry(variable.clone()).or_insert_with(|| Branch::Group(Tree::default()));

@@ -3,6 +3,7 @@
 //! Strict: a key that is not known is an error, never ignored. All errors are found at once, each with its line and
 //! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
 
+mod admission;
 mod ca;
 mod fulcio;
 mod issuers;
@@ -19,6 +20,7 @@ mod tree;
 mod trust;
 mod values;
 
+pub use admission::read_policies;
 pub use ca::{CaConfig, CaMaterial};
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -180,8 +181,17 @@ class Countersign(Client):
             env=self.environment())
 
     def verify(self, question: Question) -> str:
-        return said_by([self.world.countersign, "verify", "--bundle", question.bundle, "--trusted-root", question.root,
-                        "--certificate-identity", question.identity, "--certificate-oidc-issuer", question.issuer, question.file])
+        """By the flags of an identity, and by a policy that says the same: both must find the same."""
+        verify = [self.world.countersign, "verify", "--bundle", question.bundle, "--trusted-root", question.root, question.file]
+        by_flags = said_by([*verify, "--certificate-identity", question.identity, "--certificate-oidc-issuer", question.issuer])
+        same = policy(self.world, "same", f'cert.san == "{question.identity}" && cert.issuer == "{question.issuer}"')
+        by_policy = said_by([*verify, "--policy", same])
+        codes = [re.findall(r"\[([A-Z_]+)\]", said) for said in (by_flags, by_policy)]
+        if codes[0] in (["IDENTITY_MISMATCH"], ["ISSUER_MISMATCH"]):
+            codes[0] = ["NOT_ADMITTED"]
+        if codes[0] != codes[1]:
+            raise AssertionError(f"by flags and by policy:\n{by_flags}\n{by_policy}")
+        return by_flags
 
 
 class Library(Client):
@@ -241,6 +251,14 @@ class Java(Library):
 
     def program(self) -> list[object]:
         return [self.java, "-XX:TieredStopAtLevel=1", *self.world.java_options(), "-cp", self.classpath.read_text().strip(), "interop.Bundles"]
+
+
+def policy(world: World, name: str, condition: str) -> pathlib.Path:
+    """A file with one policy."""
+    text = json.dumps({"policies": [{"name": name, "when": condition}]})
+    path = world.path(f"policy-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json")
+    path.write_text(text)
+    return path
 
 
 CLIENTS = [Cosign, Cosign2, Python, Js, Go, Java, Countersign]

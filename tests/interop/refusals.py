@@ -15,12 +15,20 @@ from world import World, test_in
 VERIFIERS = ("go", "python", "js", "java", "countersign")
 NO_ROOT = "does not match expected root"
 REASONS = {
+    "another identity": ("expected SAN value", "SANs do not match", "certificate identity error - expected",
+                         "No provided certificate identities matched", "IDENTITY_MISMATCH"),
+    "another file": ("invalid signature when validating ASN.1", "Bundle message digest mismatch", "signature verification failed",
+                     "Provided artifact digest does not match", "ARTIFACT_MISMATCH"),
+    "another file's digest": (NO_ROOT, "Bundle message digest mismatch", "digest mismatch", "Provided artifact digest does not match",
+                              "ARTIFACT_MISMATCH"),
     "another issuer": ("expected issuer value", "OIDCIssuer does not match", "invalid certificate extension - expected issuer",
                        "No provided certificate identities matched", "ISSUER_MISMATCH"),
     "foreign certificateAuthorities": ("leaf certificate verification failed", "signature does not match", "Failed to verify certificate chain",
                                        "Certificate was not verifiable against CAs", "CERTIFICATE_UNTRUSTED"),
     "foreign ctlogs": ("only able to verify 0 SCT entries", "SCT verify failed", "SCT verification failed", "No valid SCTs were found",
                        "SCT_UNTRUSTED"),
+    "an SCT that does not hold": ("only able to verify 0 SCT entries", "SCT verify failed", "SCT verification failed",
+                                  "No valid SCTs were found", "SCT_INVALID"),
     "foreign tlogs": ("not enough verified log entries", "keyring: invalid signature", "invalid checkpoint signature",
                       "does not match any provided transparency logs", "LOG_ENTRY_MISSING"),
     "foreign timestampAuthorities": ("does not match the provided TSA certificate", "not enough sources of verified time",
@@ -53,6 +61,7 @@ REASONS = {
     "a timestamp after the certificate": ("leaf certificate verification failed", "cert is not valid at validation time",
                                           "Failed to verify certificate chain", "NotAfter: ", "CERTIFICATE_NOT_VALID"),
 }
+TAKEN = ""
 # cosign 2 has an older one.
 COSIGN_2 = {
     "foreign timestampAuthorities": "certificate signed by unknown authority",
@@ -60,6 +69,8 @@ COSIGN_2 = {
     "a timestamp of a foreign authority": "certificate signed by unknown authority",
     "another signature": "transparency log signature does not match",
     "another certificate": "transparency log certificate does not match",
+    # The digest beside the signature is a hint that nobody signs.
+    "another file's digest": TAKEN,
 }
 
 
@@ -70,13 +81,14 @@ def expected(verifier: str, case: str) -> str:
 
 
 def refused(clients: list[Client], good: Question, cases: dict[str, Question]) -> None:
-    """Every client takes the good one, and refuses every case for its reason."""
+    """Every client takes the good one, and refuses every case for its reason, but where none is expected."""
     wrong = []
     for verifier, (verdict, *verdicts) in ask(clients, [good, *cases.values()]).items():
         if verdict:
             wrong.append(f"{verifier}, the good one: {verdict}"[:600])
         for case, verdict in zip(cases, verdicts):
-            if not verdict or expected(verifier, case) not in verdict:
+            reason = expected(verifier, case)
+            if bool(verdict) != (reason != TAKEN) or reason not in verdict:
                 wrong.append(f"{verifier}, {case}: {verdict or 'taken'}"[:600])
     assert not wrong, "\n".join(wrong)
 
@@ -118,12 +130,19 @@ def every_client_refuses_foreign_trust_and_parts_that_belong_elsewhere(world: Wo
         "another signature's timestamp": good | {"verificationMaterial": good["verificationMaterial"] | {
             "timestampVerificationData": second["verificationMaterial"]["timestampVerificationData"]}},
         "no timestamp": tamper.without_timestamp(good),
+        "an SCT that does not hold": tamper.with_broken_sct(world, good),
+        "another file's digest": good | {"messageSignature": good["messageSignature"] | {
+            "messageDigest": second["messageSignature"]["messageDigest"]}},
         "another signature": good | {"messageSignature": good["messageSignature"] | {"signature": tamper.signature(second)}},
     }
     # The older certificate in the younger bundle: the timestamp lies within both, so it is not the time that is refused.
     certificate = second | {"verificationMaterial": second["verificationMaterial"] | {
         "certificate": good["verificationMaterial"]["certificate"]}}
-    cases = {"another issuer": asked(world, paths[0], issuer="https://gitlab.com")}
+    cases = {
+        "another identity": asked(world, paths[0], identity=world.gitlab.identity() + "x"),
+        "another issuer": asked(world, paths[0], issuer="https://gitlab.com"),
+        "another file": asked(world, paths[0], file=other(world)),
+    }
     for member in ["certificateAuthorities", "ctlogs", "tlogs", "timestampAuthorities"]:
         cases[f"foreign {member}"] = asked(world, paths[0], root=mixed_root(world, member))
     for place, (case, bundle) in enumerate(bundles.items()):

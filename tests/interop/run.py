@@ -19,6 +19,7 @@ from world import ABSENT, TESTS, Skipped, World, need, run, test
 
 import component  # noqa: F401 - its tests
 import images  # noqa: F401 - its tests
+import policies  # noqa: F401 - its tests
 import refusals  # noqa: F401 - its tests
 import whole  # noqa: F401 - its tests
 

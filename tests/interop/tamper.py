@@ -6,6 +6,10 @@ import hashlib
 import json
 import pathlib
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from world import World
 
 Bundle = dict
@@ -85,3 +89,29 @@ def flipped(octets: str) -> str:
     raw = bytearray(base64.b64decode(octets))
     raw[-1] ^= 1
     return base64.b64encode(raw).decode()
+
+
+def der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (bytes([length]) if length < 128 else bytes([0x80 | len(octets)]) + octets) + content
+
+
+def with_broken_sct(world: World, bundle: Bundle) -> Bundle:
+    """The certificate with one bit of its SCT's signature turned, under the CA's own signature, and logged anew."""
+    was = base64.b64decode(certificate(bundle))
+    parsed = x509.load_der_x509_certificate(was)
+    [sct] = parsed.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps).value
+    tbs = parsed.tbs_certificate_bytes
+    turned = base64.b64decode(flipped(base64.b64encode(sct.signature).decode()))
+    changed = tbs.replace(sct.signature, turned)
+    assert changed != tbs
+    # Behind the TBSCertificate stands the algorithm, a sequence of a few octets.
+    algorithm = was[was.index(tbs) + len(tbs):]
+    algorithm = algorithm[:2 + algorithm[1]]
+    key = load_pem_private_key((world.ca / "ca" / "key.pem").read_bytes(), None)
+    signature = key.sign(changed, ec.ECDSA(parsed.signature_hash_algorithm))
+    certificate_ = der(0x30, changed + algorithm + der(0x03, b"\0" + signature))
+    made = copy.deepcopy(bundle)
+    made["verificationMaterial"]["certificate"]["rawBytes"] = base64.b64encode(certificate_).decode()
+    return with_entry(made, logged(world, made))

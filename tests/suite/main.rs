@@ -44,3 +44,4 @@ mod token;
 mod traffic;
 mod trust;
 mod v1;
+mod verifying;
