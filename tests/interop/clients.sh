@@ -1,11 +1,29 @@
 #!/usr/bin/env bash
-# Builds the clients of the interop suite into DIR: clients.sh DIR. What cannot be had is named, and left out.
+# Builds the clients of the interop suite into DIR: clients.sh DIR; or the policy engines: clients.sh DIR engines. What cannot be had is
+# named, and left out.
 set -uo pipefail
 cd "$(dirname "$0")"
 mkdir -p "$1/bin" && out=$(cd "$1" && pwd)
 missing() { printf '!!! SKIPPED: %s\n' "$*"; }
 # A Go program, under a name of its own.
 go_install() { [ -x "$out/bin/$2" ] || { GOBIN=$out/go go install "$1" && mv "$out/go/"* "$out/bin/$2"; }; }
+# A Go program whose module has replacements, which `go install` refuses: go_build MODULE@VERSION PACKAGE NAME.
+go_build() {
+  local module
+  [ -x "$out/bin/$3" ] || {
+    module=$(go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') && (cd "$module" && go build -o "$out/bin/$3" "$2")
+  }
+}
+
+if [ "${2:-}" = engines ]; then
+  command -v go >/dev/null || { missing "the policy engines: no Go to build them with"; exit; }
+  # conftest brings OPA's library: the command costs little beside it.
+  go_build github.com/open-policy-agent/conftest@v0.71.1 . conftest || missing "conftest: it does not build"
+  go_build github.com/open-policy-agent/conftest@v0.71.1 github.com/open-policy-agent/opa opa || missing "OPA: it does not build"
+  go_build github.com/sigstore/policy-controller@v0.13.1 ./cmd/tester policy-tester || missing "policy-controller: it does not build"
+  go_build github.com/kyverno/kyverno@v1.19.1 ./cmd/cli/kubectl-kyverno kyverno || missing "Kyverno: it does not build"
+  exit
+fi
 
 if command -v go >/dev/null; then
   go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign || missing "cosign v3: it does not build"

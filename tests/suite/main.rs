@@ -29,6 +29,7 @@ mod layers;
 mod log;
 mod metrics;
 mod oidc;
+mod policy_files;
 mod quickstart;
 mod reload;
 mod secrets;
