@@ -89,13 +89,13 @@ CASES = {
 # What an engine says when it refuses: for what the certificate says, and when its CA is none that is trusted. A refusal with other words is
 # a rule that fell over.
 SAYS = {
-    "cosign": ("no matching CertificateIdentity found|validation errors occurred", "failed to verify|not enough verified log entries"),
-    "slsa-cosign": ("no matching CertificateIdentity found", "failed to verify|not enough verified log entries"),
+    "cosign": ("no matching CertificateIdentity found|validation errors occurred", "not enough verified log entries"),
+    "slsa-cosign": ("no matching CertificateIdentity found", "not enough verified log entries"),
     "opa": (r"^\{\}$", "CERTIFICATE_UNTRUSTED"),
     "slsa-opa": (r"^\{\}$", "CERTIFICATE_UNTRUSTED"),
     "conftest": ("FAIL - certificate.json - countersign.gitlab - ", "CERTIFICATE_UNTRUSTED"),
-    "python": ("refused: (no claim|claim|Certificate's|0 of)", "refused: "),
-    "go": ("refused: (claim|no matching)", "refused: "),
+    "python": ("refused: (no claim|claim|Certificate's)", "not enough sources of verified time"),
+    "go": ("refused: (claim|failed to verify certificate identity)", "not enough verified log entries"),
     "openssl": ("refused: (issuer|project_id|job_project_id|ref)", "refused: the timestamp"),
 }
 
@@ -202,11 +202,11 @@ def judge(rule: Rule, cases: Cases, case: str, admits: bool) -> str:
                           capture_output=True, text=True, timeout=120)
     said = done.stdout + done.stderr
     if done.returncode not in (0, 1) or "Traceback" in said or "panic:" in said:
-        return f"fell over on {case}, {done.returncode}: {said[-2000:]}"
+        return f"fell over on {case}, {done.returncode}: {said.strip()[-2000:]}"
     if (done.returncode == 0) != admits:
-        return f"{'admits' if done.returncode == 0 else 'refuses'} {case}: {said[-2000:]}"
+        return f"{'admits' if done.returncode == 0 else 'refuses'} {case}: {said.strip()[-2000:]}"
     if not admits and not re.search(rule.says(case), said, re.M):
-        return f"refuses {case} for another reason: {said[-2000:]}"
+        return f"refuses {case} for another reason: {said.strip()[-2000:]}"
     return ""
 
 

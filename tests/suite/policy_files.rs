@@ -20,7 +20,8 @@ fn differences(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
         let holds = match keyword.as_str() {
             "$schema" | "$id" | "$defs" | "title" | "description" => true,
             "$ref" => {
-                let named = root.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).expect("a definition");
+                let named =
+                    root.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).expect("a definition");
                 wrong.extend(differences(root, named, value, at));
                 true
             }
@@ -29,9 +30,13 @@ fn differences(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
                 kind => is_of(kind, value),
             },
             "enum" => rule.as_array().unwrap().contains(value),
-            "anyOf" => rule.as_array().unwrap().iter().any(|one| differences(root, one, value, at).is_empty()),
+            "anyOf" => {
+                rule.as_array().unwrap().iter().any(|one| differences(root, one, value, at).is_empty())
+            }
             // The keywords for strings, numbers, lists and objects say nothing of other values.
-            "pattern" => value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)),
+            "pattern" => {
+                value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text))
+            }
             "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
             "items" => {
                 let items = value.as_array().into_iter().flatten().enumerate();
@@ -41,13 +46,21 @@ fn differences(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
             "properties" => {
                 let members = value.as_object().into_iter().flatten();
                 let known = members.filter_map(|(name, member)| Some((name, rule.get(name)?, member)));
-                wrong.extend(known.flat_map(|(name, rule, member)| differences(root, rule, member, &format!("{at}/{name}"))));
+                wrong.extend(known.flat_map(|(name, rule, member)| {
+                    differences(root, rule, member, &format!("{at}/{name}"))
+                }));
                 true
             }
-            "required" => rule.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
+            "required" => {
+                rule.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some())
+            }
             "additionalProperties" => {
                 assert_eq!(rule, false, "{at}");
-                value.as_object().into_iter().flatten().all(|(name, _)| schema["properties"].get(name).is_some())
+                value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .all(|(name, _)| schema["properties"].get(name).is_some())
             }
             other => panic!("{at}: {other} is not understood"),
         };
@@ -82,7 +95,12 @@ fn certificates(world: &World) -> Vec<Vec<u8>> {
     assert_eq!(made.code, 0, "{}", made.err);
     let mut all = vec![fs::read(world.path("mine/certificate.pem")).unwrap()];
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for file in ["certificate/chain.pem", "ca_keys/rsa2048.chain.pem", "ca_keys/p521.chain.pem", "ca_keys/ed25519.chain.pem"] {
+    for file in [
+        "certificate/chain.pem",
+        "ca_keys/rsa2048.chain.pem",
+        "ca_keys/p521.chain.pem",
+        "ca_keys/ed25519.chain.pem",
+    ] {
         let chain = Inspected::parse_all(&fs::read(fixtures.join(file)).unwrap()).unwrap();
         all.extend(chain.iter().map(|certificate| certificate.der().to_vec()));
     }
@@ -135,7 +153,13 @@ fn what_inspect_prints_is_what_its_schema_says_and_nothing_else() {
     any(&|it| it["scts"][0]["log_index"].is_u64() && it["extensions"].as_array().unwrap().len() > 30);
     any(&|it| it["is_ca"] == true && it["san"].is_null());
     any(&|it| it["is_precertificate"] == true && it["names"].as_array().unwrap().len() == 4);
-    any(&|it| it["extensions"].as_array().unwrap().iter().any(|extension| extension["name"].is_null() && extension["value"].is_null()));
+    any(&|it| {
+        it["extensions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|extension| extension["name"].is_null() && extension["value"].is_null())
+    });
     // And the schema can say no: for a member less or more, and for each of another type.
     let leaf = &documents[0];
     for place in ["", "/names/0", "/extensions/0", "/scts/0"] {
@@ -162,10 +186,18 @@ fn the_schema_and_the_rego_module_know_every_name_by_its_number() {
     assert_eq!(names[0]["enum"], json!(fulcio));
     let claims: Vec<_> = GitlabClaim::ALL.iter().map(|claim| claim.name()).collect();
     assert_eq!(names[1]["enum"], json!(claims));
-    let written: Vec<_> = GitlabClaim::ALL.iter().map(|claim| format!("\t\"{}\": \"{}\",\n", *claim as u8, claim.name())).collect();
-    let [_, rest] = MODULE.split("claim_names := {\n").collect::<Vec<_>>()[..] else { panic!("one table of names") };
+    let written: Vec<_> = GitlabClaim::ALL
+        .iter()
+        .map(|claim| format!("\t\"{}\": \"{}\",\n", *claim as u8, claim.name()))
+        .collect();
+    let [_, rest] = MODULE.split("claim_names := {\n").collect::<Vec<_>>()[..] else {
+        panic!("one table of names")
+    };
     assert_eq!(rest.split("}\n").next().unwrap(), written.concat());
     let arc = countersign::identity::extensions::ClaimsArc::default();
     let first = arc.oid(GitlabClaim::ALL[0]).to_string();
-    assert!(MODULE.contains(&format!("default_arc := \"{}\"\n", first.strip_suffix(".1").unwrap())), "{first}");
+    assert!(
+        MODULE.contains(&format!("default_arc := \"{}\"\n", first.strip_suffix(".1").unwrap())),
+        "{first}"
+    );
 }
