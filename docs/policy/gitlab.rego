@@ -21,7 +21,7 @@ import rego.v1
 # The arc of the raw claims; operators with an arc of their own set data.claims_arc.
 default_arc := "1.2.840.113556.1.8000.2554.28867.4258.65327.16907.43729.14999557.3402717"
 
-arc := data.claims_arc
+arc := data.claims_arc if data.claims_arc
 
 else := default_arc
 
@@ -65,7 +65,7 @@ allow if {
 
 admitted_by contains signer.name if {
 	some i, signer in data.signers
-	count(object.get(unmet, i, set())) == 0
+	not unmet[i]
 }
 
 # The raw claims of the certificate, by name.
@@ -85,11 +85,11 @@ fulcio[number] := extension.value if {
 }
 
 # The full ref; tokens before GitLab 16.0 have it in two parts.
-ref_path := claims.ref_path
+ref_path := claims.ref_path if claims.ref_path
 
-else := concat("", ["refs/heads/", claims.ref]) if claims.ref_type == "branch"
+ref_path := concat("", [ref_prefixes[claims.ref_type], claims.ref]) if not claims.ref_path
 
-else := concat("", ["refs/tags/", claims.ref]) if claims.ref_type == "tag"
+ref_prefixes := {"branch": "refs/heads/", "tag": "refs/tags/"}
 
 # For conftest: why not.
 deny contains message if some message in mistakes
@@ -108,14 +108,23 @@ deny contains message if {
 	message := sprintf("%s: %s", [signer.name, reason])
 }
 
-# What makes any certificate unfit.
-flaws contains "it is a CA's certificate" if not input.is_ca == false
+# What makes any certificate unfit. What is negated here and below is a rule or a function of its own: where something is not there, it
+# has no value, and `not` of that holds. In a call within a `not` it would silently drop the whole rule instead.
+is_leaf if input.is_ca == false
 
-flaws contains "it is a precertificate" if not input.is_precertificate == false
+is_final if input.is_precertificate == false
 
-flaws contains "it is not for code signing" if not "1.3.6.1.5.5.7.3.3" in input.extended_key_usage
+is_for_code_signing if "1.3.6.1.5.5.7.3.3" in input.extended_key_usage
 
-flaws contains "it has not exactly one name, a URI" if not [name.kind | some name in input.names] == ["uri"]
+has_one_uri if [name.kind | some name in input.names] == ["uri"]
+
+flaws contains "it is a CA's certificate" if not is_leaf
+
+flaws contains "it is a precertificate" if not is_final
+
+flaws contains "it is not for code signing" if not is_for_code_signing
+
+flaws contains "it has not exactly one name, a URI" if not has_one_uri
 
 flaws contains sprintf("it has no GitLab claims below %s", [arc]) if count(claims) == 0
 
@@ -129,31 +138,23 @@ flaws contains "it may be of a pipeline for a fork: a merge request, without job
 	not claims.job_project_id
 }
 
-# What keeps a certificate from being a signer's, by the signer's place in the list. Every line is a `not`: where the
-# certificate says nothing there is nothing to compare, and that must not pass.
-unmet[i] contains differs("issuer", fulcio["8"], signer.issuer) if {
+# What keeps a certificate from being a signer's, by the signer's place in the list.
+unmet[i] contains sprintf("issuer is %s, not %s", [object.get(fulcio, "8", "not there"), signer.issuer]) if {
 	some i, signer in data.signers
-	not fulcio["8"] == signer.issuer
-	fulcio["8"]
+	not is_issued_for(signer.issuer)
 }
 
-unmet[i] contains "it names no issuer" if {
-	some i, _ in data.signers
-	not fulcio["8"]
-}
-
-unmet[i] contains differs(key, object.get(claims, key, "not there"), signer[key]) if {
+unmet[i] contains sprintf("%s is %s, not %s", [key, object.get(claims, key, "not there"), signer[key]]) if {
 	some i, signer in data.signers
 	some key in ["project_id", "namespace_id", "project_path"]
 	key in object.keys(signer)
-	not claims[key] == signer[key]
+	not says(key, signer[key])
 }
 
-# With the slash: "acme-evil/x" does not begin with "acme/".
 unmet[i] contains sprintf("project_path is not below %s/", [signer.group]) if {
 	some i, signer in data.signers
 	"group" in object.keys(signer)
-	not startswith(claims.project_path, concat("", [signer.group, "/"]))
+	not is_below(signer.group)
 }
 
 unmet[i] contains sprintf("the ref is none of %s", [concat(", ", signer.refs)]) if {
@@ -163,29 +164,38 @@ unmet[i] contains sprintf("the ref is none of %s", [concat(", ", signer.refs)]) 
 
 unmet[i] contains "the ref is not protected" if {
 	some i, signer in data.signers
-	not object.get(signer, "unprotected", false) == true
-	not claims.ref_protected == "true"
+	not may_be_unprotected(signer)
+	not says("ref_protected", "true")
 }
 
 unmet[i] contains sprintf("the environment is none of %s", [concat(", ", signer.environments)]) if {
 	some i, signer in data.signers
 	"environments" in object.keys(signer)
-	not claims.environment in signer.environments
+	not environment_is_one_of(signer.environments)
 }
 
 unmet[i] contains "the environment is not protected" if {
 	some i, signer in data.signers
 	"environments" in object.keys(signer)
-	not object.get(signer, "unprotected", false) == true
-	not claims.environment_protected == "true"
+	not may_be_unprotected(signer)
+	not says("environment_protected", "true")
 }
+
+says(name, value) if claims[name] == value
+
+is_issued_for(issuer) if fulcio["8"] == issuer
+
+# With the slash: "acme-evil/x" does not begin with "acme/".
+is_below(group) if startswith(claims.project_path, concat("", [group, "/"]))
 
 ref_is_one_of(globs) if {
 	some pattern in globs
 	glob.match(pattern, ["/"], ref_path)
 }
 
-differs(name, found, wanted) := sprintf("%s is %s, not %s", [name, found, wanted])
+environment_is_one_of(names) if claims.environment in names
+
+may_be_unprotected(signer) if signer.unprotected == true
 
 # What is wrong with the list.
 known_keys := {
@@ -193,26 +203,33 @@ known_keys := {
 	"refs", "environments", "unprotected",
 }
 
-mistakes contains "data.signers is no list of signers" if not is_array(data.signers)
+is_list if is_array(data.signers)
+
+mistakes contains "data.signers is no list of signers" if not is_list
 
 mistakes contains "data.signers is empty" if count(data.signers) == 0
 
+mistakes contains sprintf("signer %d is no object", [i]) if {
+	some i, signer in data.signers
+	not is_object(signer)
+}
+
 mistakes contains sprintf("signer %d: %s is no key of a signer", [i, key]) if {
 	some i, signer in data.signers
-	some key in object.keys(signer) - known_keys
+	some key in (object.keys(signer) - known_keys)
 }
 
 mistakes contains sprintf("signer %d: %s is missing or no text", [i, key]) if {
 	some i, signer in data.signers
 	some key in ["name", "issuer"]
-	not is_string(signer[key])
+	not is_text(object.get(signer, key, null))
 }
 
 mistakes contains sprintf("signer %d: %s is no text", [i, key]) if {
 	some i, signer in data.signers
 	some key in ["project_id", "namespace_id", "group", "project_path"]
 	key in object.keys(signer)
-	not is_string(signer[key])
+	not is_text(signer[key])
 }
 
 mistakes contains sprintf("signer %d names no project_id, namespace_id or group", [i]) if {
@@ -223,7 +240,7 @@ mistakes contains sprintf("signer %d names no project_id, namespace_id or group"
 mistakes contains sprintf("signer %d: a group is a path without slashes around it, and no pattern", [i]) if {
 	some i, signer in data.signers
 	"group" in object.keys(signer)
-	not regex.match(`^[A-Za-z0-9_.][A-Za-z0-9_.-]*(/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*$`, signer.group)
+	not is_path(signer.group)
 }
 
 mistakes contains sprintf("signer %d: refs is no list of globs that begin with refs/", [i]) if {
@@ -237,10 +254,17 @@ mistakes contains sprintf("signer %d: environments is no list of names", [i]) if
 	not are_texts(signer.environments)
 }
 
+is_text(value) if {
+	is_string(value)
+	value != ""
+}
+
+is_path(text) if regex.match(`^[A-Za-z0-9_.][A-Za-z0-9_.-]*(/[A-Za-z0-9_.][A-Za-z0-9_.-]*)*$`, text)
+
 are_texts(list) if {
 	is_array(list)
 	count(list) > 0
-	every text in list { is_string(text) }
+	every text in list { is_text(text) }
 }
 
 are_refs(list) if {

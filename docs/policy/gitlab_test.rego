@@ -41,7 +41,9 @@ admits(claims, signers) if gitlab.allow with input as certificate(claims) with d
 
 signer(changes) := object.union(releases, changes)
 
-denies(claims, signers) := gitlab.deny with input as certificate(claims) with data.signers as signers
+denies(claims, signers) := found if {
+	found := gitlab.deny with input as certificate(claims) with data.signers as signers
+}
 
 test_a_protected_ref_of_the_project if admits({}, [releases])
 
@@ -127,7 +129,7 @@ test_another_gitlab if {
 	not admits({}, [signer({"issuer": "https://gitlab.example.com"})])
 	bare := object.union(certificate({}), {"extensions": array.slice(certificate({}).extensions, 2, 99)})
 	found := gitlab.deny with input as bare with data.signers as [releases]
-	found == {"releases: it names no issuer"}
+	found == {"releases: issuer is not there, not https://gitlab.com"}
 }
 
 test_environments if {
@@ -173,10 +175,11 @@ test_an_oid_that_only_begins_like_the_arc if {
 
 test_a_list_with_a_mistake_admits_nobody if {
 	lists := [
-		[], {}, "signers", null, [releases, {}],
+		[], {}, "signers", null, [releases, {}], [releases, null], [releases, "x"],
 		[signer({"ref": "refs/heads/main"})],
 		[signer({"refs": []})], [signer({"refs": "refs/heads/main"})], [signer({"refs": ["main"]})], [signer({"refs": [null]})],
 		[signer({"environments": []})],
+		[signer({"unprotected": true, "issuer": ""})], [signer({"project_id": null})], [signer({"group": ["acme"]})],
 		[object.remove(releases, ["project_id"])], [object.remove(releases, ["issuer"])], [object.remove(releases, ["name"])],
 	]
 	every list in lists { not admits({}, list) }
