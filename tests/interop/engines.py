@@ -91,9 +91,11 @@ CASES = {
 SAYS = {
     "cosign": ("no matching CertificateIdentity found|validation errors occurred", "not enough verified log entries"),
     "slsa-cosign": ("no matching CertificateIdentity found", "not enough verified log entries"),
-    "opa": (r"^\{\}$", "CERTIFICATE_UNTRUSTED"),
-    "slsa-opa": (r"^\{\}$", "CERTIFICATE_UNTRUSTED"),
-    "conftest": ("FAIL - certificate.json - countersign.gitlab - ", "CERTIFICATE_UNTRUSTED"),
+    # The rules of OPA say nothing more once the bundle is verified.
+    "opa": (r"^Verified\.$", "TIMESTAMP_UNTRUSTED"),
+    "opa-unverified": (r"\A\Z", "TIMESTAMP_UNTRUSTED"),
+    "slsa-opa": (r"^Verified\.$", "TIMESTAMP_UNTRUSTED"),
+    "conftest": ("- certificate.json - countersign.gitlab - widgets: ", "TIMESTAMP_UNTRUSTED"),
     "python": ("refused: (no claim|claim|Certificate's)", "not enough sources of verified time"),
     "go": ("refused: (claim|failed to verify certificate identity)", "not enough verified log entries"),
     "openssl": ("refused: (issuer|project_id|job_project_id|ref)", "refused: the timestamp"),
@@ -201,7 +203,7 @@ def judge(rule: Rule, cases: Cases, case: str, admits: bool) -> str:
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", rule.script], cwd=cases.place(case), env=os.environ | cases.environment[case],
                           capture_output=True, text=True, timeout=120)
     said = done.stdout + done.stderr
-    if done.returncode not in (0, 1) or "Traceback" in said or "panic:" in said:
+    if done.returncode not in (0, 1) or re.search(r"^Traceback|^panic:|^\d+ errors? occurred", said, re.M):
         return f"fell over on {case}, {done.returncode}: {said.strip()[-2000:]}"
     if (done.returncode == 0) != admits:
         return f"{'admits' if done.returncode == 0 else 'refuses'} {case}: {said.strip()[-2000:]}"
