@@ -95,7 +95,7 @@ SAYS = {
     "opa": (r"^Verified\.$", "TIMESTAMP_UNTRUSTED"),
     "opa-unverified": (r"\A\Z", "TIMESTAMP_UNTRUSTED"),
     "slsa-opa": (r"^Verified\.$", "TIMESTAMP_UNTRUSTED"),
-    "conftest": ("- certificate.json - countersign.gitlab - widgets: ", "TIMESTAMP_UNTRUSTED"),
+    "conftest": ("- certificate.json - countersign.gitlab - (widgets: |it is of a pipeline for a fork)", "TIMESTAMP_UNTRUSTED"),
     "python": ("refused: (no claim|claim|Certificate's)", "not enough sources of verified time"),
     "go": ("refused: (claim|failed to verify certificate identity)", "not enough verified log entries"),
     "openssl": ("refused: (issuer|project_id|job_project_id|ref)", "refused: the timestamp"),
