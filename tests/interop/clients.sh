@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
-# Builds the clients of the interop suite into DIR: clients.sh DIR. What cannot be had is named, and left out.
+# Builds the clients of the interop suite into DIR: clients.sh DIR; or the policy engines: clients.sh DIR engines. What cannot be had is
+# named, and left out.
 set -uo pipefail
 cd "$(dirname "$0")"
 mkdir -p "$1/bin" && out=$(cd "$1" && pwd)
 missing() { printf '!!! SKIPPED: %s\n' "$*"; }
 # A Go program, under a name of its own.
 go_install() { [ -x "$out/bin/$2" ] || { GOBIN=$out/go go install "$1" && mv "$out/go/"* "$out/bin/$2"; }; }
+
+if [ "${2:-}" = engines ]; then
+  command -v go >/dev/null || { missing "the policy engines: no Go to build them with"; exit; }
+  go_install github.com/open-policy-agent/conftest@v0.71.1 conftest || missing "conftest: it does not build"
+  go_install github.com/open-policy-agent/opa@v1.22.2 opa || missing "OPA: it does not build"
+  exit
+fi
 
 if command -v go >/dev/null; then
   go_install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 cosign || missing "cosign v3: it does not build"

@@ -23,9 +23,12 @@ def integer(number: int) -> str:
 
 
 class Gitlab:
-    """Serves on loopback until the process ends. Its time of day is `clock` seconds away from the machine's."""
+    """Serves on loopback until the process ends. Its time of day is `clock` seconds away from the machine's.
 
-    def __init__(self, clock: int = 0) -> None:
+    With `url` its tokens are of that instance, which nobody can reach here: who is to believe them needs `jwks` in a file.
+    """
+
+    def __init__(self, clock: int = 0, url: str | None = None) -> None:
         self.clock = clock
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         numbers = self.key.public_key().public_numbers()
@@ -56,8 +59,10 @@ class Gitlab:
             "jwks_uri": f"{self.url}/oauth/discovery/keys",
             "id_token_signing_alg_values_supported": ["RS256"],
         }
-        documents["/oauth/discovery/keys"] = {"keys": [jwk]}
+        self.jwks = documents["/oauth/discovery/keys"] = {"keys": [jwk]}
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        if url:
+            self.url, self.host = url, url.removeprefix("https://")
 
     def claims(self, **changes: object) -> dict:
         now = int(time.time()) + self.clock

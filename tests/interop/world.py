@@ -77,15 +77,15 @@ class World:
     """A GitLab, a countersign that trusts it, and the trust material that countersign prints.
 
     `clock` is how many seconds the countersign's time of day, and GitLab's, are away from the machine's. A world `beside`
-    another has that one's GitLab and TLS.
+    another has that one's GitLab and TLS; `of` is a GitLab that was made before.
     """
 
     def __init__(self, countersign: str, directory: pathlib.Path, tls: bool = False, clock: int = 0,
-                 beside: "World | None" = None, changes: dict[str, str] | None = None) -> None:
+                 beside: "World | None" = None, changes: dict[str, str] | None = None, of: gitlab.Gitlab | None = None) -> None:
         self.countersign, self.directory, self.clock = countersign, directory, clock
         self.scheme = "https" if tls else "http"
         self.moved = moved(clock, directory)
-        self.gitlab = beside.gitlab if beside else gitlab.Gitlab(clock)
+        self.gitlab = of or (beside.gitlab if beside else gitlab.Gitlab(clock))
         self.tls_directory = beside.tls_directory if beside else directory
         self.ca = directory / "ca"
         # Made an hour before it serves, where clocks can be moved, so that `elsewhen` has a time before.

@@ -63,6 +63,7 @@ impl Machine {
     /// The document's names in this machine's words.
     fn here(&self, text: &str) -> String {
         text.replace("https://gitlab.com", self.gitlab.url())
+            .replace(r"https://gitlab\.com", self.gitlab.url())
             .replace("https://ca.example.com", &format!("https://{}", self.address))
             .replace("0.0.0.0:443", &self.address)
     }
