@@ -211,8 +211,8 @@ impl VerifyArgs {
                 let identified = self.is_identified() || self.key.is_some();
                 PolicyFile::read(path, self.arc.as_ref(), identified).map(Some)
             }
-            None if self.arc.is_some() && self.bundle.is_some() => {
-                Err(CliError::usage("--arc has no use beside --bundle without --policy"))
+            None if self.arc.is_some() && self.bundle.is_some() && self.extensions.is_empty() => {
+                Err(CliError::usage("--arc has no use beside --bundle without --policy or --extension"))
             }
             None => Ok(None),
         }
