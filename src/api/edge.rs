@@ -208,7 +208,8 @@ fn finish(response: &mut Response, seen: &Seen, id: &str, draining: bool) {
 
 /// One event a request, but for those that [`super::sparse`] leaves out. Its fields are ours, or the operator's: no caller's text but a short request id.
 ///
-/// `issuer` is the configured one that the token names, verified where `outcome` is `issued`. The times of the steps are shown
+/// `issuer` is the configured one that the token names, verified where `outcome` is `issued`; `rule` the operator's rule that allowed or denied,
+/// `policy_warned` those on trial that would have decided. The times of the steps are shown
 /// to those who ask for details.
 fn record(
     response: &Response,
@@ -226,6 +227,9 @@ fn record(
     let reason = refused.map(Reason::code);
     let course = response.extensions().get::<Course>();
     let issuer = course.and_then(Course::issuer).map(|issuer| &**issuer);
+    let ruled = course.and_then(Course::ruled);
+    let rule = ruled.and_then(|ruled| ruled.rule.as_deref());
+    let warned = ruled.map(|ruled| ruled.warned.join(", ")).filter(|warned| !warned.is_empty());
     let note = response.extensions().get::<IssuedNote>();
     let (serial, log_index) = (note.map(|note| &*note.serial), note.and_then(|note| note.log_index));
     let outcome = match refused.map(Reason::fault) {
@@ -246,6 +250,8 @@ fn record(
                 outcome,
                 reason,
                 issuer,
+                rule,
+                policy_warned = warned,
                 serial,
                 log_index,
                 duration_us = micros(took),
@@ -254,6 +260,7 @@ fn record(
                 keys_us = step(Step::Keys),
                 identity_us = step(Step::Identity),
                 possession_us = step(Step::Possession),
+                policy_us = step(Step::Policy),
                 precertificate_us = step(Step::Precertificate),
                 log_us = step(Step::Log),
                 certificate_us = step(Step::Certificate),

@@ -211,6 +211,10 @@ pub fn metadata(refusal: &Refusal, request_id: &str) -> Map<String, Value> {
         if let Some(detail) = refusal.detail() {
             help.push(' ');
             help.push_str(detail);
+            // The operator's own words, for whoever wants to show them alone.
+            if refusal.reason() == Reason::PolicyDenied {
+                metadata.insert("message".into(), detail.into());
+            }
         }
     }
     metadata.insert("help".into(), help.into());
@@ -256,6 +260,23 @@ mod tests {
         assert_eq!(metadata["request_id"], "0123");
         assert_eq!((&metadata["claim"], &metadata["rule"]), (&json!("project_path"), &json!("gitlab-3")));
         assert_eq!(metadata["help"], Reason::ClaimMissing.explanation());
+    }
+
+    #[test]
+    fn a_denial_has_the_rules_message_by_itself_and_in_the_help() {
+        let refusal = Refusal::new(Reason::PolicyDenied).by_rule("releases").because("Protect the tag.");
+        let body = body(&refusal, "0123");
+        assert_eq!((body["code"].clone(), presentation(Reason::PolicyDenied).status), (json!(7), 403));
+        let metadata = &body["details"][0]["metadata"];
+        assert_eq!(metadata["rule"], "releases");
+        assert_eq!(metadata["message"], "Protect the tag.");
+        assert_eq!(metadata["help"], format!("{} Protect the tag.", Reason::PolicyDenied.explanation()));
+        let other = metadata_of(Refusal::new(Reason::ClaimMissing).because("x"));
+        assert!(!other.contains_key("message"));
+    }
+
+    fn metadata_of(refusal: Refusal) -> Map<String, Value> {
+        metadata(&refusal, "0123")
     }
 
     #[test]

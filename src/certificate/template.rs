@@ -9,7 +9,8 @@ use super::raw::{tbs_of, without_extension};
 use super::reader::{EXTENSIONS, SEQUENCE};
 use super::{encode, oids};
 use crate::environment::{Random, UnixMillis};
-use crate::identity::{IdentityExtension, Principal, SubjectAltName};
+use crate::identity::{IdentityExtension, SubjectAltName};
+use crate::policy::Authorization;
 use crate::possession::ProvenKey;
 use crate::refusal::{Reason, Refusal};
 use std::fmt;
@@ -64,6 +65,24 @@ impl fmt::Debug for ToBeSigned {
 }
 
 /// Every octet of the certificate but the CT slot and the signature.
+///
+/// Made for whoever the operator's rules allow it, and for nobody else: a verified token's principal alone is not enough.
+///
+/// ```compile_fail,E0308
+/// use countersign::{certificate::{CaChain, Template}, environment::{Random, UnixMillis}, identity::Principal, possession::ProvenKey};
+/// use std::{sync::Arc, time::Duration};
+/// fn make(chain: &Arc<CaChain>, principal: &Principal, key: &ProvenKey, random: &dyn Random) {
+///     let _ = Template::new(chain, principal, key, Duration::from_secs(600), UnixMillis(0), random);
+/// }
+/// ```
+///
+/// ```
+/// use countersign::{certificate::{CaChain, Template}, environment::{Random, UnixMillis}, policy::Authorization, possession::ProvenKey};
+/// use std::{sync::Arc, time::Duration};
+/// fn make(chain: &Arc<CaChain>, authorization: &Authorization, key: &ProvenKey, random: &dyn Random) {
+///     let _ = Template::new(chain, authorization, key, Duration::from_secs(600), UnixMillis(0), random);
+/// }
+/// ```
 pub struct Template {
     chain: Arc<CaChain>,
     serial: String,
@@ -75,22 +94,23 @@ pub struct Template {
 }
 
 impl Template {
-    /// Fixes serial number, validity (`lifetime` in whole seconds, clamped to the chain's end), key identifiers and every
-    /// extension.
+    /// Fixes serial number, validity (`lifetime` in whole seconds or what the rules allow of it, clamped to the chain's end), key
+    /// identifiers and every extension.
     ///
     /// # Errors
     /// [`Reason::CaUnavailable`] when the chain has ended or not begun; [`Reason::ClaimInvalid`] for more than logs take;
     /// [`Reason::Internal`] for a name or a key that does not fit into a certificate, which earlier steps rule out.
     pub fn new(
         chain: &Arc<CaChain>,
-        principal: &Principal,
+        authorization: &Authorization,
         key: &ProvenKey,
         lifetime: Duration,
         now: UnixMillis,
         random: &dyn Random,
     ) -> Result<Self, Refusal> {
+        let principal = authorization.principal();
         let subject = (principal.name(), principal.extensions());
-        Self::freeze(chain, subject, key.spki_der(), lifetime, now, random)
+        Self::freeze(chain, subject, key.spki_der(), authorization.lifetime(lifetime), now, random)
     }
 
     /// [`Self::new`] without the proofs that its arguments' types are.

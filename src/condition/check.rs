@@ -8,7 +8,6 @@ use super::scope::{Kind, Member, Record, Scope, Type};
 use super::show::show;
 use super::syntax::{DEEPEST, Parsed};
 use super::{Fault, Named};
-use crate::spelling::nearest;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue};
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,8 +158,7 @@ impl<'c> Checker<'c> {
                     Place::Record(members)
                 }
                 (None, other) => {
-                    let slips = |name: &str| if name.len() < 6 { 1 } else { 2 };
-                    let meant = nearest(name, record.names(), slips);
+                    let meant = record.meant_by(name);
                     match (other, meant) {
                         (Some(of), None) => Place::Value { of: of.clone(), always: false, values: &[] },
                         (_, meant) => return Err(self.fault(tree, unknown(so_far, meant, record))),

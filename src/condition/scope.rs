@@ -1,5 +1,6 @@
 //! What a condition may name: its variables, their members, and the type of each.
 
+use crate::spelling::nearest;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -135,6 +136,22 @@ impl Record {
         }
         let others = self.others.filter(|of| other.others.as_ref() == Some(of));
         Self { members, others }
+    }
+
+    /// Whether a member of this name is a text wherever it is there.
+    pub fn has_text(&self, name: &str) -> bool {
+        match self.members.get(name) {
+            Some(member) => matches!(member.kind, Kind::Value(Type::Text)),
+            None => self.others == Some(Type::Text),
+        }
+    }
+
+    /// The member whose name is so near to this one that it was probably meant. `None`: it is one, or is near to none.
+    pub fn meant_by(&self, name: &str) -> Option<&str> {
+        if self.members.contains_key(name) {
+            return None;
+        }
+        nearest(name, self.names(), |name| if name.len() < 6 { 1 } else { 2 })
     }
 
     pub(super) fn member(&self, name: &str) -> Option<&Member> {

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 /// The default of `ca.validity`, the lifetime that every client of Fulcio expects.
 const DEFAULT_VALIDITY: Duration = Duration::from_secs(600);
-const VALIDITY_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+/// The shortest lifetime of a certificate.
+pub(super) const SHORTEST_VALIDITY: Duration = Duration::from_secs(60);
+/// The longest.
+pub const LONGEST_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `ca:`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +62,9 @@ pub(super) fn read(section: &Section<'_>, directory: &Path) -> Option<CaConfig> 
         None => read_ca_files(section, directory),
     };
     let validity = match section.get("validity") {
-        Some(field) => field.parse_scalar(|text| values::duration(text, VALIDITY_BOUNDS)),
+        Some(field) => {
+            field.parse_scalar(|text| values::duration(text, (SHORTEST_VALIDITY, LONGEST_VALIDITY)))
+        }
         None => Some(DEFAULT_VALIDITY),
     };
     section.report_unknown();

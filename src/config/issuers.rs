@@ -346,7 +346,8 @@ fn boolean(section: &Section<'_>, key: &'static str) -> bool {
     section.get(key).and_then(|field| field.boolean()).unwrap_or(false)
 }
 
-fn subject_mode(text: &str) -> Result<SubjectMode, String> {
+/// How a GitLab pipeline's subject is named.
+pub fn subject_mode(text: &str) -> Result<SubjectMode, String> {
     match text {
         "pipeline-definition" => Ok(SubjectMode::PipelineDefinition),
         "project" => Ok(SubjectMode::Project),

@@ -4,9 +4,11 @@
 //! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
 
 mod ca;
+pub(crate) mod documents;
 mod fulcio;
 mod issuers;
 mod log;
+pub mod policy;
 mod providers;
 mod reader;
 mod reading;
@@ -18,7 +20,7 @@ mod tree;
 mod trust;
 mod values;
 
-pub use ca::{CaConfig, CaMaterial};
+pub use ca::{CaConfig, CaMaterial, LONGEST_VALIDITY};
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};
@@ -28,10 +30,12 @@ pub use tls::TlsConfig;
 
 use crate::identity::Issuers;
 use crate::identity::extensions::ClaimsArc;
+use crate::policy::Policy;
 use reader::{Field, Section, Source, Strictness};
 use report::{Place, Report};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The largest configuration file that is read, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -67,6 +71,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// The arc of the extensions with raw GitLab claims; `None`: certificates have none of them.
     pub claims_arc: Option<ClaimsArc>,
+    /// Who gets certificates, of those whose issuers are listed. Without rules: everybody.
+    pub policy: Arc<Policy>,
     /// Where it was read from; `None`: it was made in memory, so there is nothing to read again.
     pub origin: Option<Origin>,
 }
@@ -160,13 +166,16 @@ fn open(path: &Path, advice: &str, report: &Report) -> Option<(String, tree::Nod
         report.error(whole, "is not UTF-8 text; save it as UTF-8");
         return None;
     };
-    match tree::parse_json_too(&text) {
-        Ok(document) => Some((text, document)),
-        Err(tree::SyntaxError { line, message }) => {
-            report.error(Place { file: path, line, key: "" }, message);
-            None
-        }
-    }
+    let document = parse(path, &text, report)?;
+    Some((text, document))
+}
+
+/// The tree of a file's text.
+fn parse(path: &Path, text: &str, report: &Report) -> Option<tree::Node> {
+    let report = |tree::SyntaxError { line, message }| {
+        report.error(Place { file: path, line, key: "" }, message);
+    };
+    tree::parse_json_too(text).map_err(report).ok()
 }
 
 fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<Config> {
@@ -203,7 +212,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         None => Some(ClaimsArc::default()),
     };
     let issuers = read_issuers(&top, directory, claims_arc.as_ref(), report);
-    refuse_later(&top);
+    let policy = read_policy(&top, directory, &issuers, ca.as_ref(), report);
     top.report_unknown();
     if public_url.is_none() && !top.has("public_url") {
         warn_of_base_url(&top, listen?, scheme(tls.is_some()));
@@ -237,6 +246,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         also_trusted,
         issuers,
         claims_arc,
+        policy: Arc::new(policy?),
         origin: None,
     })
 }
@@ -277,15 +287,25 @@ fn check_timestamps(
     }
 }
 
-/// Keys of the design that this version does not have.
-fn refuse_later(top: &Section<'_>) {
-    // Asked for only when it is there, so that it is not offered as a known key.
-    if top.has("policy")
-        && let Some(field) = top.get("policy")
-    {
-        field.error(
-            "comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates",
-        );
+/// The rules. Without any, whoever has a token of a listed issuer is admitted, which is worth a word where that is everybody.
+fn read_policy(
+    top: &Section<'_>,
+    directory: &Path,
+    issuers: &Issuers,
+    ca: Option<&CaConfig>,
+    report: &Report,
+) -> Option<Policy> {
+    if !top.has("policy") {
+        let place = ["issuers", "identity_config"].into_iter().find_map(|key| top.get(key));
+        if let Some(place) = place {
+            policy::warn_of_none(&place, issuers);
+        }
+    }
+    // Where nothing is wrong with `ca`, it has one.
+    let validity = ca.map_or(ca::LONGEST_VALIDITY, |ca| ca.validity);
+    match top.get("policy") {
+        Some(field) => policy::read(&field.section()?, directory, issuers, validity, report),
+        None => (!top.has("policy")).then(Policy::default),
     }
 }
 

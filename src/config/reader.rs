@@ -1,7 +1,7 @@
 //! Reads a tree by its keys and collects everything that is wrong, instead of stopping at the first thing.
 
 use super::report::{Place, Report};
-use super::tree::{self, Node, Plain, Value};
+use super::tree::{self, Lines, Node, Plain, Value};
 use super::values::FileError;
 use crate::spelling::nearest;
 use std::cell::RefCell;
@@ -124,7 +124,7 @@ impl<'s> Section<'s> {
 
     fn add(&mut self, entries: &'s [(Node, Node)], merged: bool) {
         for (key, value) in entries {
-            let Value::Scalar { text, plain } = &key.value else {
+            let Value::Scalar { text, plain, .. } = &key.value else {
                 let place = Place { file: self.source.file, line: key.line, key: &self.path };
                 self.source.report.error(place, "has a key that is not a scalar");
                 continue;
@@ -152,7 +152,7 @@ impl<'s> Section<'s> {
             }
         }
         for (key, value) in entries {
-            if matches!(&key.value, Value::Scalar { text, plain: true } if text == "<<") {
+            if matches!(&key.value, Value::Scalar { text, plain: true, .. } if text == "<<") {
                 self.merge(value);
             }
         }
@@ -204,7 +204,7 @@ impl<'s> Field<'s> {
     /// A string.
     pub fn text(&self) -> Option<&'s str> {
         match &self.node.value {
-            Value::Scalar { text, plain } => {
+            Value::Scalar { text, plain, .. } => {
                 let meaning = if *plain { tree::resolve(text) } else { Plain::Text };
                 match (meaning, self.source.strictness) {
                     (Plain::Text, _) => Some(text),
@@ -237,7 +237,7 @@ impl<'s> Field<'s> {
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
         match &self.node.value {
-            Value::Scalar { text, plain: true } => match tree::resolve(text) {
+            Value::Scalar { text, plain: true, .. } => match tree::resolve(text) {
                 Plain::Boolean(value) => Some(value),
                 meaning => self.wrong_type(words(meaning), "true or false"),
             },
@@ -264,6 +264,20 @@ impl<'s> Field<'s> {
             Value::Scalar { text, .. } => Some(text.as_str()),
             Value::List(_) | Value::Map(_) => None,
         }
+    }
+
+    /// The file's line on which a line of this scalar's text stands, both counted from 1. Where that cannot be said: the key's.
+    pub fn line_of(&self, line: usize) -> usize {
+        match &self.node.value {
+            Value::Scalar { lines: Lines::On(on), .. } => *on,
+            Value::Scalar { lines: Lines::From(first), .. } => first + line.saturating_sub(1),
+            _ => self.line,
+        }
+    }
+
+    /// Something is wrong with this value, on this line of the file.
+    pub fn error_on(&self, line: usize, message: impl Into<String>) {
+        self.source.report.error(Place { line, ..self.place() }, message);
     }
 
     /// A mapping.
@@ -314,7 +328,7 @@ impl<'s> Field<'s> {
     }
 
     fn is_null(&self) -> bool {
-        matches!(&self.node.value, Value::Scalar { text, plain: true } if tree::resolve(text) == Plain::Null)
+        matches!(&self.node.value, Value::Scalar { text, plain: true, .. } if tree::resolve(text) == Plain::Null)
     }
 
     fn wrong_type<T>(&self, is: &str, expected: &str) -> Option<T> {

@@ -54,7 +54,7 @@ impl Reading {
 
 impl Config {
     /// The keys in which `other` differs and which a running server cannot take over. The others it can: `issuers`,
-    /// `identity_config`, `extensions`, and `tls` where there is TLS in both or in neither.
+    /// `identity_config`, `extensions`, `policy`, and `tls` where there is TLS in both or in neither.
     pub fn keys_that_need_a_restart(&self, other: &Self) -> Vec<&'static str> {
         let differences = [
             ("listen", self.listen != other.listen),

@@ -24,11 +24,22 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A scalar's text. Plain scalars may mean null, a boolean or a number; quoted and block scalars are strings.
-    Scalar { text: String, plain: bool },
+    Scalar { text: String, plain: bool, lines: Lines },
     /// A sequence.
     List(Vec<Node>),
     /// A mapping in the file's order, duplicates and merge keys as written.
     Map(Vec<(Node, Node)>),
+}
+
+/// Where the lines of a scalar's text stand in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// All on this one, whatever line breaks a quoted text has in it.
+    On(usize),
+    /// The first on this one, and each other on a line of its own: a literal block (YAML 1.2 §8.1.2).
+    From(usize),
+    /// On several that became fewer (YAML 1.2 §6.5).
+    Folded,
 }
 
 /// What a plain scalar means in YAML's core schema (YAML 1.2 §10.3.2).
@@ -173,7 +184,14 @@ impl Builder {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag_means_text(tag.as_deref(), line)?;
                 let plain = style == ScalarStyle::Plain && !is_text;
-                self.add(Node { line, value: Value::Scalar { text: text.into_owned(), plain } }, anchor, 1)
+                let lines = match style {
+                    // The content begins behind the line of the indicator.
+                    ScalarStyle::Literal => Lines::From(line + 1),
+                    _ if span.end.line() == line => Lines::On(line),
+                    _ => Lines::Folded,
+                };
+                let value = Value::Scalar { text: text.into_owned(), plain, lines };
+                self.add(Node { line, value }, anchor, 1)
             }
             Event::SequenceStart(anchor, tag) => self.begin(line, anchor, false, tag.as_deref()),
             Event::MappingStart(anchor, tag) => self.begin(line, anchor, true, tag.as_deref()),
@@ -239,7 +257,10 @@ fn tag_means_text(tag: Option<&Tag>, line: usize) -> Result<bool, SyntaxError> {
     match tag {
         None => Ok(false),
         Some(tag) if tag.is_yaml_core_schema() => Ok(tag.suffix == "str"),
-        Some(tag) => Err(SyntaxError::at(line, format!("the tag {tag} means nothing here; remove it"))),
+        Some(tag) => Err(SyntaxError::at(
+            line,
+            format!("the tag {tag} means nothing here; remove it, or put the text in quotes"),
+        )),
     }
 }
 
@@ -305,11 +326,37 @@ mod tests {
     }
 
     #[test]
+    fn a_scalar_knows_where_its_lines_stand() {
+        for (text, expected) in [
+            ("a: x", Lines::On(1)),
+            ("\na: \"x\\ny\"", Lines::On(2)),
+            ("a: 'x'\nb: y", Lines::On(1)),
+            ("a: |\n  x\n  y\n", Lines::From(2)),
+            ("a:\n  # why\n  |- # how\n\n    x\n    y\n", Lines::From(4)),
+            ("b: y\na: |2\n    x\nc: z", Lines::From(3)),
+            ("a: x\n  y\n", Lines::Folded),
+            ("a: 'x\n  y'\n", Lines::Folded),
+            ("a: >\n  x\n  y\n", Lines::Folded),
+            ("b: &it |\n  x\n\na: *it\n", Lines::From(2)),
+        ] {
+            let Value::Map(entries) = parse(text).expect(text).value else { panic!("a mapping") };
+            let found = entries.iter().find_map(|(key, value)| match (&key.value, &value.value) {
+                (Value::Scalar { text, .. }, Value::Scalar { lines, .. }) if text == "a" => Some(*lines),
+                _ => None,
+            });
+            assert_eq!(found, Some(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_single_document_is_refused_with_its_line() {
         assert_eq!(error("").message, "the file is empty");
         assert_eq!(error("# only a comment\n").message, "the file is empty");
         assert_eq!(error("a: 1\n---\nb: 2\n").line, 2);
-        assert_eq!(error("a: !secret x\n").message, "the tag !secret means nothing here; remove it");
+        assert_eq!(
+            error("a: !secret x\n").message,
+            "the tag !secret means nothing here; remove it, or put the text in quotes"
+        );
         for (text, line) in [("a:\n\tb: 1\n", 2), ("a: b\n\tc: d\n", 2), ("a:\n  b: 1\n  \tc: d\n", 3)] {
             let tab = error(text);
             assert_eq!(

@@ -151,26 +151,8 @@ impl ClaimsArc {
     /// Refused, with words for the operator: what is not an OID, a component above 2^31 - 1 (Go cannot parse it), fewer
     /// than five components (such arcs belong to standards bodies), more than 38 octets of DER, and arcs whose members have a meaning already.
     pub fn parse(dotted: &str) -> Result<Self, String> {
-        let arc = ObjectIdentifier::new(dotted).map_err(|_| {
-            "the arc is not an object identifier: numbers joined by dots are expected, such as 1.3.6.1.4.1.99999.1, of 38 octets at most"
-                .to_owned()
-        })?;
-        if arc.arcs().any(|component| component > i32::MAX as u32) {
-            return Err(
-                "the arc has a component above 2147483647, which Go's certificate parser refuses".to_owned()
-            );
-        }
-        if arc.arcs().count() < 5 {
-            return Err("the arc is too short to be anybody's own: take one below your IANA private enterprise number"
-                .to_owned());
-        }
-        let taken = TAKEN_ARCS.iter().find(|(taken, _)| is_within(dotted, taken) || is_within(taken, dotted));
-        if let Some((taken, whose)) = taken {
-            return Err(format!(
-                "the arc overlaps {taken} ({whose}): take one below your IANA private enterprise number"
-            ));
-        }
-        Self::of(arc).ok_or_else(|| "the arc is too long: 38 octets of DER at most".to_owned())
+        Self::of(operators_own(dotted).map_err(|fault| format!("the arc {fault}"))?)
+            .ok_or_else(|| "the arc is too long: 38 octets of DER at most".to_owned())
     }
 
     /// The arc itself.
@@ -220,6 +202,48 @@ impl fmt::Display for ClaimsArc {
 impl fmt::Debug for ClaimsArc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ClaimsArc({})", self.arc)
+    }
+}
+
+/// The object identifier of an extension that is the operator's own, in dotted form. None of the arcs of raw claims that are in use
+/// may have it, nor any arc above or below it.
+///
+/// # Errors
+/// As [`ClaimsArc::parse`], in words that follow a key's name.
+pub fn own_extension<'a>(
+    dotted: &str,
+    mut claims_arcs: impl Iterator<Item = &'a ClaimsArc>,
+) -> Result<ObjectIdentifier, String> {
+    let oid = operators_own(dotted)?;
+    let overlaps = |arc: &ClaimsArc| {
+        let arc = arc.to_string();
+        is_within(dotted, &arc) || is_within(&arc, dotted)
+    };
+    match claims_arcs.find(|arc| overlaps(arc)) {
+        Some(arc) => Err(format!("overlaps {arc}, the arc of the extensions with GitLab's claims")),
+        None => Ok(oid),
+    }
+}
+
+/// An arc that can be an operator's own.
+fn operators_own(dotted: &str) -> Result<ObjectIdentifier, String> {
+    let arc = ObjectIdentifier::new(dotted).map_err(|_| {
+        "is not an object identifier: numbers joined by dots are expected, such as 1.3.6.1.4.1.99999.1, of 38 octets at most"
+            .to_owned()
+    })?;
+    if arc.arcs().any(|component| component > i32::MAX as u32) {
+        return Err("has a component above 2147483647, which Go's certificate parser refuses".to_owned());
+    }
+    if arc.arcs().count() < 5 {
+        return Err(
+            "is too short to be anybody's own: take one below your IANA private enterprise number".to_owned()
+        );
+    }
+    match TAKEN_ARCS.iter().find(|(taken, _)| is_within(dotted, taken) || is_within(taken, dotted)) {
+        Some((taken, whose)) => {
+            Err(format!("overlaps {taken} ({whose}): take one below your IANA private enterprise number"))
+        }
+        None => Ok(arc),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How an issuance went: whose token it was, and how long each step took. For logs and metrics; nothing is decided by it.
 
 use crate::environment::Stopwatch;
+use crate::policy::Ruled;
 use crate::refusal::Reason;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +17,24 @@ pub enum Step {
     Identity,
     /// The caller holds the key (6).
     Possession,
-    /// The content is frozen, and the precertificate signed (7 and 8).
+    /// The operator's rules decide (7).
+    Policy,
+    /// The content is frozen, and the precertificate signed (8 and 9).
     Precertificate,
-    /// The log has it: waiting, writing, and the timestamp's signature (9).
+    /// The log has it: waiting, writing, and the timestamp's signature (10).
     Log,
-    /// The certificate is signed (10).
+    /// The certificate is signed (11).
     Certificate,
 }
 
 impl Step {
     /// Every step, in its order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Token,
         Self::Keys,
         Self::Identity,
         Self::Possession,
+        Self::Policy,
         Self::Precertificate,
         Self::Log,
         Self::Certificate,
@@ -43,6 +47,7 @@ impl Step {
             Self::Keys => "keys",
             Self::Identity => "identity",
             Self::Possession => "possession",
+            Self::Policy => "policy",
             Self::Precertificate => "precertificate",
             Self::Log => "log",
             Self::Certificate => "certificate",
@@ -64,13 +69,14 @@ pub struct Course {
     last: Duration,
     took: [Option<Duration>; Step::ALL.len()],
     issuer: Option<Arc<str>>,
+    ruled: Option<Ruled>,
 }
 
 impl Course {
     /// It begins now.
     pub fn begin(stopwatch: Arc<dyn Stopwatch>) -> Self {
         let last = stopwatch.elapsed();
-        Self { stopwatch, last, took: [None; Step::ALL.len()], issuer: None }
+        Self { stopwatch, last, took: [None; Step::ALL.len()], issuer: None, ruled: None }
     }
 
     /// The issuer as the operator configured it: its URL, or the pattern that admits it. `None`: the token's is none of ours.
@@ -80,6 +86,11 @@ impl Course {
         self.issuer.as_ref()
     }
 
+    /// What the operator's rules said; `None`: the issuance never got to them.
+    pub const fn ruled(&self) -> Option<&Ruled> {
+        self.ruled.as_ref()
+    }
+
     /// How long a step took; `None` where the issuance never got to its end.
     pub fn took(&self, step: Step) -> Option<Duration> {
         self.took.get(step as usize).copied().flatten()
@@ -87,6 +98,10 @@ impl Course {
 
     pub(super) fn of(&mut self, issuer: Arc<str>) {
         self.issuer = Some(issuer);
+    }
+
+    pub(super) fn rule(&mut self, ruled: Ruled) {
+        self.ruled = Some(ruled);
     }
 
     /// What happened since the last step ended was `step`. A step in two parts is their sum.
@@ -121,7 +136,7 @@ mod tests {
             course.did(step);
         }
         let seconds = |step| course.took(step).map(|took| took.as_secs());
-        assert_eq!(Step::ALL.map(seconds), [Some(2), Some(1), None, None, None, None, None]);
+        assert_eq!(Step::ALL.map(seconds), [Some(2), Some(1), None, None, None, None, None, None]);
     }
 
     #[test]

@@ -114,23 +114,30 @@ impl CertificateAuthority {
         let sharer = self.admission.sharer(label.clone(), &issuer.url, project);
         self.admission.foresee(&sharer)?;
         course.did(Step::Token);
-        let keys = self.keys_of(&issuer, token.key_id(), label).await?;
+        let keys = self.keys_of(&issuer, token.key_id(), label.clone()).await?;
         course.did(Step::Keys);
 
         let now = self.clock.now();
         let token = token.verify(&keys, &expected, now)?;
         course.did(Step::Token);
-        let principal = issuer.entry_for(&token)?.kind.principal(&issuer.url, &token)?;
+        let entry = issuer.entry_for(&token)?;
+        let principal = entry.kind.principal(&issuer.url, &token)?;
         let place = self.admission.admit(sharer)?;
         course.did(Step::Identity);
         let key = request.possession.prove(principal.challenge())?;
         course.did(Step::Possession);
 
-        let template = Template::new(&self.chain, &principal, &key, self.lifetime, now, &*self.random)?;
+        let (ruled, authorization) = rules.policy.authorize(&label, entry, principal, &token, &key);
+        course.rule(ruled);
+        let authorization = authorization?;
+        let lifetime = authorization.lifetime(self.lifetime);
+        course.did(Step::Policy);
+
+        let template = Template::new(&self.chain, &authorization, &key, lifetime, now, &*self.random)?;
         let issued = match &self.log {
             LogMode::Embedded(log) => {
                 let issued = self.log_and_issue(template, &**log, course).await;
-                issued.and_then(|issued| self.in_its_life(issued, now))
+                issued.and_then(|issued| self.in_its_life(issued, now, lifetime))
             }
             LogMode::External { log, precertificates: true } => {
                 self.log_and_issue(template, &**log, course).await
@@ -202,9 +209,9 @@ impl CertificateAuthority {
     }
 
     /// A clock that was set meanwhile: no client takes a certificate whose SCT is older or younger than it.
-    fn in_its_life(&self, issued: Issued, now: UnixMillis) -> Result<Issued, Refusal> {
+    fn in_its_life(&self, issued: Issued, now: UnixMillis, lifetime: Duration) -> Result<Issued, Refusal> {
         let begins = UnixMillis::from_secs(now.as_secs());
-        let ends = begins.plus(self.lifetime).min(self.chain.not_after());
+        let ends = begins.plus(lifetime).min(self.chain.not_after());
         match issued.place {
             Some(place) if place.timestamp < begins || place.timestamp > ends => {
                 tracing::error!(sct = %place.timestamp, %begins, %ends, "the clock was set: an SCT outside its certificate's life");

@@ -1,6 +1,7 @@
 //! What the operator may change while the server runs.
 
 use crate::identity::Issuers;
+use crate::policy::Policy;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Who gets certificates, and which: everything of a configuration that requests are judged by. It changes as a whole.
@@ -8,6 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Rules {
     /// The allow-list.
     pub issuers: Issuers,
+    /// What the operator wants of them besides.
+    pub policy: Arc<Policy>,
 }
 
 /// The rules that hold now. A request takes them once, at its first step, and is judged by them to its last.

@@ -1,6 +1,6 @@
 //! The policy's yes, which a certificate cannot be made without.
 
-use super::{Decision, Effect, Policy, RequestFacts, Tightening};
+use super::{DEFAULT, Decision, Effect, Policy, RequestFacts, Tightening};
 use crate::identity::extensions::encode_utf8_string;
 use crate::identity::gitlab::GitlabRules;
 use crate::identity::{Entry, IdentityExtension, IdentityType, Principal};
@@ -12,12 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Who gets the certificate, for how long at most, and the rule that says so. Only [`Policy::authorize`] makes one.
+///
+/// ```compile_fail,E0451
+/// # fn forge(principal: countersign::identity::Principal) {
+/// let forged = countersign::policy::Authorization { principal, validity: None, rule: None };
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Authorization {
     principal: Principal,
     validity: Option<Duration>,
     rule: Option<Arc<str>>,
-    warned: Vec<Arc<str>>,
 }
 
 impl Authorization {
@@ -26,24 +31,30 @@ impl Authorization {
         &self.principal
     }
 
-    /// How long it may live, where the rule says so.
-    pub const fn validity(&self) -> Option<Duration> {
-        self.validity
+    /// How long it may live, where certificates live no longer than `most`.
+    pub fn lifetime(&self, most: Duration) -> Duration {
+        self.validity.map_or(most, |validity| validity.min(most))
     }
 
     /// The rule's name; `None`: the issuer has none.
     pub const fn rule(&self) -> Option<&Arc<str>> {
         self.rule.as_ref()
     }
+}
 
-    /// Names of rules on trial that would have decided.
-    pub fn warned(&self) -> &[Arc<str>] {
-        &self.warned
-    }
+/// What the rules said of a request, for logs and metrics. Nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruled {
+    /// Whether they allow it.
+    pub allowed: bool,
+    /// The rule that decided, [`DEFAULT`] where none held. `None`: the issuer has no rules in force.
+    pub rule: Option<Arc<str>>,
+    /// Names of rules on trial that would have decided, in their order.
+    pub warned: Vec<Arc<str>>,
 }
 
 impl Policy {
-    /// Decides about a verified request.
+    /// Decides about a verified request, and says how that came.
     ///
     /// `label` is the issuer as the list of issuers has it; `entry` the one that the token's audience picked.
     ///
@@ -58,22 +69,37 @@ impl Policy {
         principal: Principal,
         token: &VerifiedToken,
         key: &ProvenKey,
-    ) -> Result<Authorization, Refusal> {
+    ) -> (Ruled, Result<Authorization, Refusal>) {
         let facts =
             RequestFacts { issuer: label, iss: principal.issuer(), claims: token.claims(), key: key.kind() };
         let verdict = self.decide(&facts);
-        let warned = verdict.warned.iter().map(|rule| rule.name.clone()).collect();
-        let rule = match &verdict.decision {
-            Decision::Unruled => {
-                return Ok(Authorization { principal, validity: None, rule: None, warned });
-            }
-            Decision::Allowed(rule) => rule,
-            denied => return Err(refusal(denied)),
+        let ruled = Ruled {
+            allowed: verdict.decision.is_allowed(),
+            rule: match &verdict.decision {
+                Decision::Unruled => None,
+                Decision::Allowed(rule) | Decision::Denied(rule, _) => Some(rule.name.clone()),
+                Decision::NotAllowed(_) => Some(DEFAULT.into()),
+            },
+            warned: verdict.warned.iter().map(|rule| rule.name.clone()).collect(),
         };
-        let Effect::Allow(tightening) = &rule.effect else { return Err(Reason::Internal.into()) };
-        let principal = tightened(principal, tightening, entry, token)?;
-        Ok(Authorization { principal, validity: tightening.validity, rule: Some(rule.name.clone()), warned })
+        (ruled, authorized(&verdict.decision, entry, principal, token))
     }
+}
+
+fn authorized(
+    decision: &Decision<'_>,
+    entry: &Entry,
+    principal: Principal,
+    token: &VerifiedToken,
+) -> Result<Authorization, Refusal> {
+    let rule = match decision {
+        Decision::Unruled => return Ok(Authorization { principal, validity: None, rule: None }),
+        Decision::Allowed(rule) => rule,
+        Decision::Denied(..) | Decision::NotAllowed(_) => return Err(refusal(decision)),
+    };
+    let Effect::Allow(tightening) = &rule.effect else { return Err(Reason::Internal.into()) };
+    let principal = tightened(principal, tightening, entry, token)?;
+    Ok(Authorization { principal, validity: tightening.validity, rule: Some(rule.name.clone()) })
 }
 
 fn refusal(denied: &Decision<'_>) -> Refusal {

@@ -11,7 +11,7 @@ mod reading;
 mod request;
 mod rule;
 
-pub use authorization::Authorization;
+pub use authorization::{Authorization, Ruled};
 pub use reading::Outcome;
 pub use request::{RequestFacts, scope};
 pub use rule::{ClaimExtension, Effect, Mode, Rule, Tightening};
@@ -20,6 +20,9 @@ use crate::condition::Undecided;
 
 /// The name of what refuses where no rule says anything.
 pub const DEFAULT: &str = "default";
+
+/// How many rules a refusal names, where none of many holds: the answer must fit into gRPC's trailers.
+const MOST_NAMED: usize = 5;
 
 /// An ordered list of rules.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +119,7 @@ impl Decision<'_> {
         matches!(self, Self::Unruled | Self::Allowed(_))
     }
 
-    /// The rule that decided, by its name. Where no rule holds: those that might have allowed it, else [`DEFAULT`]. `None`: there is no
+    /// The rule that decided, by its name. Where no rule holds: those that might have allowed it, the first of them, else [`DEFAULT`]. `None`: there is no
     /// rule for the issuer.
     pub fn rule(&self) -> Option<String> {
         match self {
@@ -124,7 +127,11 @@ impl Decision<'_> {
             Self::Allowed(rule) | Self::Denied(rule, _) => Some(rule.name.to_string()),
             Self::NotAllowed(rules) if rules.is_empty() => Some(DEFAULT.to_owned()),
             Self::NotAllowed(rules) => {
-                Some(rules.iter().map(|rule| &*rule.name).collect::<Vec<_>>().join(", "))
+                let mut names: Vec<_> = rules.iter().take(MOST_NAMED).map(|rule| &*rule.name).collect();
+                if rules.len() > MOST_NAMED {
+                    names.push("…");
+                }
+                Some(names.join(", "))
             }
         }
     }
@@ -149,9 +156,12 @@ impl Decision<'_> {
                 Some(format!("The rule \"{}\" cannot be decided: {undecided}.", rule.name))
             }
             Self::NotAllowed(rules) => {
-                let mut messages: Vec<&str> =
-                    rules.iter().filter_map(|rule| rule.message.as_deref()).collect();
-                messages.dedup();
+                let mut messages: Vec<&str> = Vec::new();
+                for message in rules.iter().take(MOST_NAMED).filter_map(|rule| rule.message.as_deref()) {
+                    if !messages.contains(&message) {
+                        messages.push(message);
+                    }
+                }
                 Some(if messages.is_empty() { "No rule allows it.".to_owned() } else { messages.join(" ") })
             }
         }

@@ -26,7 +26,7 @@ const LONG_LOOK: Duration = Duration::from_secs(30);
 
 /// The part of a configuration that can be taken over while the server runs, but for TLS, which has a keeper of its own.
 pub fn rules(config: &Config) -> Rules {
-    Rules { issuers: config.issuers.clone() }
+    Rules { issuers: config.issuers.clone(), policy: config.policy.clone() }
 }
 
 /// Why somebody looks.
@@ -200,7 +200,7 @@ impl Reloader {
         }
         let before = self.authority.rules.get();
         let rules = self.authority.rules.replace(rules(&config));
-        self.metrics.follow(rules.issuers.labels());
+        self.metrics.follow(&rules.issuers, &rules.policy);
         for known in self.keys.known() {
             if rules.issuers.find(&known.url).is_none() {
                 self.keys.purge(&known.url);
@@ -214,6 +214,7 @@ impl Reloader {
         };
         tracing::info!(
             issuers = new.len(),
+            rules = rules.policy.rules().len(),
             added = missing(&old, &new),
             removed = missing(&new, &old),
             "reload: the configuration is in force"

@@ -66,7 +66,7 @@ async fn start_parts(
     let tls = config.tls.clone().map(ServerTls::load).transpose()?;
     let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
     let keys = Arc::new(JwksCache::new(environment.clock.clone()).map_err(StartError::Failed)?);
-    let metrics = Arc::new(Metrics::new(config.issuers.labels()).map_err(StartError::Failed)?);
+    let metrics = Arc::new(Metrics::new(&config.issuers, &config.policy).map_err(StartError::Failed)?);
     let stores = data.map(|data| metrics.measured(data, environment.stopwatch.clone()));
     let signatures = signatures.map(|it| metrics.measured_signatures(it, environment.stopwatch.clone()));
     let log = log_mode(config.log.clone(), stores, &chain, &environment).await?;

@@ -72,7 +72,10 @@ impl Busy {
             chain,
             lately: Arc::default(),
             signer: Box::new(Held { key, open: is_open }),
-            rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
+            rules: CurrentRules::new(Rules {
+                issuers: ca.config.issuers.clone(),
+                policy: Default::default(),
+            }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),
             log: LogMode::None,
             lifetime: ca.config.ca.validity,

@@ -452,7 +452,10 @@ impl Fragile {
                 clock: ca.clock.clone(),
                 seconds: signer_takes.clone(),
             }),
-            rules: CurrentRules::new(Rules { issuers: ca.config.issuers.clone() }),
+            rules: CurrentRules::new(Rules {
+                issuers: ca.config.issuers.clone(),
+                policy: Default::default(),
+            }),
             keys: Arc::new(JwksCache::new(ca.clock.clone()).expect("a cache")),
             log: countersign::issuance::LogMode::Embedded(Arc::new(log)),
             lifetime: ca.config.ca.validity,

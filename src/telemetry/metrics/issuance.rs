@@ -2,7 +2,9 @@
 
 use super::families::Families;
 use super::{Metrics, UNKNOWN};
+use crate::identity::Issuers;
 use crate::issuance::{Course, Observer, Step};
+use crate::policy::Policy;
 use crate::refusal::{Fault, Reason};
 use prometheus::{Histogram, IntCounter, IntCounterVec, Result};
 use std::sync::{Mutex, PoisonError};
@@ -35,13 +37,13 @@ impl Issuances {
             "How long each step of an issuance took.",
             &["step"],
         )?;
-        let [token, keys, identity, possession, precertificate, log, certificate] =
+        let [token, keys, identity, possession, policy, precertificate, log, certificate] =
             Step::ALL.map(|step| steps.get_metric_with_label_values(&[step.name()]));
         Ok(Self {
             new_certificates: families
                 .counter("fulcio_new_certs", "The total number of certificates generated")?,
             certificates,
-            steps: [token?, keys?, identity?, possession?, precertificate?, log?, certificate?],
+            steps: [token?, keys?, identity?, possession?, policy?, precertificate?, log?, certificate?],
             issuers: Mutex::new(issuers),
         })
     }
@@ -55,10 +57,12 @@ fn begin(certificates: &IntCounterVec, issuer: &str) -> Result<()> {
 }
 
 impl Metrics {
-    /// From now on these are the issuers: new ones begin at zero, and those that are gone are shown no more.
-    pub fn follow<'l>(&self, issuers: impl Iterator<Item = &'l str>) {
+    /// From now on these are the issuers and their rules: new ones begin at zero, and those that are gone are shown no more.
+    pub fn follow(&self, issuers: &Issuers, policy: &Policy) {
+        // An error: the number of labels is wrong, which every test would show.
+        let _ = self.decisions.follow(issuers, policy);
         let Issuances { certificates, issuers: known, .. } = &self.issuances;
-        let new: Vec<String> = issuers.map(str::to_owned).collect();
+        let new: Vec<String> = issuers.labels().map(str::to_owned).collect();
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in known.iter().filter(|issuer| !new.contains(issuer)) {
             for result in RESULTS {
@@ -85,6 +89,9 @@ impl Observer for Metrics {
         // An error: the number of labels is wrong, which every test would show.
         if let Ok(counter) = self.issuances.certificates.get_metric_with_label_values(&[issuer, result]) {
             counter.inc();
+        }
+        if let Some(ruled) = course.ruled() {
+            self.decisions.count(issuer, ruled);
         }
         if refused.is_none() {
             self.issuances.new_certificates.inc();

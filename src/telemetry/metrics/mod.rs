@@ -6,6 +6,7 @@
 
 mod families;
 mod issuance;
+mod policy;
 mod process;
 mod readings;
 mod reloads;
@@ -17,8 +18,11 @@ pub use readings::{KeysReading, KeysTotals, Readings};
 pub use reloads::Part;
 pub use requests::Call;
 
+use crate::identity::Issuers;
+use crate::policy::Policy;
 use families::Families;
 use issuance::Issuances;
+use policy::Decisions;
 use process::Process;
 use prometheus::{Registry, Result, TextEncoder};
 use readings::Gauges;
@@ -39,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Requests,
     issuances: Issuances,
+    decisions: Decisions,
     stores: LogStores,
     signature_stores: LogStores,
     gauges: Gauges,
@@ -50,21 +55,22 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Everything at zero, for these labels of issuers.
+    /// Everything at zero, for these issuers and rules.
     ///
     /// # Errors
     /// In words: two families have the same name.
-    pub fn new<'l>(issuers: impl Iterator<Item = &'l str>) -> std::result::Result<Self, String> {
-        Self::registered(issuers).map_err(|error| format!("metrics cannot be set up: {error}"))
+    pub fn new(issuers: &Issuers, policy: &Policy) -> std::result::Result<Self, String> {
+        Self::registered(issuers, policy).map_err(|error| format!("metrics cannot be set up: {error}"))
     }
 
-    fn registered<'l>(issuers: impl Iterator<Item = &'l str>) -> Result<Self> {
+    fn registered(issuers: &Issuers, policy: &Policy) -> Result<Self> {
         let registry = Registry::new();
         let families = Families(&registry);
         let [stores, signature_stores] = LogStores::new(&families)?;
         Ok(Self {
             requests: Requests::new(&families)?,
-            issuances: Issuances::new(&families, issuers)?,
+            issuances: Issuances::new(&families, issuers.labels())?,
+            decisions: Decisions::new(&families, issuers, policy)?,
             stores,
             signature_stores,
             gauges: Gauges::new(&families)?,

@@ -205,6 +205,8 @@ impl TileStore for Measured<Arc<dyn TileStore>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Issuers;
+    use crate::policy::Policy;
     use crate::store::memory::MemoryStore;
 
     /// A store whose disk is full.
@@ -227,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_a_store_says_of_itself_is_handed_on_and_counted() {
-        let metrics = Metrics::new([].into_iter()).expect("metrics");
+        let metrics = Metrics::new(&Issuers::default(), &Policy::default()).expect("metrics");
         let MemoryStore { record, tiles, .. } = MemoryStore::default();
         let stores = Stores {
             head: Box::new(Full),

@@ -116,6 +116,20 @@ fn c1_possession(bencher: Bencher) {
     });
 }
 
+/// The operator's rules, of which there are none, or ten: the last one holds.
+#[divan::bench(args = [0, 10])]
+fn c2_policy(bencher: Bencher, rules: usize) {
+    let setting = Setting::make();
+    let policy = setting::policy(rules);
+    let token = setting.verified();
+    let issuer = setting.issuers.find(setting.issuer()).unwrap();
+    let entry = issuer.entry_for(&token).unwrap();
+    bencher.with_inputs(|| setting.authorization.principal().clone()).bench_values(|principal| {
+        let (ruled, _) = policy.authorize(&issuer.url, entry, principal, &token, &setting.proven);
+        assert!(ruled.allowed);
+    });
+}
+
 /// Every octet of the certificate but the CT slot and the signature.
 #[divan::bench]
 fn d1_template(bencher: Bencher) {
@@ -192,7 +206,7 @@ fn z3_bare_p256_verification(bencher: Bencher) {
 
 fn template(setting: &Setting) -> Template {
     let machine = &setting.machine;
-    Template::new(&setting.chain, &setting.principal, &setting.proven, LIFETIME, now(), &*machine.random)
+    Template::new(&setting.chain, &setting.authorization, &setting.proven, LIFETIME, now(), &*machine.random)
         .unwrap()
 }
 

@@ -4,10 +4,12 @@ use crate::key::TestKey;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use countersign::certificate::CaChain;
+use countersign::condition::Condition;
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::UnixMillis;
 use countersign::identity::gitlab::GitlabRules;
-use countersign::identity::{Entry, Issuer, Issuers, KeySource, Principal};
+use countersign::identity::{Entry, IdentityType as _, Issuer, Issuers, KeySource};
+use countersign::policy::{self, Authorization, Effect, Mode, Policy, Rule, Tightening};
 use countersign::possession::{Possession, ProvenKey};
 use countersign::server::environment::Environment;
 use countersign::signer::ceremony::{NewCa, Options};
@@ -35,7 +37,7 @@ pub struct Setting {
     pub key: String,
     pub proof: Vec<u8>,
     pub body: String,
-    pub principal: Principal,
+    pub authorization: Authorization,
     pub proven: ProvenKey,
 }
 
@@ -71,7 +73,10 @@ impl Setting {
         let possession = Possession::PublicKey { key: key.as_bytes(), proof: &proof };
         let proven = possession.prove(&challenge).unwrap();
         let verified = verify(&token, &keys, &url);
-        let principal = issuer.entry_for(&verified).unwrap().kind.principal(&url, &verified).unwrap();
+        let entry = issuer.entry_for(&verified).unwrap();
+        let principal = entry.kind.principal(&url, &verified).unwrap();
+        let (_, authorization) = Policy::default().authorize(&url, entry, principal, &verified, &proven);
+        let authorization = authorization.unwrap();
         Self {
             machine,
             chain,
@@ -85,7 +90,7 @@ impl Setting {
             key,
             proof,
             body: body.to_string(),
-            principal,
+            authorization,
             proven,
         }
     }
@@ -128,4 +133,23 @@ fn expectations(issuer: &str) -> Expectations<'_> {
 
 fn verify(token: &str, keys: &KeySet, issuer: &str) -> VerifiedToken {
     UnverifiedToken::parse(token).unwrap().verify(keys, &expectations(issuer), now()).unwrap()
+}
+
+/// So many rules of two comparisons each, of which only the last holds.
+pub fn policy(rules: usize) -> Policy {
+    let scope = policy::scope(GitlabRules::default().claims());
+    let rule = |number: usize| {
+        let group = if number == rules { "" } else { "no-group/" };
+        let when =
+            format!("claims.ref_protected != \"false\" && claims.project_path.startsWith(\"{group}\")");
+        Rule {
+            name: format!("rule {number}").into(),
+            issuers: None,
+            when: Some(Condition::compile(&when, &scope).unwrap()),
+            effect: Effect::Allow(Tightening::default()),
+            mode: Mode::Enforce,
+            message: None,
+        }
+    };
+    Policy::new((1..=rules).map(rule).collect())
 }

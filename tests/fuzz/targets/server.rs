@@ -86,7 +86,10 @@ fn router() -> Router {
         chain,
         lately: Arc::default(),
         signer: Box::new(signer),
-        rules: CurrentRules::new(Rules { issuers: Issuers::new(vec![issuer], Vec::new()) }),
+        rules: CurrentRules::new(Rules {
+            issuers: Issuers::new(vec![issuer], Vec::new()),
+            policy: Default::default(),
+        }),
         keys: Arc::new(Still),
         log: LogMode::None,
         lifetime: Duration::from_secs(600),

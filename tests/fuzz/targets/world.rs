@@ -8,7 +8,9 @@ use countersign::certificate::inspect::{AlternativeName, Inspected};
 use countersign::certificate::{CaChain, Template};
 use countersign::environment::{Random, UnixMillis};
 use countersign::identity::extensions::{self, ClaimsArc, text_of};
-use countersign::identity::{Principal, SubjectAltName};
+use countersign::identity::gitlab::GitlabRules;
+use countersign::identity::{Entry, Principal, SubjectAltName};
+use countersign::policy::{Authorization, Policy};
 use countersign::possession::{Possession, ProvenKey};
 use countersign::refusal::{Fault, Refusal};
 use countersign::token::{Algorithm, Expectations, KeySet, UnverifiedToken, VerifiedToken};
@@ -82,6 +84,24 @@ pub fn proven_key() -> &'static ProvenKey {
     KEY.get_or_init(|| Possession::Csr(csr).prove("").expect("a request"))
 }
 
+/// What no rules say of a principal.
+fn authorized(principal: &Principal) -> Authorization {
+    static TOKEN: OnceLock<VerifiedToken> = OnceLock::new();
+    let token = TOKEN.get_or_init(|| {
+        let claims =
+            format!(r#"{{"iss":"{ISSUER}","sub":"s","aud":"sigstore","exp":{}}}"#, NOW.as_secs() + 60);
+        verified(claims.as_bytes()).expect("a token")
+    });
+    let entry = Entry {
+        audience: "sigstore".into(),
+        allow_multiple_audiences: false,
+        kind: GitlabRules::default().into(),
+    };
+    let (_, authorization) =
+        Policy::default().authorize(ISSUER, &entry, principal.clone(), token, proven_key());
+    authorization.expect("there is no rule")
+}
+
 /// What every refusal of something that a caller sent promises: it is the caller's fault, has a status of 4xx and words,
 /// and repeats nothing that is secret.
 pub fn check_refusal(refusal: &Refusal) {
@@ -119,7 +139,8 @@ pub fn check_certificate(principal: &Principal) {
         assert!(extensions::name_of(&extension.oid, &arc).is_some(), "{} has no name", extension.oid);
     }
     let lifetime = Duration::from_secs(600);
-    let template = match Template::new(chain(), principal, proven_key(), lifetime, NOW, &Always) {
+    let template = match Template::new(chain(), &authorized(principal), proven_key(), lifetime, NOW, &Always)
+    {
         Ok(template) => template.without_embedded_sct(),
         Err(refusal) => return check_refusal(&refusal),
     };

@@ -291,6 +291,7 @@ impl TestCaBuilder {
             also_trusted: Vec::new(),
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
+            policy: Default::default(),
             origin: None,
         };
         if let Some(writers) = self.signature_log {

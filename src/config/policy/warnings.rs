@@ -1,0 +1,126 @@
+//! Rules that do less, or more, than their author thinks.
+
+use super::Placed;
+use super::against::Against;
+use super::public::why_public;
+use crate::condition::Lint;
+use crate::config::reader::Field;
+use crate::identity::Issuers;
+use crate::identity::gitlab::GitlabRules;
+use crate::policy::{Effect, Mode, Policy, Rule};
+
+/// Warns of single rules, and of what they are together.
+pub fn of_rules(rules: &[Placed<'_>], against: &Against<'_>) {
+    for Placed { rule, item } in rules {
+        of_rule(rule, item, against);
+    }
+    of_unreachable(rules, against);
+    of_issuers_without_a_way(rules, against);
+}
+
+/// Warns once of all public issuers that no rule in force is about.
+pub fn of_public_issuers(place: &Field<'_>, policy: &Policy, issuers: &Issuers) {
+    let open: Vec<_> = issuers
+        .labels()
+        .filter(|label| !policy.rules_over(label))
+        .filter_map(|label| Some(format!("{label} ({})", why_public(label)?)))
+        .collect();
+    if !open.is_empty() {
+        place.warning(format!(
+            "everybody gets certificates by {}, since no rule in force is about it; write a rule that names your groups, as \
+             `countersign init --gitlab https://gitlab.com --group NAME` does (docs/POLICY.md)",
+            open.join(", ")
+        ));
+    }
+}
+
+/// Whether its condition holds whatever it is asked about.
+fn always(rule: &Rule) -> bool {
+    rule.when.as_ref().is_none_or(|condition| condition.source().trim() == "true")
+}
+
+fn of_rule(rule: &Rule, item: &Field<'_>, against: &Against<'_>) {
+    if matches!(rule.effect, Effect::Deny) {
+        return;
+    }
+    if always(rule) {
+        if rule.message.is_some() {
+            item.warning("has a message that nobody gets: there is no condition that could fail");
+        }
+        let open: Vec<_> =
+            against.names().filter(|name| rule.concerns(name) && why_public(name).is_some()).collect();
+        if !open.is_empty() && rule.mode == Mode::Enforce {
+            item.warning(format!(
+                "allows everybody who has a token of {}, which anybody can have; give it a condition that names your groups",
+                open.join(", ")
+            ));
+        }
+    }
+    let Some(condition) = &rule.when else { return };
+    for advice in condition.advice() {
+        if advice.lint != Lint::PathWithoutId {
+            item.warning(format!("{}: {}", advice.lint.code(), advice.message));
+        }
+    }
+    let names_job = condition.names().any(|path| {
+        path.last().is_some_and(|name| matches!(name.as_str(), "job_project_id" | "job_project_path"))
+    });
+    let forks = against.entries(rule.issuers.as_deref()).any(|entry| {
+        entry
+            .kind
+            .as_type::<GitlabRules>()
+            .is_some_and(|gitlab| gitlab.allow_fork_pipelines || gitlab.allow_undecidable_forks)
+    });
+    if forks && !names_job {
+        item.warning(
+            "is about an issuer that admits pipelines of forks (allow_fork_pipelines, allow_undecidable_forks), whose \
+             project_path is the parent's; ask for job_project_id or job_project_path as well",
+        );
+    }
+}
+
+/// Rules behind others that decide in any case.
+fn of_unreachable(rules: &[Placed<'_>], against: &Against<'_>) {
+    // For each issuer, the first rule behind which nothing is read.
+    let mut ends: Vec<(&str, Option<&Rule>)> = against.names().map(|name| (name, None)).collect();
+    for Placed { rule, item } in rules {
+        let mut concerned = ends.iter_mut().filter(|(name, _)| rule.concerns(name)).peekable();
+        let first = concerned.peek().and_then(|(_, end)| *end);
+        let mut reachable = false;
+        for (_, end) in concerned {
+            if end.is_none() {
+                reachable = true;
+                if rule.mode == Mode::Enforce && always(rule) {
+                    *end = Some(rule);
+                }
+            }
+        }
+        if let Some(first) = first.filter(|_| !reachable) {
+            item.warning(format!(
+                "is never read: the rule \"{}\" before it has no condition and decides",
+                first.name
+            ));
+        }
+    }
+}
+
+/// Issuers with rules in force, none of which allows anything.
+fn of_issuers_without_a_way(rules: &[Placed<'_>], against: &Against<'_>) {
+    let in_force = |name: &str| {
+        rules.iter().filter(move |placed| placed.rule.mode == Mode::Enforce && placed.rule.concerns(name))
+    };
+    let closed: Vec<_> = against
+        .names()
+        .filter(|name| {
+            in_force(name).next().is_some()
+                && !in_force(name).any(|placed| matches!(placed.rule.effect, Effect::Allow(_)))
+        })
+        .collect();
+    if let (false, Some(last)) = (closed.is_empty(), rules.last()) {
+        last.item.warning(format!(
+            "nobody gets certificates by {}: where an issuer has rules and none allows, the answer is no; end with a rule \
+             with effect: allow",
+            closed.join(", ")
+        ));
+    }
+}
