@@ -264,5 +264,8 @@ fn names(tree: &IdedExpr, path: &[String]) -> bool {
     let asked = path.split_last().map(|(last, group)| format!("\"{last}\" in {}", group.join(".")));
     let text = show(tree);
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    [Some(spelled), quoted, optional, asked].into_iter().flatten().any(|name| text.split(&name).skip(1).any(ends))
+    [Some(spelled), quoted, optional, asked]
+        .into_iter()
+        .flatten()
+        .any(|name| text.split(&name).skip(1).any(ends))
 }

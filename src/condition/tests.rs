@@ -316,7 +316,11 @@ fn what_is_sure_without_a_member_is_sure_with_it() {
     ] {
         let condition = Condition::compile(source, &scope()).unwrap();
         let sure = condition.holds_without(&given(&[]), &unknown);
-        for facts in [vec![], vec![("claims.environment", text("production"))], vec![("claims.environment", text("y"))]] {
+        for facts in [
+            vec![],
+            vec![("claims.environment", text("production"))],
+            vec![("claims.environment", text("y"))],
+        ] {
             let holds = condition.holds(&given(&facts)).unwrap();
             assert!(sure.is_none_or(|sure| sure == holds), "{source}: {sure:?}, {facts:?}");
         }

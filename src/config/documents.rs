@@ -4,6 +4,7 @@ pub(crate) use super::reader::{Field, Section};
 use super::reader::{Source, Strictness};
 use super::report::{ConfigErrors, Place, Report, Warning};
 use super::tree::{self, Node, Plain, Value};
+use super::values::{self, FileError};
 use serde_json::{Map, Number, Value as Json};
 use std::path::Path;
 
@@ -25,6 +26,14 @@ impl Documents {
     pub fn json(&self, field: &Field<'_>) -> Option<Json> {
         json(field.node())
             .map_err(|(line, message)| self.report.error(Place { line, ..field.place() }, message))
+            .ok()
+    }
+
+    /// The content of a file that a value names, of at most `most` octets.
+    pub fn bytes(&self, field: &Field<'_>, path: &Path, most: u64) -> Option<Vec<u8>> {
+        field
+            .read_file(path, most)
+            .map_err(|(FileError::Missing(message) | FileError::Unusable(message))| field.error(message))
             .ok()
     }
 
@@ -64,7 +73,9 @@ fn json(node: &Node) -> Result<Json, (usize, String)> {
             Plain::Text => Ok(Json::String(text.clone())),
             Plain::Number => match text.parse::<Number>() {
                 Ok(number) => Ok(Json::Number(number)),
-                Err(_) => fault("is a number that JSON does not have; put it in quotes if it is a text".to_owned()),
+                Err(_) => {
+                    fault("is a number that JSON does not have; put it in quotes if it is a text".to_owned())
+                }
             },
         },
         Value::List(items) => items.iter().map(json).collect::<Result<_, _>>().map(Json::Array),
@@ -75,10 +86,13 @@ fn json(node: &Node) -> Result<Json, (usize, String)> {
                     return fault("has a key that is not a scalar".to_owned());
                 };
                 if *plain && text == "<<" {
-                    return Err((key.line, "merges (`<<`), which is not done in claims; write the whole".to_owned()));
+                    return Err((
+                        key.line,
+                        "merges (`<<`), which is not done in claims; write the whole".to_owned(),
+                    ));
                 }
                 if members.insert(text.clone(), json(value)?).is_some() {
-                    return Err((key.line, format!("has {} twice", super::values::quoted(text))));
+                    return Err((key.line, format!("has {} twice", values::quoted(text))));
                 }
             }
             Ok(Json::Object(members))

@@ -29,6 +29,7 @@ mod layers;
 mod log;
 mod metrics;
 mod oidc;
+mod policy_cli;
 mod quickstart;
 mod reload;
 mod secrets;

@@ -60,7 +60,13 @@ pub struct Cases {
 /// Reads every file of a directory that has cases. 78 with every line that is wrong.
 pub fn read(directory: &Path, rules: &Rules) -> Result<Cases, CliError> {
     let files = files(directory, rules)?;
-    let mut reading = Reading { directory, rules, documents: Documents::default(), used: BTreeSet::new(), notes: Vec::new() };
+    let mut reading = Reading {
+        directory,
+        rules,
+        documents: Documents::default(),
+        used: BTreeSet::new(),
+        notes: Vec::new(),
+    };
     let mut cases = Vec::new();
     let mut others = Vec::new();
     for file in &files {
@@ -71,10 +77,13 @@ pub fn read(directory: &Path, rules: &Rules) -> Result<Cases, CliError> {
         }
     }
     for other in others.into_iter().filter(|file| !reading.used.contains(&same_name(file))) {
-        reading.documents.error(other, "has no cases, and no case names it; write cases: with a list, or remove it");
+        reading
+            .documents
+            .error(other, "has no cases, and no case names it; write cases: with a list, or remove it");
     }
     let notes = reading.notes;
-    let warnings = reading.documents.conclude().map_err(|errors| config::refused_files("the cases have", &errors))?;
+    let warnings =
+        reading.documents.conclude().map_err(|errors| config::refused_files("the cases have", &errors))?;
     let notes = warnings.iter().map(ToString::to_string).chain(notes).collect();
     if cases.is_empty() {
         let words = format!("{} has no cases: no file .yaml, .yml or .json with cases:", directory.display());
@@ -85,19 +94,25 @@ pub fn read(directory: &Path, rules: &Rules) -> Result<Cases, CliError> {
 
 /// The files that may have cases, by name. Rules are none.
 fn files(directory: &Path, rules: &Rules) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable = |error| CliError::refused(format!("cannot read the directory {}: {error}", directory.display()));
-    let config = rules.config.as_ref().and_then(|config| config.origin.as_ref()).map(|origin| same_name(&origin.file));
+    let unreadable =
+        |error| CliError::refused(format!("cannot read the directory {}: {error}", directory.display()));
+    let config =
+        rules.config.as_ref().and_then(|config| config.origin.as_ref()).map(|origin| same_name(&origin.file));
     let not_cases = [Some(same_name(&rules.file)), config];
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let is_document = path.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json");
-        let is_policy = path.file_name().is_some_and(|name| POLICY_FILES.iter().any(|policy| name == *policy));
+        let is_policy =
+            path.file_name().is_some_and(|name| POLICY_FILES.iter().any(|policy| name == *policy));
         if is_document && !is_policy && path.is_file() && !not_cases.contains(&Some(same_name(&path))) {
             files.push(path);
         }
         if files.len() > MOST_FILES {
-            return Err(CliError::refused(format!("{} has more than {MOST_FILES} files", directory.display())));
+            return Err(CliError::refused(format!(
+                "{} has more than {MOST_FILES} files",
+                directory.display()
+            )));
         }
     }
     files.sort();
@@ -139,7 +154,9 @@ impl Reading<'_> {
 
     fn case(&mut self, file: &Path, item: &Field<'_>, documents: &Documents) -> Option<Case> {
         let section = item.section()?;
-        let name = section.require("name", "say what the case is about").and_then(|field| field.text().map(str::to_owned));
+        let name = section
+            .require("name", "say what the case is about")
+            .and_then(|field| field.text().map(str::to_owned));
         let issuer = section.get("issuer");
         let claims = section.require("claims", "write the claims, or the name of a file with them");
         let set = section.get("set");
@@ -147,7 +164,8 @@ impl Reading<'_> {
             Some(field) => field.parse(key_type),
             None => Some(DEFAULT_KEY),
         };
-        let allow = section.require("expect", "write allow or deny").and_then(|field| field.parse(expectation));
+        let allow =
+            section.require("expect", "write allow or deny").and_then(|field| field.parse(expectation));
         let rule = section.get("rule").map(|field| field.parse(|name| self.known_rule(name)));
         section.report_unknown();
         let members = self.claims(&section, claims?, set, documents)?;
@@ -167,7 +185,17 @@ impl Reading<'_> {
             None => None,
         };
         let line = item.line();
-        let case = Case { name: name?, file: file.to_owned(), line, label, iss, claims, key: key?, allow: allow?, rule };
+        let case = Case {
+            name: name?,
+            file: file.to_owned(),
+            line,
+            label,
+            iss,
+            claims,
+            key: key?,
+            allow: allow?,
+            rule,
+        };
         let unfit = unfit(self.rules, &case.request());
         unfit.iter().for_each(|message| section.error(message.as_str()));
         for message in claims::unknown(self.rules, &case.iss, &case.claims) {
@@ -191,7 +219,7 @@ impl Reading<'_> {
             Json::String(name) => {
                 let path = self.directory.join(name);
                 self.used.insert(same_name(&path));
-                let bytes = claims.read_file(&path, MOST_BYTES).map_err(|error| claims.error(error.to_string())).ok()?;
+                let bytes = documents.bytes(&claims, &path, MOST_BYTES)?;
                 let read = claims::from_bytes(&bytes);
                 let read = read.map_err(|words| claims.error(format!("{} {words}", path.display()))).ok()?;
                 read.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()

@@ -32,16 +32,21 @@ impl Issued {
     pub fn of(entry: &LoggedEntry<'_>, arc: &ClaimsArc) -> Result<Self, String> {
         match entry {
             LoggedEntry::Certificate(entry) => match entry.certificate() {
-                LoggedCertificate::Precertificate { precertificate, .. } => Self::of_certificate(precertificate, arc),
+                LoggedCertificate::Precertificate { precertificate, .. } => {
+                    Self::of_certificate(precertificate, arc)
+                }
                 // What this CA issues is logged as a precertificate.
-                LoggedCertificate::X509(_) => Err("it is a certificate that was submitted, not one of this CA".to_owned()),
+                LoggedCertificate::X509(_) => {
+                    Err("it is a certificate that was submitted, not one of this CA".to_owned())
+                }
             },
             LoggedEntry::Signature { .. } => Err("it is no certificate".to_owned()),
         }
     }
 
     fn of_certificate(der: &[u8], arc: &ClaimsArc) -> Result<Self, String> {
-        let certificate = Inspected::from_der(der).map_err(|_| "the certificate cannot be read".to_owned())?;
+        let certificate =
+            Inspected::from_der(der).map_err(|_| "the certificate cannot be read".to_owned())?;
         let extensions = certificate.identity_extensions();
         let text = |oid| extensions.iter().find(|extension| extension.oid == oid)?.text.clone();
         let lacks = |what: &str| format!("the certificate lacks {what}");
@@ -60,7 +65,8 @@ impl Issued {
         if members.len() == before {
             return Err(lacks(&format!("the raw GitLab claims ({arc})")));
         }
-        let key = key(certificate.public_key()).ok_or("the certificate's key is of a type that rules do not have")?;
+        let key = key(certificate.public_key())
+            .ok_or("the certificate's key is of a type that rules do not have")?;
         let claims = Claims::parse(Json::Object(members).to_string().as_bytes());
         let claims = claims.map_err(|_| "the certificate's claims cannot be read".to_owned())?;
         Ok(Self { iss, claims, key })

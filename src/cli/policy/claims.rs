@@ -63,7 +63,10 @@ pub fn unfit_of(rules: &Rules, request: &RequestFacts<'_>, is_known: &dyn Fn(&st
     for rule in concerned {
         for path in rule.when.iter().flat_map(|condition| condition.names()) {
             let [variable, name] = path else { continue };
-            let Some((of, always)) = record.value(name).filter(|_| variable == "claims" && is_known(name)) else { continue };
+            let Some((of, always)) = record.value(name).filter(|_| variable == "claims" && is_known(name))
+            else {
+                continue;
+            };
             let message = match request.value(path) {
                 Ok(Some(value)) if value.is(of) => continue,
                 Ok(None) if !always => continue,
@@ -71,7 +74,9 @@ pub fn unfit_of(rules: &Rules, request: &RequestFacts<'_>, is_known: &dyn Fn(&st
                     "there is no claim {name}, which every token of {} has, and the rule \"{}\" asks for it",
                     request.iss, rule.name
                 ),
-                Ok(Some(_)) | Err(_) => format!("the claim {name} is no {of}, as in the tokens of {}", request.iss),
+                Ok(Some(_)) | Err(_) => {
+                    format!("the claim {name} is no {of}, as in the tokens of {}", request.iss)
+                }
             };
             if !found.contains(&message) {
                 found.push(message);
@@ -84,7 +89,8 @@ pub fn unfit_of(rules: &Rules, request: &RequestFacts<'_>, is_known: &dyn Fn(&st
 /// Claims that tokens of the issuer are not known to have, with what may be meant.
 pub fn unknown(rules: &Rules, iss: &str, claims: &Claims) -> Vec<String> {
     let record = rules.record(iss);
-    let unknown = claims.iter().map(|(name, _)| name).filter(|name| !record.names().any(|known| known == *name));
+    let unknown =
+        claims.iter().map(|(name, _)| name).filter(|name| !record.names().any(|known| known == *name));
     unknown
         .map(|name| match record.meant_by(name) {
             Some(meant) => format!("the claim {name} is unknown; did you mean {meant}?"),

@@ -57,7 +57,10 @@ impl<'p> Coverage<'p> {
                 };
                 let words = match &rule.when {
                     Some(_) => {
-                        format!("{decided}; its condition holds in {}, and not in {}", counts.holds, counts.fails)
+                        format!(
+                            "{decided}; its condition holds in {}, and not in {}",
+                            counts.holds, counts.fails
+                        )
                     }
                     None => format!("{decided}; it has no condition"),
                 };
@@ -88,7 +91,7 @@ impl<'p> Coverage<'p> {
         self.rules()
             .map(|(rule, counts)| {
                 json!({
-                    "rule": rule.name, "effect": effect(rule), "mode": mode(rule),
+                    "rule": *rule.name, "effect": effect(rule), "mode": mode(rule),
                     "decides": counts.decided, "reached": counts.read, "true": counts.holds, "false": counts.fails,
                 })
             })

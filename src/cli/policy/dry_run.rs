@@ -139,6 +139,11 @@ fn from_log<'r>(
     let own = source.config.is_some();
     let Readable { reader, head, unsigned } = source.open_one(&runtime)?.readable(own, &runtime)?;
     if let Some(words) = unsigned {
+        if head.size == 0 {
+            let words =
+                format!("no server answers ({words}), and no entry is sealed in its files yet: start it");
+            return Err(CliError::refused(words));
+        }
         output.note(format_args!(
             "note: no server answers ({words}), so the newest entries, up to a few hundred, are not among these"
         ));
@@ -198,7 +203,9 @@ fn conclude(
     let words = match (asked, not_judged) {
         (0, _) => "There is nothing to ask about.".to_owned(),
         (_, 0) => "Nobody would be refused.".to_owned(),
-        (_, open) => format!("Nobody would be refused, as far as can be told: {open} of {asked} cannot be judged."),
+        (_, open) => {
+            format!("Nobody would be refused, as far as can be told: {open} of {asked} cannot be judged.")
+        }
     };
     output.say(Paint::for_stdout().good(&words))?;
     output.json(&document)

@@ -63,7 +63,8 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> Result<(), CliError> {
         return Err(CliError::refused(words));
     };
     let request = RequestFacts { issuer: label, iss, claims: &claims, key: args.key_type };
-    Explanation { rules: &rules, request, notes: notes(&rules, &request, &claims), path }.show(warnings, output)
+    Explanation { rules: &rules, request, notes: notes(&rules, &request, &claims), path }
+        .show(warnings, output)
 }
 
 /// What the author of the claims should know.
@@ -121,7 +122,10 @@ impl Explanation<'_> {
             return output.json(&document);
         }
         let refusal = refusal(&decision);
-        let told = format!("the certificate is refused by \"{}\"; the caller is told\n  {refusal}", refusal.rule().unwrap_or_default());
+        let told = format!(
+            "the certificate is refused by \"{}\"; the caller is told\n  {refusal}",
+            refusal.rule().unwrap_or_default()
+        );
         Err(CliError::refused(told.lines().map(printable).collect::<Vec<_>>().join("\n")).with_json(document))
     }
 
@@ -132,8 +136,10 @@ impl Explanation<'_> {
                 Ok(false) => "false".to_owned(),
                 Err(Undecided(_)) => "?????".to_owned(),
             };
-            let why = step.holds.as_ref().err().map(|undecided| format!(" ({undecided})")).unwrap_or_default();
-            let facts: Vec<_> = step.facts.iter().map(|(name, value)| format!("{name} {}", is(value.as_ref()))).collect();
+            let why =
+                step.holds.as_ref().err().map(|undecided| format!(" ({undecided})")).unwrap_or_default();
+            let facts: Vec<_> =
+                step.facts.iter().map(|(name, value)| format!("{name} {}", is(value.as_ref()))).collect();
             let facts = if facts.is_empty() { String::new() } else { format!("   [{}]", facts.join(", ")) };
             let line = format!("{}{}{why}{facts}", "  ".repeat(step.depth), step.text);
             output.say(format_args!("   {holds} {}", printable(&line)))?;
@@ -150,7 +156,7 @@ impl Explanation<'_> {
                 let steps: Vec<_> =
                     conditions.flat_map(|condition| condition.steps(&self.request)).map(step_json).collect();
                 json!({
-                    "rule": rule.name, "effect": effect(rule), "mode": mode(rule),
+                    "rule": *rule.name, "effect": effect(rule), "mode": mode(rule),
                     "outcome": word(rule, outcome), "steps": steps,
                 })
             })
@@ -226,8 +232,11 @@ fn value_json(value: &Value) -> Json {
 }
 
 fn step_json(step: Step) -> Json {
-    let facts: Map<_, _> =
-        step.facts.iter().map(|(name, value)| (name.clone(), value.as_ref().map_or(Json::Null, value_json))).collect();
+    let facts: Map<_, _> = step
+        .facts
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_ref().map_or(Json::Null, value_json)))
+        .collect();
     let (holds, undecided) = match step.holds {
         Ok(holds) => (json!(holds), Json::Null),
         Err(Undecided(words)) => (Json::Null, json!(words)),
@@ -260,7 +269,8 @@ fn tightening_rows(tightening: &Tightening) -> Vec<(String, String)> {
 }
 
 fn tightening_json(tightening: &Tightening) -> Json {
-    let extensions = tightening.extensions.iter().map(|it| json!({ "oid": it.oid.to_string(), "claim": it.claim }));
+    let extensions =
+        tightening.extensions.iter().map(|it| json!({ "oid": it.oid.to_string(), "claim": it.claim }));
     json!({
         "validity_seconds": tightening.validity.map(|validity| validity.as_secs()),
         "key_types": codes(tightening),

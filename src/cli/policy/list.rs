@@ -1,7 +1,7 @@
 //! Many claims sets in one file: a JSON list, or one object after the other (JSON lines). One at a time is in memory.
 
 use crate::token::{Claims, MAX_TOKEN_BYTES};
-use std::io::{BufRead, Bytes, Read};
+use std::io::{BufRead, Bytes};
 
 /// The claims sets of a file.
 pub struct ClaimsList<R: BufRead> {

@@ -123,7 +123,8 @@ impl<'r> Replay<'r> {
             Change::NewlyAllowed => self.counts.newly_allowed += 1,
         }
         let project = self.new.project(asked.iss, |name| text(asked.claims, name));
-        let group = Group { change, issuer: asked.iss.to_owned(), project: project.to_owned(), rule: new.rule };
+        let group =
+            Group { change, issuer: asked.iss.to_owned(), project: project.to_owned(), rule: new.rule };
         count(&mut self.groups, group, index, new.message);
     }
 

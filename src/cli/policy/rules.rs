@@ -146,12 +146,17 @@ impl Rules {
             findings.iter().for_each(|finding| show_warning(finding, output));
             for (rule, Advice { lint, message }) in &advice {
                 let words = format!("the rule \"{}\" {message}", rule.name);
-                output.note(format_args!("warning: {}: {} ({})", self.file.display(), printable(&words), lint.code()));
+                output.note(format_args!(
+                    "warning: {}: {} ({})",
+                    self.file.display(),
+                    printable(&words),
+                    lint.code()
+                ));
             }
         }
         let of_rules = advice
             .iter()
-            .map(|(rule, it)| json!({ "rule": rule.name, "code": it.lint.code(), "message": it.message }));
+            .map(|(rule, it)| json!({ "rule": *rule.name, "code": it.lint.code(), "message": it.message }));
         let of_files = findings.iter().map(|it| {
             json!({ "file": it.file.display().to_string(), "line": it.line, "key": it.key, "message": it.message })
         });

@@ -108,7 +108,10 @@ impl<'c> Outcome<'c> {
         let unexpected = if allowed != case.allow {
             Some(format!("{got}, and expected is {}", by(case.allow, case.rule.as_deref())))
         } else if case.rule.as_deref().is_some_and(|expected| !is_by(&decision, expected)) {
-            Some(format!("{got}, and expected is that by the rule {:?}", case.rule.as_deref().unwrap_or_default()))
+            Some(format!(
+                "{got}, and expected is that by the rule {:?}",
+                case.rule.as_deref().unwrap_or_default()
+            ))
         } else {
             None
         };
