@@ -129,7 +129,7 @@ reasons! {
     /// The proof of possession does not verify: it must be the key's signature over the token's subject.
     ProofInvalid = "PROOF_INVALID", Caller;
     // --- the operator's rules
-    /// The operator's rules do not allow this certificate.
+    /// The operator's rules do not allow this certificate. What its message asks for may change that; asking again does not.
     PolicyDenied = "POLICY_DENIED", Caller;
     // --- submissions to the log
     /// The submitted chain is not proper, or does not lead to a root that this log accepts.

@@ -208,7 +208,12 @@ impl RefusedAnswer {
     pub fn rows(&self) -> Vec<(&str, &str)> {
         let mut rows: Vec<(&str, &str)> = Vec::new();
         rows.extend(self.reason.as_deref().map(|reason| ("reason", reason)));
-        rows.extend(self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let message = self.metadata.iter().find(|(name, _)| name == "message").map(|(_, text)| text.as_str());
+        rows.extend(self.metadata.iter().map(|(name, value)| {
+            // What a rule's author has to say stands in its own row, and is not said twice.
+            let said = message.filter(|_| name == "help").and_then(|message| value.strip_suffix(message));
+            (name.as_str(), said.map_or(value.as_str(), str::trim_end))
+        }));
         if !self.metadata.iter().any(|(name, _)| name == "help" || name == "explanation") {
             rows.extend(self.help().map(|help| ("help", help)));
         }
@@ -357,6 +362,23 @@ mod tests {
         assert_eq!(answer.request_id.as_deref(), Some("abc"));
         assert_eq!(answer.help(), Some(Reason::TokenExpired.explanation()));
         assert!(!answer.is_passing());
+    }
+
+    #[test]
+    fn a_rules_message_is_shown_once() {
+        let body = br#"{"code":7,"message":"m","details":[{"reason":"POLICY_DENIED","metadata":{"request_id":"abc",
+            "rule":"releases","message":"Protect the tag.","help":"The rules do not allow it. Protect the tag."}}]}"#;
+        let answer = RefusedAnswer::parse(StatusCode::FORBIDDEN, None, None, body);
+        assert_eq!(
+            answer.rows(),
+            [
+                ("reason", "POLICY_DENIED"),
+                ("rule", "releases"),
+                ("message", "Protect the tag."),
+                ("help", "The rules do not allow it."),
+                ("request id", "abc"),
+            ]
+        );
     }
 
     #[test]

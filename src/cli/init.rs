@@ -1,5 +1,7 @@
 //! `countersign init DIR`: keys, certificates and a commented configuration, all or nothing.
 
+mod rules;
+
 use super::{CliError, Output, config as check};
 use crate::config::{self, Config, DEFAULT_LISTEN, Warning};
 use crate::environment::UnixMillis;
@@ -46,6 +48,7 @@ const MADE: [&str; 10] = [
         nothing is left behind.",
     after_long_help = "Examples:\n  \
         countersign init ca\n  \
+        countersign init ca --gitlab https://gitlab.com --group acme --group acme-labs/tools\n  \
         countersign init ca --gitlab https://gitlab.com --gitlab https://gitlab.example.com:8443/gitlab\n  \
         countersign init ca --fulcio-config fulcio-config.yaml --public-url https://fulcio.example.com\n\n\
         Exit codes: 0 it is made, 1 it could not be, 78 the configuration was refused."
@@ -62,6 +65,15 @@ pub struct InitArgs {
                 [default: https://gitlab.com, unless --fulcio-config is given]"
     )]
     pub gitlab: Vec<String>,
+    /// The groups whose projects get certificates, with their subgroups.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = rules::group,
+        help = "A group, by its path, whose projects and subgroups get certificates, and nobody else at the given GitLabs; can be \
+                given many times. Without it everybody there does"
+    )]
+    pub group: Vec<String>,
     /// A Fulcio identity configuration, which is copied into DIR
     #[arg(long, value_name = "FILE")]
     pub fulcio_config: Option<PathBuf>,
@@ -98,6 +110,7 @@ impl InitArgs {
         Self {
             directory,
             gitlab: Vec::new(),
+            group: Vec::new(),
             fulcio_config: None,
             listen: DEFAULT_LISTEN.to_owned(),
             admin: DEFAULT_ADMIN.to_owned(),
@@ -149,6 +162,9 @@ pub fn run(args: InitArgs, output: &mut Output) -> Result<(), CliError> {
 pub fn create(args: &InitArgs, now: UnixMillis) -> Result<Made, CliError> {
     let directory = args.directory.as_path();
     refuse_to_overwrite(directory)?;
+    if !args.group.is_empty() && args.gitlab.is_empty() && args.fulcio_config.is_some() {
+        return Err(CliError::usage("--group is for the GitLabs of --gitlab; name one".to_owned()));
+    }
     let fulcio = args.fulcio_config.as_deref().map(read_fulcio).transpose()?;
     let issuing_curve = match args.algorithm {
         Algorithm::P256 => IssuingCurve::P256,
@@ -210,7 +226,7 @@ fn configuration(args: &InitArgs) -> String {
     if args.fulcio_config.is_some() {
         text = text.replace("\n# identity_config: fulcio.yaml\n", "\nidentity_config: fulcio.yaml\n");
     }
-    issuers(args, text)
+    rules::put(args, issuers(args, text))
 }
 
 /// The template's one issuer, for each GitLab; commented out where there is none.
@@ -352,6 +368,7 @@ mod tests {
     fn every_choice_finds_its_place_in_the_template() {
         let args = InitArgs {
             gitlab: vec!["https://gitlab.com".into(), "https://gitlab.example.com:8443/gitlab".into()],
+            group: vec!["acme".into(), "Labs/tools.v2".into()],
             fulcio_config: Some("f.json".into()),
             listen: "[::1]:80".into(),
             admin: "127.0.0.1:81".into(),
@@ -391,6 +408,18 @@ mod tests {
                 "    type: gitlab-pipeline",
                 "    audience: sigstore",
                 "identity_config: fulcio.yaml",
+                "policy:",
+                "  rules:",
+                "    - name: group acme",
+                "      issuers: [https://gitlab.com, https://gitlab.example.com:8443/gitlab]",
+                "      when: claims.namespace_path == \"acme\" || claims.namespace_path.startsWith(\"acme/\")",
+                "      effect: allow",
+                "      message: Only projects of acme, Labs/tools.v2 get certificates here.",
+                "    - name: group Labs/tools.v2",
+                "      issuers: [https://gitlab.com, https://gitlab.example.com:8443/gitlab]",
+                "      when: claims.namespace_path == \"Labs/tools.v2\" || claims.namespace_path.startsWith(\"Labs/tools.v2/\")",
+                "      effect: allow",
+                "      message: Only projects of acme, Labs/tools.v2 get certificates here.",
                 "extensions:",
                 "  gitlab_claims: true",
             ]

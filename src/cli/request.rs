@@ -259,12 +259,15 @@ pub(super) fn check_url(text: &str, output: &mut Output) -> Result<(), CliError>
 pub(crate) fn explain(error: &RequestError) -> CliError {
     match error {
         RequestError::Failed(words) => CliError::refused(printable(words).into_owned()),
-        RequestError::Refused(answer) => CliError::refused(refusal_text(answer)).with_json(answer.to_json()),
+        RequestError::Refused(answer) => {
+            CliError::refused(refusal_text("the CA", answer)).with_json(answer.to_json())
+        }
     }
 }
 
-fn refusal_text(answer: &RefusedAnswer) -> String {
-    let mut text = format!("the CA refused ({}): {}", answer.status, printable(&answer.message));
+/// What whoever refused said, and what to do.
+pub(crate) fn refusal_text(who: &str, answer: &RefusedAnswer) -> String {
+    let mut text = format!("{who} refused ({}): {}", answer.status, printable(&answer.message));
     let rows: Vec<_> =
         answer.rows().into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
     let _ = write!(text, "\n{}", table(&rows).trim_end());

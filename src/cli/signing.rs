@@ -5,6 +5,7 @@
 use super::client::{CaClient, Http, Patience, Proof, RequestError, SigningRequest};
 use super::job_token::unverified_claims;
 use super::report::printable;
+use super::request::refusal_text;
 use super::signing_key::SigningKey;
 use super::signing_services::{log, log_request, message_signature, timestamp};
 use super::{CliError, encoding};
@@ -236,8 +237,7 @@ fn explain(who: &str, error: &RequestError) -> CliError {
     match error {
         RequestError::Failed(words) => CliError::refused(printable(words).into_owned()),
         RequestError::Refused(answer) => {
-            let words = format!("{who} refused ({}): {}", answer.status, printable(&answer.message));
-            CliError::refused(words).with_json(answer.to_json())
+            CliError::refused(refusal_text(who, answer)).with_json(answer.to_json())
         }
     }
 }

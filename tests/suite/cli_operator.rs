@@ -73,7 +73,9 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
     );
     let file = ca.join("countersign.yaml");
     let (config, warnings) = Config::load(&file).expect("accepted");
-    assert!(warnings.is_empty(), "{warnings:?}");
+    // Without --group everybody at gitlab.com is admitted, and told so.
+    assert!(warnings.len() == 1 && warnings[0].message.contains("--group"), "{warnings:?}");
+    assert!(config.policy.rules().is_empty());
     assert!(config.issuers.find("https://gitlab.com").is_some());
     assert_eq!(config.log.embedded().unwrap().origin, "127.0.0.1:5555/ct");
     assert_eq!(config.signature_log.unwrap().origin, "127.0.0.1");
@@ -82,6 +84,45 @@ fn init_makes_a_ca_that_its_own_check_accepts() {
     let check = countersign(["config", "check", &file.display().to_string()]);
     assert_eq!(check.status.code(), Some(0));
     assert_eq!(text(&check.stdout), format!("{} is fine\n", file.display()));
+}
+
+#[test]
+fn init_writes_a_rule_for_each_group_that_its_own_check_accepts() {
+    let directory = directory();
+    let ca =
+        init(&directory, &["--gitlab", "https://gitlab.com", "--group", "acme", "--group", "Labs/tools.v2"]);
+    let file = ca.join("countersign.yaml").display().to_string();
+    let (config, warnings) = Config::load(&ca.join("countersign.yaml")).expect("accepted");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let names: Vec<&str> = config.policy.rules().iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["group acme", "group Labs/tools.v2"]);
+    assert!(config.policy.rules_over("https://gitlab.com"));
+    let check = countersign(["config", "check", &file]);
+    assert_eq!(
+        (check.status.code(), text(&check.stdout), text(&check.stderr)),
+        (Some(0), format!("{file} is fine\n"), String::new())
+    );
+
+    // The commented rule becomes one where the comment signs are taken away.
+    let other = directory.path().join("other").display().to_string();
+    assert_eq!(countersign(["init", &other]).status.code(), Some(0));
+    let file = Path::new(&other).join("countersign.yaml");
+    let commented = fs::read_to_string(&file).expect("made");
+    let mut within = false;
+    let lines = commented.lines().map(|line| {
+        within = line == "# policy:" || within && line.starts_with("#   ");
+        if within { line.strip_prefix("# ").expect("a comment") } else { line }
+    });
+    fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("written");
+    let (config, warnings) = Config::load(&file).expect("accepted");
+    assert_eq!((config.policy.rules().len(), warnings.len()), (1, 0), "{warnings:?}");
+
+    for refused in [&["--group", "a b"][..], &["--group", "x\"y"], &["--group", "/acme"]] {
+        let third = directory.path().join("third").display().to_string();
+        let output = countersign([&["init", &third], refused].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert!(!Path::new(&third).exists());
+    }
 }
 
 #[cfg(unix)]
@@ -199,7 +240,11 @@ meta-issuers:
     assert!(config.issuers.find("https://a.gitlab.example.com/x/b").is_some());
     assert!(config.issuers.find("https://gitlab.com").is_none());
     assert!(config.issuers.find("https://accounts.google.com").is_some());
-    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(
+        warnings.len() == 1 && warnings[0].message.contains("https://accounts.google.com ("),
+        "{warnings:?}"
+    );
+    assert!(!fs::read_to_string(ca.join("countersign.yaml")).expect("made").contains("namespace_path"));
 
     let both = directory.path().join("both");
     let output = countersign([

@@ -1,10 +1,11 @@
 //! Configurations: what is refused and in which words, what is accepted and what it becomes.
 
 mod fulcio;
+mod policy;
 mod refused;
 
 use countersign::certificate::CaChain;
-use countersign::config::{self, CaMaterial, Config, ConfigErrors, LogConfig};
+use countersign::config::{self, CaMaterial, Config, ConfigErrors, LogConfig, Warning};
 use countersign::environment::UnixMillis;
 use countersign::identity::KeySource;
 use countersign::identity::gitlab::{GitlabRules, SubjectMode};
@@ -76,7 +77,9 @@ impl Place {
         let path = self.write("countersign.yaml", text);
         match Config::load(&path) {
             Ok((config, warnings)) => {
-                Ok((config, warnings.iter().map(|warning| self.short(&warning.to_string())).collect()))
+                // Every configuration here has gitlab.com, and rules are none of its business: `policy` looks at that.
+                let warnings = warnings.iter().filter(|warning| !is_of_public_issuers(warning));
+                Ok((config, warnings.map(|warning| self.short(&warning.to_string())).collect()))
             }
             Err(errors) => Err(self.messages(&errors)),
         }
@@ -97,6 +100,10 @@ impl Place {
     fn short(&self, message: &str) -> String {
         message.replace(&format!("{}/", self.directory.path().display()), "")
     }
+}
+
+fn is_of_public_issuers(warning: &Warning) -> bool {
+    warning.message.starts_with("everybody gets certificates by ")
 }
 
 /// `WHOLE` with its last lines replaced.
@@ -365,7 +372,10 @@ fn every_sample_passes_the_check() {
     for sample in samples {
         let warnings = config::check(&sample, true).unwrap_or_else(|errors| panic!("{errors}"));
         for warning in warnings {
-            assert!(warning.message.contains("does not exist"), "{warning}");
+            assert!(
+                warning.message.contains("does not exist") || is_of_public_issuers(&warning),
+                "{warning}"
+            );
         }
     }
 }
@@ -384,7 +394,8 @@ fn every_sample_loads_beside_the_material_that_init_makes() {
     for sample in samples().iter().filter_map(|sample| sample.file_name()?.to_str()) {
         if sample != "fulcio-identity.yaml" {
             let loaded = Config::load(&place.path(sample));
-            assert!(loaded.as_ref().is_ok_and(|(_, warnings)| warnings.is_empty()), "{sample}: {loaded:?}");
+            let other = |warnings: &[Warning]| warnings.iter().any(|warning| !is_of_public_issuers(warning));
+            assert!(loaded.as_ref().is_ok_and(|(_, warnings)| !other(warnings)), "{sample}: {loaded:?}");
         }
     }
 }
@@ -427,6 +438,15 @@ fn the_commented_sample_names_every_key() {
         "allow_multiple_audiences",
         "insecure_http",
         "identity_config",
+        "policy",
+        "rules",
+        "name",
+        "when",
+        "effect",
+        "message",
+        "key_types",
+        "oid",
+        "claim",
         "extensions",
         "gitlab_claims",
         "arc",

@@ -30,6 +30,7 @@ mod log;
 mod metrics;
 mod oidc;
 mod policy_cli;
+mod policy;
 mod quickstart;
 mod reload;
 mod secrets;

@@ -467,3 +467,64 @@ impl RealServer {
         assert!(self.process.wait().expect("it ends").success());
     }
 }
+
+/// The message of a refusal by the rules; empty where there is a certificate.
+async fn denied(server: &Reloadable) -> String {
+    let claims = server.ca.gitlab.claims();
+    let mut request = TestKey::new().request(claims["sub"].as_str().expect("a string"));
+    request["credentials"] = json!({ "oidcIdentityToken": server.ca.gitlab.token(&claims) });
+    let answer = server.ca.sign(&request).await;
+    if answer.status == 200 {
+        return String::new();
+    }
+    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (403, "POLICY_DENIED"));
+    answer.json()["details"][0]["metadata"]["rule"].as_str().expect("a rule").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_taken_over_and_bad_ones_leave_the_last_good_ones() {
+    let server = Reloadable::start().await;
+    let file = server.file.parent().expect("a directory").join("policy.yaml");
+    let rule = |name: &str, effect: &str| {
+        format!(
+            "rules: [{{ name: {name}, effect: {effect}, when: 'claims.ref == \"main\" && claims.ref_protected == \"true\"' }}]\n"
+        )
+    };
+    assert_eq!(denied(&server).await, "");
+    fs::write(&file, rule("freeze", "deny")).expect("written");
+    let text = server.naming(&[server.ca.gitlab.url()]) + "policy: { file: policy.yaml }\n";
+    server.reload(&text).await;
+    assert_eq!(denied(&server).await, "freeze");
+    let counted = |rule: &str, decision: &str| {
+        let issuer = server.ca.gitlab.url();
+        format!(
+            "countersign_policy_decisions_total{{decision=\"{decision}\",issuer=\"{issuer}\",rule=\"{rule}\"}}"
+        )
+    };
+    assert_eq!(server.metric(&counted("freeze", "denied")).await, 1.0);
+
+    // The file that the configuration names is looked at by itself.
+    fs::write(&file, rule("freeze", "deny") + "# as before\n").expect("written");
+    server.ca.look().await;
+    assert_eq!(server.metric(&counted("freeze", "denied")).await, 1.0, "what stays goes on");
+    fs::write(&file, rule("thaw", "allow")).expect("written");
+    server.ca.look().await;
+    assert_eq!(denied(&server).await, "");
+    assert_eq!(server.metric(&counted("thaw", "allowed")).await, 1.0);
+    assert!(
+        !server.ca.get_admin("/metrics").await.text().contains("freeze"),
+        "what is gone is shown no more"
+    );
+
+    fs::write(&file, rule("thaw", "allow").replace("claims.ref ", "claims.rfe ")).expect("written");
+    server.ca.look().await;
+    assert_eq!((denied(&server).await.as_str(), server.last_was_good().await), ("", 0.0));
+    let warning = server.ready().await["warnings"][0].as_str().expect("a warning").to_owned();
+    assert!(
+        warning.contains("policy.yaml:1: rules[0].when: claims.rfe is unknown; did you mean ref?"),
+        "{warning}"
+    );
+    fs::write(&file, rule("freeze", "deny")).expect("written");
+    server.ca.look().await;
+    assert_eq!((denied(&server).await.as_str(), server.last_was_good().await), ("freeze", 1.0));
+}

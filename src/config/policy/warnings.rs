@@ -106,16 +106,15 @@ fn of_unreachable(rules: &[Placed<'_>], against: &Against<'_>) {
 
 /// Issuers with rules in force, none of which allows anything.
 fn of_issuers_without_a_way(rules: &[Placed<'_>], against: &Against<'_>) {
-    let in_force = |name: &str| {
-        rules.iter().filter(move |placed| placed.rule.mode == Mode::Enforce && placed.rule.concerns(name))
+    let is_closed = |name: &&str| {
+        let mut in_force = rules
+            .iter()
+            .map(|placed| &placed.rule)
+            .filter(|rule| rule.mode == Mode::Enforce && rule.concerns(name))
+            .peekable();
+        in_force.peek().is_some() && in_force.all(|rule| matches!(rule.effect, Effect::Deny))
     };
-    let closed: Vec<_> = against
-        .names()
-        .filter(|name| {
-            in_force(name).next().is_some()
-                && !in_force(name).any(|placed| matches!(placed.rule.effect, Effect::Allow(_)))
-        })
-        .collect();
+    let closed: Vec<_> = against.names().filter(is_closed).collect();
     if let (false, Some(last)) = (closed.is_empty(), rules.last()) {
         last.item.warning(format!(
             "nobody gets certificates by {}: where an issuer has rules and none allows, the answer is no; end with a rule \

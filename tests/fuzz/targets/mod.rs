@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod chain;
 pub mod checkpoint;
 pub mod claims;
+pub mod condition;
 pub mod config;
 pub mod csr;
 pub mod entry_request;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("chain", chain::target),
     ("checkpoint", checkpoint::target),
     ("claims", claims::target),
+    ("condition", condition::target),
     ("config", config::target),
     ("csr", csr::target),
     ("entry_request", entry_request::target),

@@ -40,7 +40,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "data: data",
         "data: data\npolicy: []",
-        "countersign.yaml:3: policy: comes with a later version; remove it: until then every pipeline of a listed issuer gets certificates",
+        "countersign.yaml:3: policy: is not a mapping; write `key: value` lines",
     ),
     ("data: data", "data: data\n? [a]\n: b", "countersign.yaml:3: has a key that is not a scalar"),
     // paths

@@ -118,6 +118,17 @@ pub fn pool() -> DescriptorPool {
 
 /// The one detail of a refusal, whose code and message must be those of the status.
 pub fn detail(status: &Status) -> Detail {
+    let info = info(status);
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    Detail {
+        reason: text(&info["reason"]),
+        domain: text(&info["domain"]),
+        request_id: text(&info["metadata"]["request_id"]),
+    }
+}
+
+/// The ErrorInfo of a refusal.
+pub fn info(status: &Status) -> Value {
     let pool = pool();
     let read = |name: &str, bytes: &[u8]| {
         let message = pool.get_message_by_name(name).expect("it is there");
@@ -130,12 +141,7 @@ pub fn detail(status: &Status) -> Detail {
     let info = &outer["details"][0];
     assert_eq!(info["@type"], "type.googleapis.com/google.rpc.ErrorInfo");
     assert_eq!(outer["details"].as_array().map(Vec::len), Some(1));
-    let text = |value: &Value| value.as_str().expect("a string").to_owned();
-    Detail {
-        reason: text(&info["reason"]),
-        domain: text(&info["domain"]),
-        request_id: text(&info["metadata"]["request_id"]),
-    }
+    info.clone()
 }
 
 #[derive(Clone)]
