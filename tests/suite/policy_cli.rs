@@ -112,7 +112,7 @@ fn a_case_that_is_not_as_expected_is_named_with_its_place() {
     let ended = run(directory.path(), &["test", "."]);
     assert_eq!(ended.code, 1);
     let words = "FAILED a tag that anybody may push does not: allow by \"releases of acme and acme-labs\", and expected is deny";
-    assert!(ended.out.contains(words) && ended.out.contains("cases.yaml:12"), "{}", ended.out);
+    assert!(ended.out.contains(words) && ended.out.contains("cases.yaml:11"), "{}", ended.out);
     assert!(ended.err.contains("2 of 8 cases are not as expected"), "{}", ended.err);
     // The tag's name is asked for nowhere, so there is nothing else to warn of.
     assert!(!ended.err.contains("warning"), "{}", ended.err);
@@ -122,7 +122,7 @@ fn a_case_that_is_not_as_expected_is_named_with_its_place() {
     assert_eq!(failed.len(), 2);
     assert_eq!(
         (&failed[0]["line"], &failed[0]["effect"], &failed[0]["expected"]["effect"]),
-        (&json!(12), &json!("allow"), &json!("deny"))
+        (&json!(11), &json!("allow"), &json!("deny"))
     );
 }
 
@@ -190,8 +190,8 @@ fn cases_that_cannot_mean_what_they_say_are_errors_with_their_lines() {
             "cases.yaml:3: cases[0].claims: ./two.json does not exist",
         ),
         (
-            text("").replace("one.json", "bad.json"),
-            "cases.yaml:3: cases[0].claims: ./bad.json is neither a JSON object of claims nor a token",
+            text("").replace("one.json", "bad.txt"),
+            "cases.yaml:3: cases[0].claims: ./bad.txt is neither a JSON object of claims nor a token",
         ),
         (text("").replace("allow", "maybe"), "cases.yaml:4: cases[0].expect: is neither allow nor deny"),
         (
@@ -204,7 +204,7 @@ fn cases_that_cannot_mean_what_they_say_are_errors_with_their_lines() {
         let directory = directory(&[
             ("policy.yaml", &rules()),
             ("one.json", CLAIMS),
-            ("bad.json", "[]"),
+            ("bad.txt", "[]"),
             ("cases.yaml", &cases),
         ]);
         let ended = run(directory.path(), &["test", "."]);

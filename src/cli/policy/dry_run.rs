@@ -43,7 +43,6 @@ const MOST_LINES: usize = 50;
         78 the rules or the configuration cannot be read."
 )]
 pub struct DryRunArgs {
-    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub source: Source,
     /// Compare with these rules instead of what happened

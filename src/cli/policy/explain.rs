@@ -34,7 +34,6 @@ pub struct ExplainArgs {
     /// A file of claims, a JSON object; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub claims: Option<PathBuf>,
-    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub source: Source,
     /// The type of the key that the certificate would be for

@@ -39,7 +39,6 @@ pub struct TestArgs {
     /// The directory of the cases
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub source: Source,
 }
