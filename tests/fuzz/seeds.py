@@ -422,8 +422,44 @@ for name, text in {
     "tags": "listen: !secret x\n---\nb: 1\n",
     "json": json.dumps({"listen": "127.0.0.1:0", "ca": {}, "issuers": []}),
     "control": 'listen: "a\\u0007b"\n"k\\u0000": 1\n',
+    "policy": MINIMAL + """policy:
+  rules:
+    - name: releases
+      issuers: [https://gitlab.example.com]
+      when: |
+        claims.project_path.startsWith("acme/") &&
+        claims.ref_protected == "true"
+      effect: allow
+      message: Protect the tag.
+      validity: 5m
+      key_types: [ecdsa-p256]
+      subject: project
+      extensions: [{ oid: 1.3.6.1.4.1.99999.2.1, claim: deployment_tier }]
+    - { name: rest, effect: deny, mode: warn, when: "!has(claims.sbu)" }
+""",
 }.items():
     write("config", name, text)
+
+# conditions, and the claims that they are asked about
+CONDITION_CLAIMS = compact(CLAIMS | {
+    "sub": "project_path:acme/app:ref_type:branch:ref:main", "project_path": "acme/app", "project_id": "42", "namespace_path": "acme",
+    "namespace_id": "7", "ref": "main", "ref_type": "branch", "ref_protected": "true", "environment": "production",
+    "groups_direct": ["acme", "other"], "runner_id": 7, "custom": "x", "number": 9223372036854775807})
+for name, text in {
+    "paths": 'claims.project_path.startsWith("acme/") && claims.ref_protected == "true"',
+    "guard": 'has(claims.environment) && claims.environment in ["production", "staging"]',
+    "default": 'claims.?environment.orValue("none") != "none" ? request.key_type == "rsa" : !(claims["ref"] == "main")',
+    "list": 'has(claims.groups_direct) && claims.groups_direct.exists(g, g.startsWith("ac")) && size(claims.groups_direct) < 3',
+    "number": "has(claims.runner_id) && claims.runner_id + 9223372036854775807 > -1",
+    "pattern": 'claims.ref.matches("^v[0-9]+(\\\\.[0-9]+){2}$") || claims.ref.contains("ai")',
+    "time": 'timestamp("2026-01-01T00:00:00Z") + duration("1h") > timestamp("2025-01-01T00:00:00Z")',
+    "unknown": 'claims.project_pth == "x" && claim.y',
+    "lines": 'issuer == "https://gitlab.com" &&\n  claims.ref == 1',
+    "deep": "(" * 40 + "true" + ")" * 40,
+    "macro": '["a"].map(x, x) == ["a"] && [1, 2].all(i, i > 0) && ["a"].exists(x, ["b"].exists(y, x == y))',
+    "other-type": 'has(claims.number) && claims.number == "x"',
+}.items():
+    write("condition", name, text.encode() + b"\0" + CONDITION_CLAIMS)
 for name, text in {
     "pattern": 'meta-issuers:\n  https://oidc.eks.*.amazonaws.com/id/*:\n    client-id: sigstore\n    type: kubernetes\n',
     "provider": "oidc-issuers:\n  https://a.example:\n    issuer-url: https://a.example\n    client-id: sigstore\n    type: ci-provider\n    ci-provider: p\nci-issuer-metadata:\n  p:\n    default-template-values: { url: https://a.example }\n    extension-templates: { build-trigger: \"{{ .x }}\" }\n    subject-alternative-name-template: \"{{ .url }}/{{ .x }}\"\n",
