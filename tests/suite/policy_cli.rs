@@ -101,6 +101,22 @@ fn the_sample_policy_is_what_its_cases_say() {
     assert!(ended.out.ends_with("All 8 cases are as expected.\n"), "{}", ended.out);
 }
 
+/// The cases that docs/POLICY.md shows.
+#[test]
+fn the_documented_case_runs() {
+    let text = include_str!("../../docs/POLICY.md");
+    let (_, rest) = text.split_once("```yml\n").expect("a block");
+    let (cases, _) = rest.split_once("```").expect("an end");
+    let directory = directory(&[
+        ("policy.yaml", &sample("policy.yaml")),
+        ("release.json", &sample("release.json")),
+        ("cases.yaml", cases),
+    ]);
+    let ended = run(directory.path(), &["test", "."]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("The case is as expected."), "{}", ended.out);
+}
+
 #[test]
 fn a_case_that_is_not_as_expected_is_named_with_its_place() {
     let weaker = sample("policy.yaml").replace(r#" && claims.ref_protected == "true""#, "");

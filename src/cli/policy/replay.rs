@@ -75,6 +75,21 @@ struct Group {
     rule: String,
 }
 
+impl Group {
+    /// What becomes of it, by which rule, and what that says.
+    fn heading(&self, message: Option<&str>) -> String {
+        let what = match self.change {
+            Change::Refused => "Would be refused",
+            Change::NewlyAllowed => "Would be allowed, and was refused",
+        };
+        let rule = if self.rule.is_empty() { String::new() } else { format!(" by \"{}\"", self.rule) };
+        match message {
+            Some(message) => format!("{what}{rule} ({message})"),
+            None => format!("{what}{rule}"),
+        }
+    }
+}
+
 /// How many, and the first of them.
 #[derive(Debug)]
 struct Tally {
@@ -151,37 +166,36 @@ impl<'r> Replay<'r> {
         groups
     }
 
-    /// A line for each group, the first `most` of them, and how many there are.
-    pub fn group_lines(&self, most: usize) -> (Vec<String>, usize) {
-        let groups = self.groups();
-        let place = match self.knowledge {
+    /// What requests are numbered as.
+    const fn place(&self) -> &'static str {
+        match self.knowledge {
             Knowledge::Certificate => "entry",
             Knowledge::Token => "claims set",
-        };
+        }
+    }
+
+    /// A line for each group below a line for its rule, the first `most` groups, and how many there are.
+    pub fn group_lines(&self, most: usize) -> (Vec<String>, usize) {
+        let mut groups: Vec<_> = self.groups.iter().collect();
+        groups.sort_by_key(|(group, tally)| (group.change, &group.rule, u64::MAX - tally.count));
+        let place = self.place();
         let mut lines = Vec::new();
         let mut last = None;
-        for (group, tally) in groups.iter().take(most) {
-            if last.replace(group.change) != Some(group.change) {
-                lines.push(match group.change {
-                    Change::Refused => "Would be refused:".to_owned(),
-                    Change::NewlyAllowed => "Would be allowed, and was refused:".to_owned(),
-                });
+        for (group, Tally { count, example, message }) in groups.iter().take(most) {
+            if last.replace((group.change, &group.rule)) != Some((group.change, &group.rule)) {
+                lines.push(group.heading(message.as_deref()));
             }
-            let rule = if group.rule.is_empty() { String::new() } else { format!(" by \"{}\"", group.rule) };
-            let Tally { count, example, message } = tally;
-            let message = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
-            lines.push(format!(
-                "  {count:>6}  {} of {}{rule}, {place} {example} for instance{message}",
-                group.project, group.issuer
-            ));
+            let Group { project, issuer, .. } = group;
+            lines.push(format!("{count:>8}  {project} ({issuer}), {place} {example} for instance"));
         }
         (lines, groups.len())
     }
 
     /// A line for each reason not to judge.
     pub fn not_judged_lines(&self) -> Vec<String> {
+        let place = self.place();
         let line = |(why, tally): (&String, &Tally)| {
-            format!("  {:>6}  {why} (entry {} for instance)", tally.count, tally.example)
+            format!("{:>8}  {why} ({place} {} for instance)", tally.count, tally.example)
         };
         self.not_judged.iter().map(line).collect()
     }

@@ -5,7 +5,7 @@ use super::coverage::Coverage;
 use super::rules::{Rules, Source};
 use crate::cli::report::{Paint, printable};
 use crate::cli::{CliError, Output};
-use crate::policy::{Decision, Verdict};
+use crate::policy::{DEFAULT, Decision, Verdict};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
@@ -152,7 +152,9 @@ impl<'c> Outcome<'c> {
 /// Whether this rule decided; where none holds, whether it is one of those that might have allowed it.
 fn is_by(decision: &Decision<'_>, expected: &str) -> bool {
     match decision {
-        Decision::NotAllowed(rules) if !rules.is_empty() => rules.iter().any(|rule| &*rule.name == expected),
+        Decision::NotAllowed(rules) => {
+            expected == DEFAULT || rules.iter().any(|rule| &*rule.name == expected)
+        }
         decision => decision.rule().as_deref() == Some(expected),
     }
 }
