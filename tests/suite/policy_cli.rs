@@ -146,6 +146,7 @@ fn a_case_that_is_not_as_expected_is_named_with_its_place() {
 fn the_rules_that_cases_do_not_reach_are_named() {
     let directory = directory(&[
         ("policy.yaml", &rules()),
+        ("next.yaml", "rules: []\n"),
         ("one.json", CLAIMS),
         (
             "cases.yml",

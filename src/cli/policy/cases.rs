@@ -140,7 +140,8 @@ impl Reading<'_> {
         let documents = std::mem::take(&mut self.documents);
         let read = documents.read(file, |section| {
             if !section.has("cases") {
-                return None;
+                // Other rules may stand beside them, too.
+                return section.has("rules").then(Vec::new);
             }
             let items = section.get("cases").and_then(|field| field.items()).unwrap_or_default();
             let cases: Vec<_> = items.iter().filter_map(|item| self.case(file, item, &documents)).collect();

@@ -36,7 +36,7 @@ const MOST_LINES: usize = 50;
         counted as not judged, with the reason. While the log is read its tree is rebuilt and compared with the signed root.",
     after_long_help = "Examples:\n  \
         countersign policy dry-run --policy new.yaml --config ca/countersign.yaml\n  \
-        countersign policy dry-run --policy new.yaml --against policy.yaml --config ca/countersign.yaml --since 2026-11-01T00:00:00Z\n  \
+        countersign policy dry-run --policy new.yaml --against old.yaml --config ca/countersign.yaml\n  \
         countersign policy dry-run --policy new.yaml --url https://ca.example.com/ct --key trusted_root.json\n  \
         countersign policy dry-run --policy new.yaml --claims claims.jsonl --json\n\n\
         Exit codes: 0 nobody would be refused; 1 somebody would, nothing could be judged, or the log cannot be read; 2 usage; \
