@@ -120,22 +120,26 @@ fn the_documented_case_runs() {
 #[test]
 fn a_case_that_is_not_as_expected_is_named_with_its_place() {
     let weaker = sample("policy.yaml").replace(r#" && claims.ref_protected == "true""#, "");
+    let more = "  - name: by another rule\n    claims: release.json\n    set: { pipeline_source: merge_request_event }\n    expect: deny\n    rule: default\n";
     let directory = directory(&[
         ("policy.yaml", &weaker),
-        ("cases.yaml", &sample("cases.yaml")),
+        ("cases.yaml", &(sample("cases.yaml") + more)),
         ("release.json", &sample("release.json")),
     ]);
     let ended = run(directory.path(), &["test", "."]);
     assert_eq!(ended.code, 1);
     let words = "FAILED a tag that anybody may push does not: allow by \"releases of acme and acme-labs\", and expected is deny";
     assert!(ended.out.contains(words) && ended.out.contains("cases.yaml:11"), "{}", ended.out);
-    assert!(ended.err.contains("2 of 8 cases are not as expected"), "{}", ended.err);
+    let words =
+        "FAILED by another rule: deny by \"no merge requests\", and expected is that by the rule \"default\"";
+    assert!(ended.out.contains(words), "{}", ended.out);
+    assert!(ended.err.contains("3 of 9 cases are not as expected"), "{}", ended.err);
     // The tag's name is asked for nowhere, so there is nothing else to warn of.
     assert!(!ended.err.contains("warning"), "{}", ended.err);
     let document = run(directory.path(), &["test", ".", "--json"]).json();
     let failed: Vec<_> =
         document["cases"].as_array().expect("cases").iter().filter(|case| case["ok"] == false).collect();
-    assert_eq!(failed.len(), 2);
+    assert_eq!(failed.len(), 3);
     assert_eq!(
         (&failed[0]["line"], &failed[0]["effect"], &failed[0]["expected"]["effect"]),
         (&json!(11), &json!("allow"), &json!("deny"))
