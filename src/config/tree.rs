@@ -185,8 +185,10 @@ impl Builder {
                 let is_text = tag_means_text(tag.as_deref(), line)?;
                 let plain = style == ScalarStyle::Plain && !is_text;
                 let lines = match style {
-                    // The content begins behind the line of the indicator.
-                    ScalarStyle::Literal => Lines::From(line + 1),
+                    // The parser's place is that of the first line that is not empty.
+                    ScalarStyle::Literal => {
+                        Lines::From(line.saturating_sub(text.chars().take_while(|c| *c == '\n').count()))
+                    }
                     _ if span.end.line() == line => Lines::On(line),
                     _ => Lines::Folded,
                 };

@@ -26,7 +26,8 @@ fn rules(yaml: &str, issuers: &Issuers) -> Policy {
     read_file(&file, issuers, Duration::from_secs(600)).unwrap_or_else(|errors| panic!("{errors}")).0
 }
 
-fn put(yaml: &'static str) -> impl FnOnce(&mut Config) + 'static {
+/// Puts these rules into a configuration.
+pub(crate) fn put(yaml: &'static str) -> impl FnOnce(&mut Config) + 'static {
     move |config| config.policy = Arc::new(rules(yaml, &config.issuers))
 }
 
@@ -370,5 +371,5 @@ fn the_documents_rules_compile_without_a_warning() {
         assert_eq!(told.map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "{rules}");
         count += 1;
     }
-    assert!(count >= 5, "{count} examples");
+    assert!(count >= 4, "{count} examples");
 }
