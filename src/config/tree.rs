@@ -38,7 +38,7 @@ pub enum Lines {
     On(usize),
     /// The first on this one, and each other on a line of its own: a literal block (YAML 1.2 §8.1.2).
     From(usize),
-    /// On several that became fewer (YAML 1.2 §6.5).
+    /// On several that became fewer (YAML 1.2 §6.5), or behind an anchor, from where they may be taken anywhere.
     Folded,
 }
 
@@ -185,8 +185,8 @@ impl Builder {
                 let is_text = tag_means_text(tag.as_deref(), line)?;
                 let plain = style == ScalarStyle::Plain && !is_text;
                 let lines = match style {
-                    // The parser's place is that of the first line that is not empty.
-                    ScalarStyle::Literal => {
+                    // The parser's place is that of the first line that is not empty, or of an anchor or a tag.
+                    ScalarStyle::Literal if anchor == 0 && tag.is_none() => {
                         Lines::From(line.saturating_sub(text.chars().take_while(|c| *c == '\n').count()))
                     }
                     _ if span.end.line() == line => Lines::On(line),
@@ -339,7 +339,7 @@ mod tests {
             ("a: x\n  y\n", Lines::Folded),
             ("a: 'x\n  y'\n", Lines::Folded),
             ("a: >\n  x\n  y\n", Lines::Folded),
-            ("b: &it |\n  x\n\na: *it\n", Lines::From(2)),
+            ("b: &it |\n  x\n\na: *it\n", Lines::Folded),
         ] {
             let Value::Map(entries) = parse(text).expect(text).value else { panic!("a mapping") };
             let found = entries.iter().find_map(|(key, value)| match (&key.value, &value.value) {

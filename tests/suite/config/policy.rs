@@ -119,7 +119,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "rules:\n  - { name: a, effect: allow, when: request.key_type == \"dsa\" }",
-        "policy.yaml:2: rules[0].when: request.key_type is never that: it is one of \"ecdsa-p256\", \"ecdsa-p384\", \"ecdsa-p521\", \"rsa\", \"ed25519\" (character 18)",
+        "policy.yaml:2: rules[0].when: request.key_type is never that: it is one of \"ecdsa-p256\", \"ecdsa-p384\", \"ecdsa-p521\", \"rsa\", \"ed25519\" (character 21)",
     ),
     (
         "rules:\n  - { name: a, effect: allow, when: [x] }",
@@ -199,10 +199,17 @@ const REFUSED: &[(&str, &str)] = &[
 #[test]
 fn what_is_wrong_with_a_rule_is_said_with_its_line() {
     let place = Place::new();
-    for (policy, expected) in REFUSED {
-        let errors = load(&place, policy).map(|_| ()).expect_err(policy);
-        assert_eq!(errors.join("\n"), *expected, "{policy}");
-    }
+    let said = |policy: &str| {
+        load(&place, policy).map(|_| "accepted".to_owned()).unwrap_or_else(|errors| errors.join("\n"))
+    };
+    let differing: Vec<_> = REFUSED
+        .iter()
+        .filter_map(|(policy, expected)| {
+            let said = said(policy);
+            (said != *expected).then(|| format!("{policy}\n  said:     {said}\n  expected: {expected}"))
+        })
+        .collect();
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
 #[test]
