@@ -25,7 +25,7 @@ impl PolicyFile {
     /// Exit code 78, with every error and its line.
     pub fn read(path: &Path, arc: Option<&ClaimsArc>, identified: bool) -> Result<Self, CliError> {
         let policies = config::read_policies(path)
-            .map_err(|errors| super::config::refused_as("the policy file", &errors))?;
+            .map_err(|errors| super::config::refused_files("the policy file has", &errors))?;
         let advice =
             policies.advice().into_iter().filter(|it| !(identified && it.lint.is_of_identity())).collect();
         Ok(Self { policies: policies.with_arc(arc.cloned().unwrap_or_default()), advice })

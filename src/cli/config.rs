@@ -55,15 +55,15 @@ pub fn run(args: ConfigArgs, output: &mut Output) -> Result<(), CliError> {
 
 /// The refusal of a configuration: exit code 78, one error a line, then one warning a line.
 pub fn refused(errors: &ConfigErrors) -> CliError {
-    refused_as("the configuration", errors)
+    refused_files("the configuration has", errors)
 }
 
-/// The same of another file.
-pub fn refused_as(what: &str, errors: &ConfigErrors) -> CliError {
+/// The same of other files that are read like it; `which` begins the sentence.
+pub fn refused_files(which: &str, errors: &ConfigErrors) -> CliError {
     let count = errors.findings().len();
     let things = if count == 1 { "error" } else { "errors" };
     let warnings: String = errors.warnings().iter().map(|warning| format!("\nwarning: {warning}")).collect();
-    CliError::configuration(format!("{what} has {count} {things}\n{errors}{warnings}"))
+    CliError::configuration(format!("{which} {count} {things}\n{errors}{warnings}"))
         .with_json(document(errors.findings(), errors.warnings()))
 }
 

@@ -12,6 +12,7 @@ use crate::bundle::LogEntry;
 use crate::config::Config;
 use crate::log::{KnownLog, LogKind};
 use crate::server::environment::Environment;
+use crate::transparency::checkpoint::TreeHead;
 use crate::transparency::merkle;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -134,7 +135,39 @@ pub struct Opened {
     pub checkpoint: Result<VerifiedCheckpoint, NoCheckpoint>,
 }
 
+/// A log that can be read up to a head.
+pub struct Readable {
+    /// Where it is read.
+    pub reader: LogReader,
+    /// What its entries add up to.
+    pub head: TreeHead,
+    /// Why nobody signed the head; `None`: the log did.
+    pub unsigned: Option<String>,
+}
+
+impl Opened {
+    /// What can be read of it. `own`: without a server the operator's own files can still be read as far as they are sealed; what they add
+    /// up to is signed by nobody then.
+    pub fn readable(self, own: bool, runtime: &Runtime) -> Result<Readable, CliError> {
+        let Self { reader, checkpoint } = self;
+        match (checkpoint, own) {
+            (Ok(checkpoint), _) => Ok(Readable { reader, head: checkpoint.head, unsigned: None }),
+            (Err(NoCheckpoint::Unreachable(words) | NoCheckpoint::Absent(words)), true) => {
+                let reader = reader.offline();
+                let head = runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?;
+                Ok(Readable { reader, head, unsigned: Some(words) })
+            }
+            (Err(error), _) => Err(CliError::refused(error.to_string())),
+        }
+    }
+}
+
 impl Source {
+    /// The certificate log, unless it is said which.
+    pub fn open_one(&self, runtime: &Runtime) -> Result<Opened, CliError> {
+        self.open(LogKind::Certificates, runtime)
+    }
+
     /// The logs that are meant: the configuration's, all or one, or the one at the URL.
     pub fn open_all(&self, runtime: &Runtime) -> Result<Vec<Opened>, CliError> {
         match (&self.config, self.log) {
@@ -143,7 +176,7 @@ impl Source {
                 let logs = OwnLog::all(&config, self.ca_certificate.as_deref())?;
                 logs.iter().map(|own| configured(&config, own, runtime)).collect()
             }
-            _ => Ok(vec![self.open(LogKind::Certificates, runtime)?]),
+            _ => Ok(vec![self.open_one(runtime)?]),
         }
     }
 

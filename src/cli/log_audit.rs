@@ -1,8 +1,8 @@
 //! `countersign log audit`: every entry of a log read, its tree rebuilt and compared with what is signed.
 
 use super::audit_source::{AuditSource, EntryCheck};
-use super::log::{Opened, Source};
-use super::log_reader::{LogReader, NoCheckpoint};
+use super::log::{Opened, Readable, Source};
+use super::log_reader::LogReader;
 use super::metrics_file::{self, Entries};
 use super::report::{Checks, Paint, table};
 use super::{CliError, Output, encoding};
@@ -77,33 +77,24 @@ struct Audited {
 }
 
 fn audit_log(
-    Opened { reader, checkpoint }: Opened,
+    opened: Opened,
     own: bool,
     runtime: &Runtime,
     entries: &mut Entries,
     output: &mut Output,
 ) -> Result<Audited, CliError> {
-    let kind = reader.log().kind();
+    let kind = opened.reader.log().kind();
     let mut checks = Checks::default();
-    let (reader, head) = match (checkpoint, own) {
-        (Ok(checkpoint), _) => {
-            let head = checkpoint.head;
+    let Readable { reader, head, unsigned } = opened.readable(own, runtime)?;
+    let signed = unsigned.is_none();
+    match unsigned {
+        None => {
             let time = if kind.is_dated() { format!(" at {}", head.timestamp) } else { String::new() };
             checks.ok("checkpoint", format!("{} entries, signed{time}", head.size));
-            (reader, Some(head))
         }
         // Without a server the sealed part can still be read; what it adds up to is signed by nobody.
-        (Err(NoCheckpoint::Unreachable(words) | NoCheckpoint::Absent(words)), true) => {
-            checks.not_checked("checkpoint", format!("no server answers: {words}"));
-            (reader.offline(), None)
-        }
-        (Err(error), _) => return Err(CliError::refused(error.to_string())),
-    };
-    let signed = head.is_some();
-    let head = match head {
-        Some(head) => head,
-        None => runtime.block_on(reader.sealed_head()).map_err(CliError::refused)?,
-    };
+        Some(words) => checks.not_checked("checkpoint", format!("no server answers: {words}")),
+    }
     let reader = Arc::new(reader);
     let check = EntryCheck::of(reader.log());
     let corresponds =

@@ -25,6 +25,7 @@ pub mod memory;
 pub mod metrics_file;
 pub mod output;
 pub mod own_log;
+pub mod policy;
 pub mod proof;
 pub mod report;
 pub mod request;
@@ -92,6 +93,7 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     Token(token::TokenArgs),
     Log(log::LogArgs),
+    Policy(policy::PolicyArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Trust(trust::TrustArgs),
@@ -112,6 +114,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, output),
             Self::Token(args) => token::run(args, output),
             Self::Log(args) => log::run(args, output),
+            Self::Policy(args) => policy::run(args, output),
             Self::Backup(args) => backup::run(args, output),
             Self::Restore(args) => restore::run(args, output),
             Self::Trust(args) => trust::run(args, output),

@@ -146,7 +146,8 @@ impl Branch {
 }
 
 impl Value {
-    fn is(&self, of: &Type) -> bool {
+    /// Whether it is of this type.
+    pub fn is(&self, of: &Type) -> bool {
         match (self, of) {
             (Self::Bool(_), Type::Bool)
             | (Self::Int(_), Type::Int)
@@ -226,11 +227,18 @@ fn walk(
     steps.push(Step { depth, text: show(written), holds, facts: named });
 }
 
+/// The step of a chain of `&&`.
+pub(super) const ALL_OF: &str = "all of";
+/// The step of a chain of `||`.
+pub(super) const ONE_OF: &str = "one of";
+/// The step of a `!`.
+pub(super) const NOT: &str = "not";
+
 fn joint(function: &str) -> Option<&'static str> {
     match function {
-        "_&&_" => Some("all of"),
-        "_||_" => Some("one of"),
-        "!_" => Some("not"),
+        "_&&_" => Some(ALL_OF),
+        "_||_" => Some(ONE_OF),
+        "!_" => Some(NOT),
         _ => None,
     }
 }
@@ -260,7 +268,11 @@ fn names(tree: &IdedExpr, path: &[String]) -> bool {
     let spelled = path.join(".");
     let quoted = path.split_last().map(|(last, group)| format!("{}[\"{last}\"]", group.join(".")));
     let optional = path.split_last().map(|(last, group)| format!("{}.?{last}", group.join(".")));
+    let asked = path.split_last().map(|(last, group)| format!("\"{last}\" in {}", group.join(".")));
     let text = show(tree);
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    [Some(spelled), quoted, optional].into_iter().flatten().any(|name| text.split(&name).skip(1).any(ends))
+    [Some(spelled), quoted, optional, asked]
+        .into_iter()
+        .flatten()
+        .any(|name| text.split(&name).skip(1).any(ends))
 }

@@ -12,6 +12,7 @@ mod check;
 mod evaluation;
 mod functions;
 mod lint;
+mod partial;
 mod scope;
 mod show;
 mod syntax;
@@ -83,6 +84,12 @@ impl Condition {
     /// [`Undecided`]: a fact has another type than its scope says, or a sum is too large.
     pub fn holds(&self, facts: &dyn Facts) -> Result<bool, Undecided> {
         evaluation::holds(self, facts)
+    }
+
+    /// Whether it holds whatever the members are that `is_unknown` of, each as `claims.ref`; `None`: that depends on them, or cannot be
+    /// decided.
+    pub fn holds_without(&self, facts: &dyn Facts, is_unknown: &dyn Fn(&str) -> bool) -> Option<bool> {
+        partial::of_steps(&self.steps(facts), is_unknown)
     }
 
     /// Why it holds or not: each of its parts between `&&`, `||`, `!` and `?:`.

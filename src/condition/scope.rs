@@ -163,8 +163,18 @@ impl Record {
         self.others.as_ref()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    /// The members that have a name here, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.keys().map(|name| &**name)
+    }
+
+    /// The type of a value that is named here, and whether it is always there. `None`: nothing is known of the name, or it is a group.
+    pub fn value(&self, name: &str) -> Option<(&Type, bool)> {
+        let member = self.member(name)?;
+        match &member.kind {
+            Kind::Value(of) => Some((of, member.always)),
+            Kind::Record(_) => None,
+        }
     }
 }
 

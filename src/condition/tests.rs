@@ -297,3 +297,35 @@ fn what_two_scopes_have_in_common_is_sure_in_both() {
     assert!(Condition::compile(r#"claims.ref == "x""#, &scope).is_err());
     assert!(Condition::compile(r#"has(claims.ref) && claims.ref == "x""#, &scope).is_ok());
 }
+
+/// Whatever the unknown member turns out to be, what is said without it stands.
+#[test]
+fn what_is_sure_without_a_member_is_sure_with_it() {
+    let unknown = |name: &str| name == "claims.environment";
+    let mut told = Vec::new();
+    for source in [
+        r#"claims.ref == "main" && (has(claims.environment) && claims.environment == "production")"#,
+        r#"claims.ref == "dev" && (has(claims.environment) && claims.environment == "production")"#,
+        r#"claims.ref == "main" || has(claims.environment)"#,
+        r#"claims.ref == "dev" || has(claims.environment)"#,
+        r#"!(claims.ref == "dev" && "environment" in claims)"#,
+        r#"!("environment" in claims)"#,
+        r#"claims["ref"] == "main" && claims.?environment.orValue("x") != "y""#,
+        r#"has(claims.environment) ? claims.environment == "production" : true"#,
+        r#"claims.ref == "main""#,
+    ] {
+        let condition = Condition::compile(source, &scope()).unwrap();
+        let sure = condition.holds_without(&given(&[]), &unknown);
+        for facts in [
+            vec![],
+            vec![("claims.environment", text("production"))],
+            vec![("claims.environment", text("y"))],
+        ] {
+            let holds = condition.holds(&given(&facts)).unwrap();
+            assert!(sure.is_none_or(|sure| sure == holds), "{source}: {sure:?}, {facts:?}");
+        }
+        told.push(sure);
+    }
+    let (yes, no) = (Some(true), Some(false));
+    assert_eq!(told, [None, no, yes, None, yes, None, None, None, yes]);
+}

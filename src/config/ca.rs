@@ -11,7 +11,7 @@ const DEFAULT_VALIDITY: Duration = Duration::from_secs(600);
 /// The shortest lifetime of a certificate.
 pub(super) const SHORTEST_VALIDITY: Duration = Duration::from_secs(60);
 /// The longest.
-pub(super) const LONGEST_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `ca:`
 #[derive(Clone, Debug, PartialEq, Eq)]

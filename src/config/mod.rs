@@ -5,6 +5,7 @@
 
 mod admission;
 mod ca;
+pub(crate) mod documents;
 mod fulcio;
 mod issuers;
 mod log;
@@ -21,7 +22,7 @@ mod trust;
 mod values;
 
 pub use admission::read_policies;
-pub use ca::{CaConfig, CaMaterial};
+pub use ca::{CaConfig, CaMaterial, LONGEST_VALIDITY};
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
 pub use report::{ConfigErrors, Finding, Warning};

@@ -191,6 +191,11 @@ impl<'s> Field<'s> {
         &self.path
     }
 
+    /// What stands there.
+    pub(super) const fn node(&self) -> &'s Node {
+        self.node
+    }
+
     /// Where this stands.
     pub fn place(&self) -> Place<'_> {
         Place { file: self.source.file, line: self.line, key: &self.path }

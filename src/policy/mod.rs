@@ -7,10 +7,12 @@
 //! (`countersign policy`).
 
 mod authorization;
+mod reading;
 mod request;
 mod rule;
 
 pub use authorization::{Authorization, Ruled};
+pub use reading::Outcome;
 pub use request::{RequestFacts, scope};
 pub use rule::{ClaimExtension, Effect, Mode, Rule, Tightening};
 

@@ -233,6 +233,35 @@ proptest! {
         prop_assert_eq!(decides(&Policy::new(list), &token), decides(&alone, &token));
     }
 
+    /// Whoever reads the explanation comes to the decision.
+    #[test]
+    fn the_readings_end_with_the_rule_that_decides(list in rules(8), token in tokens()) {
+        let policy = Policy::new(list);
+        let facts = request(&token);
+        let readings = policy.readings(&facts);
+        prop_assert_eq!(readings.len(), policy.rules().len());
+        let verdict = policy.decide(&facts);
+        let in_force = |mode: Mode| readings.iter().filter(move |(rule, outcome)| {
+            rule.mode == mode && matches!(outcome, Outcome::Decides(_))
+        });
+        let decided: Vec<_> = in_force(Mode::Enforce).map(|(rule, _)| *rule).collect();
+        let expected: Vec<_> = match &verdict.decision {
+            Decision::Allowed(rule) | Decision::Denied(rule, _) => vec![*rule],
+            Decision::Unruled | Decision::NotAllowed(_) => vec![],
+        };
+        prop_assert_eq!(decided, expected);
+        prop_assert_eq!(in_force(Mode::Warn).map(|(rule, _)| *rule).collect::<Vec<_>>(), verdict.warned);
+        for (rule, outcome) in &readings {
+            prop_assert_eq!(*outcome == Outcome::OfOthers, !rule.concerns(GITLAB));
+        }
+        let last = readings.iter().position(|(rule, outcome)| {
+            rule.mode == Mode::Enforce && matches!(outcome, Outcome::Decides(_))
+        });
+        for (at, (_, outcome)) in readings.iter().enumerate() {
+            prop_assert_eq!(*outcome == Outcome::NotRead, last.is_some_and(|last| at > last) && *outcome != Outcome::OfOthers);
+        }
+    }
+
     #[test]
     fn two_neighbours_of_one_effect_may_change_places(list in rules(8), at in 0usize..7, token in tokens()) {
         let mut swapped = list.clone();

@@ -31,6 +31,7 @@ mod log;
 mod metrics;
 mod oidc;
 mod policy;
+mod policy_cli;
 mod policy_files;
 mod quickstart;
 mod reload;
