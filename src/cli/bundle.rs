@@ -1,5 +1,6 @@
 //! `countersign verify --bundle`, and what `sign` shares with it: files on the outside, [`crate::bundle`] on the inside.
 
+use super::admission::PolicyFile;
 use super::report::{Checks, Paint, table};
 use super::verify::VerifyArgs;
 use super::{CliError, Output, admission, encoding, files, verification};
@@ -26,7 +27,7 @@ pub fn verify(args: &VerifyArgs, bundle: &Path, output: &mut Output) -> Result<(
     let given = Given::read(&args.certificate)?;
     let verified = Bundle::from_json(&text)
         .and_then(|bundle| verifier.verify(&bundle, given.artifact(), &signatory))
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| refused_by(&error, policies.as_ref()))?;
     let mut checks = checks(&verified);
     if let Some(certificate) = verified.certificate() {
         let arc = args.arc.clone().unwrap_or_default();
@@ -59,12 +60,22 @@ pub fn trusted_root(path: &Path) -> Result<TrustedRoot, CliError> {
 
 /// A verification that failed.
 pub fn refused(error: &VerificationError) -> CliError {
+    refused_by(error, None)
+}
+
+/// The same where policies were asked, or would have been.
+fn refused_by(error: &VerificationError, policies: Option<&PolicyFile>) -> CliError {
     let mut words = format!("not verified: {error}\n  {}", error.problem().explanation());
     for line in admission::lines(error) {
         words.push_str("\n  ");
         words.push_str(&line);
     }
-    CliError::refused(words).with_json(error_json(error))
+    let mut document = error_json(error);
+    if let Some(file) = policies {
+        document["policy"] = Value::Null;
+        document["warnings"] = file.warnings_json();
+    }
+    CliError::refused(words).with_json(document)
 }
 
 fn error_json(error: &VerificationError) -> Value {

@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
           --certificate-identity … --certificate-oidc-issuer … --extension ref_protected=true\n  \
         countersign verify --bundle artifact.sigstore.json --trusted-root trusted_root.json \\\n    \
           --policy policies.yaml artifact\n\n\
-        Exit codes: 0 every check that was made is ok, 1 one failed, 78 the policy file is refused."
+        Exit codes: 0 every check that was made is ok, 1 one failed, 2 usage, 78 the policy file is refused."
 )]
 pub struct VerifyArgs {
     /// With --bundle the signed file, or its digest as `sha256:HEX`; else the certificate, PEM or DER. `-` is standard input
@@ -184,7 +184,12 @@ fn policy(
             let reasons: Vec<_> = error.refused().iter().map(ToString::to_string).collect();
             let detail = error.detail();
             checks.failed(NAME, if reasons.is_empty() { detail.to_owned() } else { reasons.join("; ") });
-            json!({ "policy": null, "policies": admission::refused_json(&error), "warnings": warnings })
+            json!({
+                "policy": null,
+                "reason": error.problem().code(),
+                "policies": admission::refused_json(&error),
+                "warnings": warnings,
+            })
         }
     }
 }

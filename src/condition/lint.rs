@@ -72,6 +72,10 @@ impl PathKind {
             "san"
             | "subject"
             | "sub"
+            | "issuer"
+            | "issuer_v2"
+            | "token_subject"
+            | "run_invocation_uri"
             | "ci_config_ref_uri"
             | "build_config_uri"
             | "build_signer_uri"
@@ -91,7 +95,10 @@ impl Condition {
         let names = |wanted: &[&str]| {
             self.names().any(|path| path.last().is_some_and(|name| wanted.contains(&name.as_str())))
         };
-        if names(&["ref", "ref_path", "source_repository_ref"]) && !names(&["ref_protected"]) {
+        // A name of the whole pipeline, path and ref in one; an e-mail address is none.
+        let whole = names(&["ci_config_ref_uri", "build_config_uri", "build_signer_uri"])
+            || any_text(&self.written, &|name, text| name == "san" && text.contains("://"));
+        if (whole || names(&["ref", "ref_path", "source_repository_ref"])) && !names(&["ref_protected"]) {
             advice.push(Advice {
                 lint: Lint::RefWithoutProtection,
                 message:
@@ -100,18 +107,37 @@ impl Condition {
                         .to_owned(),
             });
         }
-        if names(&["project_path"]) && !names(&["project_id", "namespace_id"])
-            || names(&["namespace_path"]) && !names(&["namespace_id", "project_id"])
-        {
+        const PATHS: [&str; 4] =
+            ["project_path", "namespace_path", "source_repository_uri", "source_repository_owner_uri"];
+        const IDS: [&str; 4] = [
+            "project_id",
+            "namespace_id",
+            "source_repository_identifier",
+            "source_repository_owner_identifier",
+        ];
+        if (whole || names(&PATHS)) && !names(&IDS) {
             advice.push(Advice {
                 lint: Lint::PathWithoutId,
-                message: "asks for a path, which somebody else may get after a project or a group is renamed; ask for \
-                          project_id or namespace_id as well"
+                message: "asks for a path, which somebody else may get after a project or a group is renamed, and which a fork's \
+                          merge request that runs in its parent may carry; ask for project_id or namespace_id as well"
                     .to_owned(),
             });
         }
         advice
     }
+}
+
+/// Whether a member, by its last name, is held against such a text anywhere.
+fn any_text(tree: &IdedExpr, wanted: &dyn Fn(&str, &str) -> bool) -> bool {
+    let Expr::Call(call) = &tree.expr else { return false };
+    let parts = || call.target.iter().map(|target| &**target).chain(&call.args);
+    let texts = parts().filter_map(|part| match &part.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    });
+    let names = || parts().map(last_name);
+    texts.into_iter().any(|text| names().any(|name| wanted(name, text)))
+        || parts().any(|part| any_text(part, wanted))
 }
 
 fn calls(tree: &IdedExpr, advice: &mut Vec<Advice>) {
@@ -145,6 +171,10 @@ fn of_call(function: &str, subject: &IdedExpr, text: &str, tree: &IdedExpr) -> O
             Lint::PrefixWithoutSlash,
             format!("{shown} holds for {text}-of-somebody-else/… too; end it with a slash"),
         ),
+        "_!=_" if text == "false" && last_name(subject) == "ref_protected" => (
+            Lint::RefWithoutProtection,
+            format!("{shown} holds where GitLab cannot say (\"\"); ask for ref_protected == \"true\""),
+        ),
         "contains" | "endsWith" if kind != PathKind::Other => (
             Lint::PartOfName,
             format!(
@@ -162,13 +192,17 @@ fn is_anchored(pattern: &str) -> bool {
     let ends = (pattern.ends_with('$') && !pattern.ends_with("\\$")) || pattern.ends_with("\\z");
     let mut depth = 0usize;
     let mut escaped = false;
+    let mut in_class = false;
     let mut splits = false;
     for character in pattern.chars() {
         match character {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
-            '(' | '[' => depth += 1,
-            ')' | ']' => depth = depth.saturating_sub(1),
+            ']' => in_class = false,
+            _ if in_class => {}
+            '[' => in_class = true,
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
             '|' if depth == 0 => splits = true,
             _ => {}
         }

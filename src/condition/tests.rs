@@ -276,7 +276,19 @@ fn conditions_that_hold_for_more_than_they_seem_to_get_advice() {
         (r#"issuer.matches("https://gitlab.com")"#, &["UNANCHORED_PATTERN"]),
         (r#"issuer.matches("^https://gitlab.com|example$")"#, &["UNANCHORED_PATTERN"]),
         (r#"issuer.matches("^(a|b)$") && issuer.matches("\\Aa[|]b\\z")"#, &[]),
-        (r#"cert.san.startsWith("https://gitlab.com/acme")"#, &["PREFIX_WITHOUT_SLASH"]),
+        (r#"issuer.matches("^[(]x|20$")"#, &["UNANCHORED_PATTERN"]),
+        (r#"issuer.startsWith("https://gitlab.com")"#, &["PREFIX_WITHOUT_SLASH"]),
+        (r#"issuer.contains("gitlab.com")"#, &["PART_OF_NAME"]),
+        (r#"claims.project_id == "42" && claims.ref_protected != "false""#, &["REF_WITHOUT_PROTECTION"]),
+        (r#"cert.san == "ada@example.com""#, &[]),
+        (
+            r#"cert.san == "https://x/acme/app//c@refs/heads/main""#,
+            &["REF_WITHOUT_PROTECTION", "PATH_WITHOUT_ID"],
+        ),
+        (
+            r#"cert.san.startsWith("https://gitlab.com/acme")"#,
+            &["PREFIX_WITHOUT_SLASH", "REF_WITHOUT_PROTECTION", "PATH_WITHOUT_ID"],
+        ),
     ] {
         assert_eq!(codes(source), expected, "{source}");
     }

@@ -1,6 +1,6 @@
 //! What was verified, as conditions ask about it.
 
-use super::scope::{self, Part, SURE};
+use super::scope::{self, Part, SIGNED_AS, SURE};
 use crate::bundle::policy::issuer_of;
 use crate::bundle::signature::Artifact;
 use crate::bundle::verified::{Attested, LoggedAt, Promised, SignedTime, TimeSource, Verified};
@@ -159,7 +159,9 @@ impl Facts for Asked<'_> {
             ["cert", rest @ ..] => {
                 evidence.certificate.map_or(Ok(None), |certificate| self.certificate(certificate, rest))
             }
-            ["sct", "timestamp"] => Ok(evidence.promised.map(|promised| Value::Time(promised.at))),
+            ["sct", "timestamp"] => {
+                Ok(evidence.promised.map(|promised| Value::Time(whole_second(promised.at))))
+            }
             ["sct", "log_index"] => {
                 evidence.promised.and_then(|promised| promised.index).map(index).transpose()
             }
@@ -168,6 +170,10 @@ impl Facts for Asked<'_> {
             ["artifact", "digest"] => {
                 Ok(evidence.artifact.map(|hash| Value::Text(format!("sha256:{}", hex::encode(hash)))))
             }
+            ["artifact", "signed_as"] => Ok(evidence.artifact.map(|_| {
+                let as_what = if evidence.attested.is_some() { SIGNED_AS[1] } else { SIGNED_AS[0] };
+                Value::Text(as_what.to_owned())
+            })),
             ["log", "index"] => evidence.logged.first().map(|logged| index(logged.index)).transpose(),
             ["log", "url"] => Ok(evidence.logged.first().map(|logged| Value::Text(logged.log.clone()))),
             ["log", "kind"] => Ok(evidence.logged.first().map(|logged| Value::Text(logged.kind.clone()))),

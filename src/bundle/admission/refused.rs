@@ -59,7 +59,11 @@ impl Refused {
 impl fmt::Display for Refused {
     /// In one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\": {}", self.policy, self.reasons().join("; "))
+        write!(f, "\"{}\": ", self.policy)?;
+        if let Some(message) = self.message() {
+            write!(f, "{} ", message)?;
+        }
+        f.write_str(&self.reasons().join("; "))
     }
 }
 

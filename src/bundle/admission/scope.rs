@@ -13,6 +13,9 @@ const KEY_TYPES: &[&str] = &["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa", "e
 /// Who states the time of a signature.
 const TIME_SOURCES: &[&str] = &["timestamp-authority", "log"];
 
+/// Whether the file itself was signed, or a statement about it.
+pub(super) const SIGNED_AS: &[&str] = &["file", "statement"];
+
 /// The claims that every certificate of a GitLab job has (rule 3 of the issuance).
 pub(super) const SURE: [GitlabClaim; 11] = [
     GitlabClaim::NamespacePath,
@@ -123,6 +126,7 @@ fn without(part: Option<Part>) -> Scope {
     ]);
     let sct =
         Record::of([("timestamp", Member::always(Type::Time)), ("log_index", Member::sometimes(Type::Int))]);
+    let artifact = Record::of([("digest", text()), ("signed_as", text().one_of(SIGNED_AS))]);
     let log = Record::of([("index", Member::always(Type::Int)), ("url", text()), ("kind", text())]);
     let attestation = Record::of([
         ("predicate_type", text()),
@@ -137,7 +141,7 @@ fn without(part: Option<Part>) -> Scope {
         ("sct", Member::record(sct, there(Part::Sct))),
         ("signed_at", value(Type::Time, Part::SignedAt)),
         ("signed_at_source", value(Type::Text, Part::SignedAt).one_of(TIME_SOURCES)),
-        ("artifact", Member::record(Record::of([("digest", text())]), there(Part::Artifact))),
+        ("artifact", Member::record(artifact, there(Part::Artifact))),
         ("log", Member::record(log, there(Part::Log))),
         ("attestation", Member::record(attestation, there(Part::Attestation))),
     ])
