@@ -19,6 +19,10 @@ const LONGEST_PATTERN: usize = 512;
 /// What a compiled regular expression may take, in octets.
 const LARGEST_PATTERN: usize = 256 * 1024;
 
+/// Years in which a time may lie, and the longest duration, in seconds: their sums and differences can be computed.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
+const LONGEST_SPAN: u64 = 10 * 366 * 24 * 3600;
+
 /// From a variable to a member.
 type Path = Vec<String>;
 
@@ -392,23 +396,24 @@ impl<'c> Checker<'c> {
             ("timestamp", [text]) => {
                 let text = self.text(text)?;
                 match chrono::DateTime::parse_from_rfc3339(text) {
-                    Ok(_) => Ok(Type::Time.into()),
+                    Ok(time) if YEARS.contains(&chrono::Datelike::year(&time)) => Ok(Type::Time.into()),
+                    Ok(_) => Err(self.fault(tree, "is a time outside of the years 1970 to 2200")),
                     Err(_) => Err(self.fault(tree, "is no time; write it as 2026-01-31T08:00:00Z")),
                 }
             }
             ("duration", [text]) => {
                 let text = self.text(text)?;
-                let whole = |unit: char| {
-                    text.strip_suffix(unit).is_some_and(|number| {
-                        !number.is_empty()
-                            && number.len() <= 9
-                            && number.bytes().all(|octet| octet.is_ascii_digit())
-                    })
+                let whole = |unit: char, seconds: u64| {
+                    let number = text.strip_suffix(unit)?;
+                    if !number.bytes().all(|octet| octet.is_ascii_digit()) {
+                        return None;
+                    }
+                    number.parse::<u64>().ok()?.checked_mul(seconds)
                 };
-                if whole('s') || whole('m') || whole('h') {
-                    Ok(Type::Span.into())
-                } else {
-                    Err(self.fault(tree, "is no duration; write it as \"90s\", \"10m\" or \"24h\""))
+                match whole('s', 1).or(whole('m', 60)).or(whole('h', 3600)) {
+                    Some(seconds) if seconds <= LONGEST_SPAN => Ok(Type::Span.into()),
+                    Some(_) => Err(self.fault(tree, "is longer than ten years")),
+                    None => Err(self.fault(tree, "is no duration; write it as \"90s\", \"10m\" or \"24h\"")),
                 }
             }
             _ => Err(self.no_such(tree, name, args.len())),

@@ -3,7 +3,7 @@
 use super::scope::Type;
 use super::show::show;
 use super::syntax::STANDARD;
-use super::{Condition, Named};
+use super::{Condition, Named, patterns};
 use crate::environment::UnixMillis;
 use crate::panics::contain;
 use cel::common::ast::Expr;
@@ -98,6 +98,7 @@ fn context<'v>(condition: &Condition, facts: &dyn Facts) -> Result<Context<'stat
         }
     }
     let mut context = Context::with_env(STANDARD.clone());
+    patterns::give(&condition.patterns, &mut context);
     for (name, branch) in tree.0 {
         context.add_variable_from_value(name, branch.into_value());
     }

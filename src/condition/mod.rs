@@ -13,6 +13,7 @@ mod evaluation;
 mod functions;
 mod lint;
 mod partial;
+mod patterns;
 mod scope;
 mod show;
 mod syntax;
@@ -22,7 +23,9 @@ pub use lint::{Advice, Lint, PathKind};
 pub use scope::{Member, Record, Scope, Type};
 
 use cel::IdedExpr;
+use regex::Regex;
 use std::fmt;
+use std::sync::Arc;
 
 /// A condition that was checked.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub struct Condition {
     written: IdedExpr,
     /// With macros expanded.
     program: IdedExpr,
+    /// The regular expressions that it looks for, which the program calls by their numbers.
+    patterns: Arc<[Regex]>,
     /// What it names.
     names: Vec<Named>,
 }
@@ -65,7 +70,9 @@ impl Condition {
     pub fn compile(source: &str, scope: &Scope) -> Result<Self, Fault> {
         let parsed = syntax::parse(source)?;
         let names = check::check(&parsed, scope)?;
-        Ok(Self { source: source.to_owned(), written: parsed.written, program: parsed.program, names })
+        let syntax::Parsed { written, mut program, .. } = parsed;
+        let patterns = patterns::take(&mut program).into();
+        Ok(Self { source: source.to_owned(), written, program, patterns, names })
     }
 
     /// The text that it was made of.

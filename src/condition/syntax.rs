@@ -31,9 +31,10 @@ impl Parsed {
     /// A fault at a node of [`Self::written`].
     pub fn fault(&self, at: &IdedExpr, message: impl Into<String>) -> Fault {
         let offset = self.places.offset_for(at.id).map_or(0, |(start, _)| start as usize);
-        let before = self.places.source.chars().take(offset);
+        // Offsets are in octets; people count characters.
+        let before = self.places.source.char_indices().take_while(|(at, _)| *at < offset);
         let (mut line, mut column) = (1, 1);
-        for character in before {
+        for (_, character) in before {
             (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
         }
         Fault { line, column, message: message.into() }
@@ -49,6 +50,11 @@ pub(super) fn parse(source: &str) -> Result<Parsed, Fault> {
     if source.trim().is_empty() {
         return Err(whole("is empty; write an expression, or leave it out"));
     }
+    if let Some(offset) = comment(source) {
+        let line = 1 + source.chars().take(offset).filter(|character| *character == '\n').count();
+        let message = "has a comment (//), and where YAML makes one line of several it would end the condition; write # above the key";
+        return Err(Fault { line, column: 1, message: message.to_owned() });
+    }
     let trees = contain(|| {
         let (written, places) = limited(&WRITTEN).parse_with_source_info(source)?;
         Ok((written, places, limited(&STANDARD).parse(source)?))
@@ -62,6 +68,30 @@ pub(super) fn parse(source: &str) -> Result<Parsed, Fault> {
     Ok(Parsed { written, program, places })
 }
 
+/// Where a comment of CEL begins outside of texts, in characters.
+fn comment(source: &str) -> Option<usize> {
+    let text: Vec<char> = source.chars().collect();
+    let at = |index: usize| text.get(index).copied().unwrap_or_default();
+    let mut index = 0;
+    while index < text.len() {
+        let quote = at(index);
+        if matches!(quote, '"' | '\'') {
+            let raw = index > 0 && matches!(at(index - 1), 'r' | 'R');
+            let length = if at(index + 1) == quote && at(index + 2) == quote { 3 } else { 1 };
+            index += length;
+            while index < text.len() && !(0..length).all(|more| at(index + more) == quote) {
+                index += if at(index) == '\\' && !raw { 2 } else { 1 };
+            }
+            index += length;
+        } else if quote == '/' && at(index + 1) == '/' {
+            return Some(index);
+        } else {
+            index += 1;
+        }
+    }
+    None
+}
+
 fn limited(env: &Env) -> cel::parser::Parser {
     env.parser().max_recursion_depth(DEEPEST_NESTING).error_recovery_limit(1)
 }
@@ -72,6 +102,7 @@ fn first(errors: &ParseErrors) -> Fault {
     let (line, column) = first.map_or((1, 1), |error| error.pos);
     let message = first.map_or("", |error| error.msg.as_str());
     let message = message.trim_start_matches("Syntax error: ");
+    let message = if message.starts_with("OtherError") { "a part of it is not complete" } else { message };
     // What it expected is a list of everything.
     let message = message.split_once(" expecting {").map_or(message, |(found, _)| found);
     let position = |number: isize| usize::try_from(number).unwrap_or(1).max(1);

@@ -215,6 +215,8 @@ pub fn own_extension<'a>(
     mut claims_arcs: impl Iterator<Item = &'a ClaimsArc>,
 ) -> Result<ObjectIdentifier, String> {
     let oid = operators_own(dotted)?;
+    // One identifier has many spellings, 057264 for 57264.
+    let dotted = &oid.to_string();
     let overlaps = |arc: &ClaimsArc| {
         let arc = arc.to_string();
         is_within(dotted, &arc) || is_within(&arc, dotted)
@@ -239,6 +241,7 @@ fn operators_own(dotted: &str) -> Result<ObjectIdentifier, String> {
             "is too short to be anybody's own: take one below your IANA private enterprise number".to_owned()
         );
     }
+    let dotted = &arc.to_string();
     match TAKEN_ARCS.iter().find(|(taken, _)| is_within(dotted, taken) || is_within(taken, dotted)) {
         Some((taken, whose)) => {
             Err(format!("overlaps {taken} ({whose}): take one below your IANA private enterprise number"))
@@ -397,6 +400,8 @@ mod tests {
             ("2.25.1.2", "too short"),
             ("1.3.6.1", "too short"),
             ("1.3.6.1.4.1", "overlaps"),
+            ("1.3.6.1.4.1.057264.1", "overlaps"),
+            ("01.3.6.1.4.1.57264.1.8", "overlaps"),
             ("1.3.6.1.4.1.57264.1", "overlaps"),
             ("1.3.6.1.4.1.57264.1.8.1", "overlaps"),
             ("1.3.6.1.4.1.11129.2.4", "overlaps"),

@@ -23,6 +23,8 @@ pub const DEFAULT: &str = "default";
 
 /// How many rules a refusal names, where none of many holds: the answer must fit into gRPC's trailers.
 const MOST_NAMED: usize = 5;
+/// Octets of their messages, for the same reason.
+const MOST_SAID: usize = 1500;
 
 /// An ordered list of rules.
 #[derive(Clone, Debug, Default)]
@@ -158,7 +160,10 @@ impl Decision<'_> {
             Self::NotAllowed(rules) => {
                 let mut messages: Vec<&str> = Vec::new();
                 for message in rules.iter().take(MOST_NAMED).filter_map(|rule| rule.message.as_deref()) {
-                    if !messages.contains(&message) {
+                    let said: usize = messages.iter().map(|message| message.len()).sum();
+                    if !messages.contains(&message)
+                        && (messages.is_empty() || said + message.len() <= MOST_SAID)
+                    {
                         messages.push(message);
                     }
                 }

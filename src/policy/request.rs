@@ -38,7 +38,15 @@ impl Facts for RequestFacts<'_> {
         match (names.next(), names.next()) {
             (Some("issuer"), None) => Ok(Some(Value::Text(self.iss.to_owned()))),
             (Some("request"), Some("key_type")) => Ok(Some(Value::Text(self.key.code().to_owned()))),
-            (Some("claims"), Some(name)) => claim(name, self.claims.member(name)),
+            (Some("claims"), Some(name)) => match (name, self.claims.member(name)) {
+                // Of a GitLab job's token (rule 3) it is always asked for; where GitLab cannot say, it leaves it out, or writes null.
+                ("ref_protected", None | Some(Json::Null))
+                    if self.claims.member("namespace_path").is_some() =>
+                {
+                    Ok(Some(Value::Text(String::new())))
+                }
+                (name, found) => claim(name, found),
+            },
             _ => Ok(None),
         }
     }
@@ -47,8 +55,6 @@ impl Facts for RequestFacts<'_> {
 fn claim(name: &str, claim: Option<&Json>) -> Result<Option<Value>, Undecided> {
     let of_another_type = || Undecided(format!("claims.{name} is of a type that rules cannot compare"));
     let value = match claim {
-        // GitLab leaves it out, or writes null, where it cannot say.
-        None | Some(Json::Null) if name == "ref_protected" => Value::Text(String::new()),
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Bool(yes)) => Value::Bool(*yes),
         Some(Json::String(text)) => Value::Text(text.clone()),
@@ -59,7 +65,7 @@ fn claim(name: &str, claim: Option<&Json>) -> Result<Option<Value>, Undecided> {
             // Which of several the request is for, the list does not tell.
             _ => return Err(of_another_type()),
         },
-        Some(Json::Array(list)) if list.iter().all(|element| element.is_object()) => Value::Group,
+        Some(Json::Array(list)) if !list.is_empty() && list.iter().all(Json::is_object) => Value::Group,
         Some(Json::Array(list)) => {
             let texts = list.iter().map(|element| element.as_str().map(str::to_owned));
             Value::Texts(texts.collect::<Option<_>>().ok_or_else(of_another_type)?)

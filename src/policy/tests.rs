@@ -129,6 +129,38 @@ fn one_audience_in_a_list_is_that_audience_and_of_several_none_is() {
 }
 
 #[test]
+fn an_empty_list_is_a_list() {
+    let rules = [allow(
+        "no stranger",
+        r#"!has(claims.groups_direct) || !claims.groups_direct.exists(g, g == "bad")"#,
+    )];
+    for groups in [serde_json::json!([]), serde_json::json!(["good"]), serde_json::Value::Null] {
+        assert_eq!(said(&rules, &claims(&[("groups_direct", groups)])), "yes no stranger []");
+    }
+    assert_eq!(said(&rules, &claims(&[("groups_direct", serde_json::json!(["bad"]))])), "no no stranger []");
+}
+
+#[test]
+fn ref_protected_is_there_in_tokens_of_gitlab_jobs_alone() {
+    let elsewhere = Claims::parse(br#"{"iss":"https://gitlab.com","sub":"x"}"#).unwrap();
+    let condition = Condition::compile(
+        "!has(claims.ref_protected)",
+        &scope(crate::identity::github::GithubRules.claims()),
+    );
+    let condition = condition.unwrap();
+    assert_eq!(condition.holds(&request(&elsewhere)), Ok(true));
+    assert_eq!(condition.holds(&request(&claims(&[("ref_protected", serde_json::Value::Null)]))), Ok(false));
+}
+
+#[test]
+fn a_refusal_fits_into_the_trailers_of_grpc() {
+    let long = |name: &str| Rule { message: Some("😀".repeat(500)), ..allow(name, "false") };
+    let rules: Vec<_> = (0..9).map(|number| long(&format!("r{number}"))).collect();
+    let message = Policy::new(rules).decide(&request(&claims(&[]))).decision.message().unwrap();
+    assert!(message.len() <= 2000, "{}", message.len());
+}
+
+#[test]
 fn an_allowing_rule_may_allow_some_keys_alone() {
     let tightening = Tightening { key_types: vec![KeyKind::P384, KeyKind::Ed25519], ..Tightening::default() };
     let policy = Policy::new(vec![rule("strong", Effect::Allow(tightening), "true"), allow("all", "true")]);

@@ -41,16 +41,25 @@ fn rules(args: &InitArgs) -> String {
         [] => PUBLIC.to_owned(),
         urls => urls.iter().map(|url| yaml(url)).collect::<Vec<_>>().join(", "),
     };
-    let groups = args.group.join(", ");
+    let mut named: Vec<&String> = Vec::new();
+    for group in &args.group {
+        if !named.contains(&group) {
+            named.push(group);
+        }
+    }
+    let groups = named.iter().map(|group| group.as_str()).collect::<Vec<_>>().join(", ");
+    // A message has a bound, and so has a rule's name.
+    let groups = if groups.len() > 400 { "the groups that its rules name".to_owned() } else { groups };
     let mut text = String::from("policy:\n  rules:\n");
-    if args.group.len() == 1 {
+    if named.len() == 1 {
         text += WHY_ONE
     } else {
         text += WHY_MANY
     }
-    for group in &args.group {
+    for (index, group) in named.iter().enumerate() {
+        let name = if group.len() > 50 { format!("group {}", index + 1) } else { format!("group {group}") };
         text += &format!(
-            "    - name: group {group}
+            "    - name: {name}
       issuers: [{issuers}]
       when: claims.namespace_path == \"{group}\" || claims.namespace_path.startsWith(\"{group}/\")
       effect: allow

@@ -7,7 +7,7 @@ use crate::condition::{Advice, Record};
 use crate::config::documents::issuers_of_rules;
 use crate::config::{self, Config, LONGEST_VALIDITY, Warning};
 use crate::identity::gitlab::GitlabRules;
-use crate::identity::{Entry, IdentityType as _, Issuer, Issuers, KeySource};
+use crate::identity::{Entry, IdentityType as _, Issuer, IssuerPattern, Issuers, KeySource};
 use crate::policy::{Effect, Mode, Policy, Rule};
 use crate::possession::KeyKind;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -74,7 +74,12 @@ impl Rules {
         if named.is_empty() {
             named.push(GITLAB.to_owned());
         }
-        let issuers = Issuers::new(named.into_iter().map(gitlab).collect(), Vec::new());
+        let (patterns, exact): (Vec<_>, Vec<_>) = named.into_iter().partition(|issuer| issuer.contains('*'));
+        let patterns = patterns.iter().filter_map(|text| {
+            let Issuer { entries, key_source, .. } = gitlab(String::new());
+            IssuerPattern::parse(text, entries, key_source).ok()
+        });
+        let issuers = Issuers::new(exact.into_iter().map(gitlab).collect(), patterns.collect());
         Self::of_file(file, issuers, LONGEST_VALIDITY, None)
     }
 
@@ -106,7 +111,11 @@ impl Rules {
     pub fn label<'i>(&'i self, iss: &'i str) -> Option<&'i str> {
         match self.config {
             Some(_) => self.issuers.label(iss),
-            None => Some(iss),
+            // A rule for all issuers is for those that nobody names, too.
+            None => {
+                let for_all = || self.policy.rules().iter().any(|rule| rule.issuers.is_none());
+                self.issuers.label(iss).or_else(|| for_all().then_some(iss))
+            }
         }
     }
 
