@@ -266,6 +266,34 @@ def no_name_of_a_file_and_no_input_is_run(world: World, _: argparse.Namespace) -
     pipeline.component("sign", files="good", says="there already")
 
 
+@test_in("https")
+def what_was_to_be_named_is_signed_and_verified_or_the_job_ends(world: World, _: argparse.Namespace) -> None:
+    for shell in shells():
+        pipeline = Pipeline(world, f"named-{shell[0]}", shell)
+        for name in ["a", "b", "[a]", ".hidden"]:
+            pipeline.write(name)
+        # A variable that is empty names nothing, where something was to be named.
+        for files in ["a,,b", "a,b,", ",a", "a, ,b", "a,$EMPTY,b", "$EMPTY"]:
+            for component in ["sign", "attest", "verify"]:
+                pipeline.component(component, files=files, variables={"EMPTY": ""}, says="has an empty name in it")
+            for path in pipeline.directory.glob("*.sigstore.json"):
+                path.unlink()
+        # `*` meets no dot file, and [a] is a pattern.
+        for name, files in {"*": {"a", "b", "[a]"}, ".h*": {".hidden"}}.items():
+            pipeline.component("sign", files=name)
+            pipeline.component("verify", files=name)
+            signed = {path.name.removesuffix(".sigstore.json") for path in pipeline.directory.iterdir() if path.name.endswith(".sigstore.json")}
+            assert files <= signed and (".hidden" in signed) == (".hidden" in files), signed
+        pipeline.write("[a]", "something else\n")
+        pipeline.component("verify", files="[a]")
+        pipeline.component("verify", files="[[]a]", says="not admitted: [a]")
+        # A directory is no bundle, whatever its name.
+        (pipeline.directory / "x.sigstore.json").mkdir()
+        for component in ["sign", "attest", "verify"]:
+            for files in ["x*", "x.sigstore.json"]:
+                pipeline.component(component, files=files, says="no such file: x.sigstore.json")
+
+
 @contextlib.contextmanager
 def served(world: World, directory: pathlib.Path) -> typing.Iterator[str]:
     """Files of a directory, over TLS."""

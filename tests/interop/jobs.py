@@ -6,7 +6,7 @@ import subprocess
 
 import gitlab_ci
 from gitlab_ci import Component, Runner
-from world import HERE, World, run
+from world import HERE, World, printed
 
 DEPLOY = HERE.parent.parent / "deploy"
 
@@ -53,7 +53,7 @@ class Job:
 
 def settings(world: World) -> dict[str, str]:
     """The CI/CD variables that somebody sets for the group, once: what `countersign trust digests` prints."""
-    digests = dict(reversed(line.split()) for line in run(world.countersign, "trust", "digests", "--config", world.config).splitlines()
+    digests = dict(reversed(line.split()) for line in printed(world.countersign, "trust", "digests", "--config", world.config).splitlines()
                    if len(line.split()) == 2)
     return {"CA": world.url, "TRUSTED_ROOT_SHA256": digests["trusted_root.json"],
             "SIGNING_CONFIG_SHA256": digests["signing_config.v0.2.json"], "COUNTERSIGN_IMAGE": "the/image@sha256:00",

@@ -50,6 +50,15 @@ def run(*command: object, ok: bool = True, env: dict | None = None, says: str = 
     return said
 
 
+def printed(*command: object, env: dict | None = None) -> str:
+    """What a command that must succeed writes to its standard output. What it warns of is not among it."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=(os.environ | (env or {})))
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(words[:3])} … ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
 def need(program: str, name: str) -> str:
     found = shutil.which(program)
     if not found:
@@ -104,7 +113,7 @@ class World:
         self.blob = directory / "blob"
         self.blob.write_bytes(b"what the pipeline built\n")
         for kind, name in [("root", "tr.json"), ("signing-config", "sc.json"), ("client-config", "ctc.json")]:
-            (directory / name).write_text(run(countersign, "trust", kind, "--config", self.config, env=self.moved))
+            (directory / name).write_text(printed(countersign, "trust", kind, "--config", self.config, env=self.moved))
 
     def listen_on(self, config: pathlib.Path) -> str:
         """Trust material names the address, so it must be known before the server starts. Answers the URL."""
@@ -193,7 +202,7 @@ class World:
         path, other = self.path("foreign.json"), self.path("other-ca")
         if not path.exists():
             run(self.countersign, "init", other, "--gitlab", self.gitlab.url)
-            path.write_text(run(self.countersign, "trust", "root", "--config", other / "countersign.yaml"))
+            path.write_text(printed(self.countersign, "trust", "root", "--config", other / "countersign.yaml"))
         return path
 
     def stop(self) -> None:
