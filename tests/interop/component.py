@@ -170,9 +170,10 @@ def provenance_says_what_the_jobs_variables_say_and_the_certificate_too(world: W
         },
     }, said["predicate"]
     # Variables that somebody has overridden: GitLab's token says otherwise, and nothing is left.
-    for name in ["CI_COMMIT_SHA", "CI_PROJECT_ID", "CI_PROJECT_URL", "CI_JOB_URL", "CI_COMMIT_REF_NAME"]:
+    for name in ["CI_COMMIT_SHA", "CI_PROJECT_ID", "CI_PROJECT_URL", "CI_JOB_URL", "CI_COMMIT_REF_NAME", "CI_PIPELINE_ID", "CI_PIPELINE_SOURCE",
+                 "CI_RUNNER_ID"]:
         pipeline.write("other.bin")
-        pipeline.component("attest", files="other.bin", variables={name: "1"}, says="says something else than the job's variables")
+        pipeline.component("attest", files="other.bin", variables={name: "11"}, says="says something else than the job's variables")
         assert not (pipeline.directory / "other.bin.provenance.sigstore.json").exists()
     pipeline.component("attest", files="other.bin", variables={"CI_JOB_NAME": "a\nb"}, says="control character")
 
