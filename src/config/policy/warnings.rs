@@ -73,8 +73,8 @@ fn of_rule(rule: &Rule, item: &Field<'_>, against: &Against<'_>) {
     });
     if forks && !names_job {
         item.warning(
-            "is about an issuer that admits pipelines of forks (allow_fork_pipelines, allow_undecidable_forks), whose \
-             project_path is the parent's; ask for job_project_id or job_project_path as well",
+            "is about an issuer that admits pipelines of forks (allow_fork_pipelines, allow_undecidable_forks), which \
+             run in another project than project_path's; ask for job_project_id or job_project_path as well",
         );
     }
 }
