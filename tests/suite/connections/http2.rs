@@ -1,8 +1,8 @@
 //! HTTP/2: frames that cost their sender less than the server. Frames are written by hand (RFC 9113), so that nothing keeps
 //! to rules that a client library keeps to.
 
-use super::{PATIENCE, Server, flood, limits, octets, read};
-use countersign::server::limits::{Limits, Memory};
+use super::{PATIENCE, Server, flood, limits, octets, read, timeouts};
+use countersign::server::limits::{Limits, Memory, Timeouts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -140,8 +140,10 @@ async fn cve_2016_6581_headers_that_grow_when_unpacked_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_in_several_frames_is_read_when_there_is_memory_for_what_it_unpacks_to() {
     const LARGE: usize = 256 * 1024;
-    let server =
-        Server::start(Limits { memory: Memory { heads: 2 * LARGE, ..limits().memory }, ..limits() }).await;
+    let memory = Memory { heads: 2 * LARGE, ..limits().memory };
+    // Nobody is told to leave: this is about those who go on.
+    let timeouts = Timeouts { head: PATIENCE, idle: PATIENCE, patience: PATIENCE, ..timeouts() };
+    let server = Server::start(Limits { memory, timeouts, ..limits() }).await;
     let bomb = [GET, &[0x90; 1500]].concat();
     let mut open = Vec::new();
     for _ in 0..8 {
