@@ -7,7 +7,7 @@ use super::functions::{self, OF_TEXTS};
 use super::scope::{Kind, Member, Record, Scope, Type};
 use super::show::show;
 use super::syntax::{DEEPEST, Parsed};
-use super::{Fault, Named};
+use super::{Fault, Named, patterns};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_ELEMENTS: usize = 256;
 /// The longest regular expression, in octets.
 const LONGEST_PATTERN: usize = 512;
-/// What a compiled regular expression may take, in octets.
-const LARGEST_PATTERN: usize = 256 * 1024;
 
 /// Years in which a time may lie, and the longest duration, in seconds: their sums and differences can be computed.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
@@ -467,7 +465,7 @@ impl<'c> Checker<'c> {
                 self.fault(tree, format!("is a regular expression of more than {LONGEST_PATTERN} octets"))
             );
         }
-        match regex::RegexBuilder::new(pattern).size_limit(LARGEST_PATTERN).build() {
+        match patterns::compile(pattern) {
             Ok(_) => Ok(()),
             Err(regex::Error::CompiledTooBig(_)) => {
                 Err(self.fault(tree, "is a regular expression that takes too much memory"))

@@ -2,11 +2,19 @@
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue};
 use cel::{Context, IdedExpr};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use std::sync::Arc;
 
 /// The function that looks for a pattern by its number. No condition that is checked can name it.
 const SEARCH: &str = "@search";
+
+/// What a compiled pattern may take, in octets.
+const LARGEST: usize = 256 * 1024;
+
+/// Compiles a pattern, within bounds.
+pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(LARGEST).build()
+}
 
 /// Takes the patterns out of a program, in whose place their numbers stand.
 pub(super) fn take(program: &mut IdedExpr) -> Vec<Regex> {
@@ -67,7 +75,7 @@ fn replace(call: &mut CallExpr, patterns: &mut Vec<Regex>) {
     let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr) else {
         return;
     };
-    let (Ok(pattern), Ok(number)) = (Regex::new(pattern.inner()), i64::try_from(patterns.len())) else {
+    let (Ok(pattern), Ok(number)) = (compile(pattern.inner()), i64::try_from(patterns.len())) else {
         return;
     };
     if let Some(last) = call.args.last_mut() {
