@@ -5,13 +5,10 @@ use crate::possession::KeyKind;
 use crate::token::Claims;
 use serde_json::Value as Json;
 
-/// The types of keys, as `request.key_type` names them.
-const KEY_TYPES: &[&str] = &["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa", "ed25519"];
-
 /// The names of a rule for tokens with these claims: `claims`, `issuer` and `request`. Of several types of tokens, those of
 /// [`Record::common`].
 pub fn scope(claims: Record) -> Scope {
-    let request = Record::of([("key_type", Member::always(Type::Text).one_of(KEY_TYPES))]);
+    let request = Record::of([("key_type", Member::always(Type::Text).one_of(&KeyKind::CODES))]);
     Scope::of([
         ("claims", Member::record(claims, true)),
         ("issuer", Member::always(Type::Text)),

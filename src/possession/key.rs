@@ -78,6 +78,10 @@ impl KeyKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::P256, Self::P384, Self::P521, Self::Rsa, Self::Ed25519];
 
+    /// The names of all of them in rules.
+    pub const CODES: [&'static str; 5] =
+        [Self::P256.code(), Self::P384.code(), Self::P521.code(), Self::Rsa.code(), Self::Ed25519.code()];
+
     /// Its name in rules.
     pub const fn code(self) -> &'static str {
         match self {
