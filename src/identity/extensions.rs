@@ -136,13 +136,16 @@ const OWN_ARC: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113556.1.8000.2554.28867.4258.65327.16907.43729.14999557.3402717");
 
 /// Arcs whose members mean something else in a certificate: an extension of ours below them would be read as that.
-const TAKEN_ARCS: [(&str, &str); 6] = [
-    ("1.3.6.1.4.1.57264", "Sigstore's"),
-    ("1.3.6.1.4.1.11129", "Google's, with the extensions of Certificate Transparency"),
-    ("2.5.29", "X.509's own extensions"),
-    ("1.3.6.1.5.5.7", "PKIX's"),
-    ("2.16.840.1.113730", "Netscape's"),
-    ("1.2.840.113549", "PKCS's"),
+const TAKEN_ARCS: [(ObjectIdentifier, &str); 6] = [
+    (ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264"), "Sigstore's"),
+    (
+        ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129"),
+        "Google's, with the extensions of Certificate Transparency",
+    ),
+    (ObjectIdentifier::new_unwrap("2.5.29"), "X.509's own extensions"),
+    (ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7"), "PKIX's"),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.113730"), "Netscape's"),
+    (ObjectIdentifier::new_unwrap("1.2.840.113549"), "PKCS's"),
 ];
 
 impl ClaimsArc {
@@ -215,13 +218,7 @@ pub fn own_extension<'a>(
     mut claims_arcs: impl Iterator<Item = &'a ClaimsArc>,
 ) -> Result<ObjectIdentifier, String> {
     let oid = operators_own(dotted)?;
-    // One identifier has many spellings, 057264 for 57264.
-    let dotted = &oid.to_string();
-    let overlaps = |arc: &ClaimsArc| {
-        let arc = arc.to_string();
-        is_within(dotted, &arc) || is_within(&arc, dotted)
-    };
-    match claims_arcs.find(|arc| overlaps(arc)) {
+    match claims_arcs.find(|arc| overlap(oid, arc.arc)) {
         Some(arc) => Err(format!("overlaps {arc}, the arc of the extensions with GitLab's claims")),
         None => Ok(oid),
     }
@@ -241,8 +238,7 @@ fn operators_own(dotted: &str) -> Result<ObjectIdentifier, String> {
             "is too short to be anybody's own: take one below your IANA private enterprise number".to_owned()
         );
     }
-    let dotted = &arc.to_string();
-    match TAKEN_ARCS.iter().find(|(taken, _)| is_within(dotted, taken) || is_within(taken, dotted)) {
+    match TAKEN_ARCS.iter().find(|(taken, _)| overlap(arc, *taken)) {
         Some((taken, whose)) => {
             Err(format!("overlaps {taken} ({whose}): take one below your IANA private enterprise number"))
         }
@@ -325,9 +321,9 @@ fn fulcio_name(oid: &ObjectIdentifier) -> Option<&'static str> {
     FULCIO_NAMES.iter().find(|(known, _)| known == oid).map(|(_, name)| *name)
 }
 
-/// Whether `dotted` is `arc` or lies below it.
-fn is_within(dotted: &str, arc: &str) -> bool {
-    dotted.strip_prefix(arc).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Whether one is the other, or lies below it. Of the identifiers, not of their text: 057264 is 57264.
+fn overlap(one: ObjectIdentifier, other: ObjectIdentifier) -> bool {
+    one.starts_with(other) || other.starts_with(one)
 }
 
 /// Whether two names have the same words. An underscore is no separator: it marks a claim.
