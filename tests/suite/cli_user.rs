@@ -153,7 +153,7 @@ impl Drop for World {
     }
 }
 
-fn run_in(directory: &Path, arguments: &[&str]) -> Ended {
+pub(crate) fn run_in(directory: &Path, arguments: &[&str]) -> Ended {
     let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
         .args(arguments)
         .current_dir(directory)

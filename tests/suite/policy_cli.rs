@@ -1,41 +1,16 @@
 //! `countersign policy test|explain|dry-run`, run as an operator runs them.
 
-use crate::cli_user::World;
+use crate::cli_user::{Ended, World, run_in};
 use crate::support::client;
 use crate::support::key::TestKey;
 use crate::support::secrets;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
-    }
-}
-
 fn run(directory: &Path, arguments: &[&str]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
-        .arg("policy")
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
-    secrets::check("the binary", &[&output.stdout[..], &output.stderr].concat());
-    Ended {
-        code: output.status.code().expect("an exit code"),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
-    }
+    run_in(directory, &[&["policy"], arguments].concat())
 }
 
 /// A directory with these files.
