@@ -1,12 +1,10 @@
 //! Files with the policies of a verifier: `policies: [{ name, when, message }]`.
 
-use super::reader::{Field, Section, Source, Strictness};
+use super::conditional::{condition, message};
+use super::reader::{Section, Source, Strictness};
 use super::report::{ConfigErrors, Report};
 use crate::bundle::admission::{AdmissionPolicy, MOST_POLICIES, Policies, check_name};
 use std::path::Path;
-
-/// The longest message, in characters.
-const LONGEST_MESSAGE: usize = 500;
 
 /// Reads a file of policies.
 ///
@@ -67,38 +65,8 @@ fn read_one(section: &Section<'_>, names: &mut Vec<(String, usize)>) -> Option<A
     let when = section.require("when", "write a condition; `\"true\"` admits everybody");
     section.report_unknown();
     // Without a name the condition is looked at all the same: all errors are found at once.
-    let policy = policy(&when?, name.unwrap_or_default(), message.clone().flatten());
+    let policy = condition(&when?, |source| {
+        AdmissionPolicy::new(name.unwrap_or_default(), source, message.clone().flatten())
+    });
     name.and(message).and(policy)
-}
-
-fn policy(when: &Field<'_>, name: &str, message: Option<String>) -> Option<AdmissionPolicy> {
-    // Whatever YAML would make of it: `true` is a condition too.
-    let Some(source) = when.word() else {
-        let _ = when.text();
-        return None;
-    };
-    AdmissionPolicy::new(name, source, message)
-        .map_err(|fault| {
-            let column = match fault.column {
-                0 | 1 => String::new(),
-                column => format!(" (character {column})"),
-            };
-            when.error_on(when.line_of(fault.line), format!("{}{column}", fault.message));
-        })
-        .ok()
-}
-
-fn message(text: &str) -> Result<String, String> {
-    // A block scalar ends in a line break.
-    let text = text.trim_end_matches('\n');
-    let count = text.chars().count();
-    if count == 0 || count > LONGEST_MESSAGE {
-        return Err(format!("has {count} characters; 1 to {LONGEST_MESSAGE} are possible"));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(
-            "has a control character or a line break in it; write it on one line, or with >".to_owned()
-        );
-    }
-    Ok(text.to_owned())
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod ca;
+mod conditional;
 pub(crate) mod documents;
 mod fulcio;
 mod issuers;

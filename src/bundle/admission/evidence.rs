@@ -1,6 +1,6 @@
 //! What was verified, as conditions ask about it.
 
-use super::scope::{self, Part, SIGNED_AS, SURE};
+use super::scope::{self, Part, SIGNED_AS};
 use crate::bundle::policy::issuer_of;
 use crate::bundle::signature::Artifact;
 use crate::bundle::verified::{Attested, LoggedAt, Promised, SignedTime, TimeSource, Verified};
@@ -9,6 +9,7 @@ use crate::certificate::inspect::{AlternativeName, Inspected};
 use crate::condition::{Facts, Undecided, Value};
 use crate::environment::UnixMillis;
 use crate::identity::extensions::{ClaimsArc, GitlabClaim, OTHER_NAME};
+use crate::identity::gitlab::EVERY_JOB_HAS;
 use crate::possession::KeyKind;
 use crate::transparency::Hash;
 use der::asn1::ObjectIdentifier;
@@ -77,7 +78,7 @@ impl Asked<'_> {
         if !GitlabClaim::ALL.iter().any(is_there) {
             return Ok(false);
         }
-        match SURE.iter().find(|claim| !is_there(claim)) {
+        match EVERY_JOB_HAS.iter().find(|claim| !is_there(claim)) {
             None => Ok(true),
             Some(missing) => {
                 let words = format!("the certificate has GitLab claims, and lacks {}", missing.name());

@@ -2,34 +2,19 @@
 
 use crate::condition::{Condition, Fault, Member, Record, Scope, Type};
 use crate::identity::extensions::{FULCIO_NAMES, GitlabClaim, OTHER_NAME};
+use crate::identity::gitlab::{EVERY_JOB_HAS, FLAG, REF_TYPES};
+use crate::possession::KeyKind;
 use der::asn1::ObjectIdentifier;
 use std::fmt;
 use std::sync::LazyLock;
 
 /// The kinds of subject alternative names, as `cert.san_type` has them.
 const SAN_TYPES: &[&str] = &["uri", "email", "dns", "other"];
-/// The types of keys, as `cert.key_type` has them.
-const KEY_TYPES: &[&str] = &["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa", "ed25519"];
 /// Who states the time of a signature.
 const TIME_SOURCES: &[&str] = &["timestamp-authority", "log"];
 
 /// Whether the file itself was signed, or a statement about it.
 pub(super) const SIGNED_AS: &[&str] = &["file", "statement"];
-
-/// The claims that every certificate of a GitLab job has (rule 3 of the issuance).
-pub(super) const SURE: [GitlabClaim; 11] = [
-    GitlabClaim::NamespacePath,
-    GitlabClaim::NamespaceId,
-    GitlabClaim::ProjectPath,
-    GitlabClaim::ProjectId,
-    GitlabClaim::PipelineId,
-    GitlabClaim::PipelineSource,
-    GitlabClaim::JobId,
-    GitlabClaim::Ref,
-    GitlabClaim::RefType,
-    GitlabClaim::RunnerEnvironment,
-    GitlabClaim::Sha,
-];
 
 /// What a verification may have found, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +104,7 @@ fn without(part: Option<Part>) -> Scope {
         ("issuer", text()),
         ("not_before", Member::always(Type::Time)),
         ("not_after", Member::always(Type::Time)),
-        ("key_type", text().one_of(KEY_TYPES)),
+        ("key_type", text().one_of(&KeyKind::CODES)),
         ("gitlab", Member::record(gitlab, there(Part::GitlabClaims))),
         ("fulcio", Member::record(fulcio, true)),
         ("extensions", Member::record(Record::default().and_others(Type::Text), true)),
@@ -149,7 +134,7 @@ fn without(part: Option<Part>) -> Scope {
 
 fn claim_member(claim: GitlabClaim) -> Member {
     // GitLab leaves `ref_protected` out where it cannot say; policies read "" then.
-    let member = match SURE.contains(&claim) || claim == GitlabClaim::RefProtected {
+    let member = match EVERY_JOB_HAS.contains(&claim) || claim == GitlabClaim::RefProtected {
         true => Member::always(Type::Text),
         false => Member::sometimes(Type::Text),
     };
@@ -162,8 +147,8 @@ fn claim_member(claim: GitlabClaim) -> Member {
 /// The only values that a claim has, when there are few.
 pub(super) const fn claim_values(claim: GitlabClaim) -> &'static [&'static str] {
     match claim {
-        GitlabClaim::RefType => &["branch", "tag"],
-        GitlabClaim::RefProtected => &["true", "false", ""],
+        GitlabClaim::RefType => REF_TYPES,
+        GitlabClaim::RefProtected => FLAG,
         GitlabClaim::EnvironmentProtected => &["true", "false"],
         _ => &[],
     }

@@ -4,6 +4,7 @@ use super::against::Against;
 use super::extension;
 use crate::condition::{Condition, Scope};
 use crate::config::ca::SHORTEST_VALIDITY;
+use crate::config::conditional::{condition, message};
 use crate::config::issuers::subject_mode;
 use crate::config::reader::{Field, Section};
 use crate::config::values::{self, quoted};
@@ -15,8 +16,6 @@ use std::collections::HashMap;
 
 /// The longest name, in characters: it stands in logs, metrics and answers.
 const LONGEST_NAME: usize = 64;
-/// The longest message, in characters.
-const LONGEST_MESSAGE: usize = 500;
 /// What only allowing rules have.
 const TIGHTENING: [&str; 4] = ["validity", "key_types", "subject", "extensions"];
 
@@ -149,20 +148,7 @@ impl<'a> Reader<'a> {
             .or_insert_with(|| against.claims(issuers.as_deref()).map(policy::scope));
         // Without any issuer there is an error already.
         let scope = scope.as_ref()?;
-        // Whatever YAML would make of it: `true` is a condition too.
-        let Some(source) = field.word() else {
-            let _ = field.text();
-            return None;
-        };
-        Condition::compile(source, scope)
-            .map_err(|fault| {
-                let column = match fault.column {
-                    0 | 1 => String::new(),
-                    column => format!(" (character {column})"),
-                };
-                field.error_on(field.line_of(fault.line), format!("{}{column}", fault.message));
-            })
-            .ok()
+        condition(field, |source| Condition::compile(source, scope))
     }
 
     fn tightening(&self, section: &Section<'_>, issuers: Option<&[String]>) -> Option<Tightening> {
@@ -217,21 +203,6 @@ fn name(text: &str) -> Result<String, String> {
     }
     if text == policy::DEFAULT {
         return Err("is what refusals say where no rule holds; give it another name".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-fn message(text: &str) -> Result<String, String> {
-    // A block scalar ends in a line break.
-    let text = text.trim_end_matches('\n');
-    let count = text.chars().count();
-    if count == 0 || count > LONGEST_MESSAGE {
-        return Err(format!("has {count} characters; 1 to {LONGEST_MESSAGE} are possible"));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(
-            "has a control character or a line break in it; write it on one line, or with >".to_owned()
-        );
     }
     Ok(text.to_owned())
 }

@@ -1,6 +1,7 @@
 //! The claims of a GitLab job's token as conditions of rules may name them.
 
 use crate::condition::{Member, Record, Type};
+use crate::identity::extensions::GitlabClaim;
 use crate::identity::kind::registered_claims;
 
 /// What GitLab writes for a yes, a no, and where it cannot say.
@@ -8,18 +9,19 @@ pub const FLAG: &[&str] = &["true", "false", ""];
 /// Rule 4.
 pub const REF_TYPES: &[&str] = &["branch", "tag"];
 
-/// Required by rule 3, texts that are not empty.
-const REQUIRED: [&str; 10] = [
-    "namespace_id",
-    "namespace_path",
-    "project_id",
-    "project_path",
-    "pipeline_id",
-    "pipeline_source",
-    "job_id",
-    "ref",
-    "sha",
-    "runner_environment",
+/// The claims that every job's token has by rule 3, and so every certificate of a job: texts that are not empty.
+pub const EVERY_JOB_HAS: [GitlabClaim; 11] = [
+    GitlabClaim::NamespacePath,
+    GitlabClaim::NamespaceId,
+    GitlabClaim::ProjectPath,
+    GitlabClaim::ProjectId,
+    GitlabClaim::PipelineId,
+    GitlabClaim::PipelineSource,
+    GitlabClaim::JobId,
+    GitlabClaim::Ref,
+    GitlabClaim::RefType,
+    GitlabClaim::RunnerEnvironment,
+    GitlabClaim::Sha,
 ];
 
 /// Texts that depend on GitLab's version, on the pipeline or on the user.
@@ -49,13 +51,15 @@ const OPTIONAL: [&str; 21] = [
 
 /// `ref_protected` is always there: as "" where the token has none.
 pub(super) fn claims() -> Record {
-    let required = REQUIRED.map(|name| (name, Member::always(Type::Text)));
+    let required = EVERY_JOB_HAS.map(|claim| match claim {
+        GitlabClaim::RefType => (claim.name(), Member::always(Type::Text).one_of(REF_TYPES)),
+        _ => (claim.name(), Member::always(Type::Text)),
+    });
     let optional = OPTIONAL.map(|name| match name {
         "environment_protected" => (name, Member::sometimes(Type::Text).one_of(FLAG)),
         _ => (name, Member::sometimes(Type::Text)),
     });
     let others = [
-        ("ref_type", Member::always(Type::Text).one_of(REF_TYPES)),
         ("ref_protected", Member::always(Type::Text).one_of(FLAG)),
         ("runner_id", Member::sometimes(Type::Int)),
         ("groups_direct", Member::sometimes(Type::texts())),
