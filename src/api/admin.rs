@@ -25,14 +25,16 @@ struct Admin {
 /// Everything that the operators' listener answers.
 pub fn router(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Router {
     let admin = Arc::new(Admin { state: state.clone(), operations });
+    let broker = super::broker::operators_routes(&state);
     let routes = Router::new()
         .route("/livez", only(get(livez)))
         .route("/readyz", only(get(readyz)))
         .route("/metrics", only(get(metrics)))
         .route("/issuers/refresh", only(post(refresh)))
+        .with_state(admin)
+        .merge(broker)
         .route_layer(axum::middleware::from_fn(edge::leave_template))
-        .fallback(not_found)
-        .with_state(admin);
+        .fallback(not_found);
     Around::new(routes, edge::Edge::operators(state)).into_router()
 }
 

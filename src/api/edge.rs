@@ -1,10 +1,12 @@
 //! What happens to every request around its handler: request id, slashes, CORS, the error's body, one line in the log.
 
+use super::broker::BrokerCode;
 use super::error::{self, Rejection};
 use super::grpc;
 use super::paths::collapse_slashes;
 use super::ports::{Answered, Call};
 use super::state::ApiState;
+use crate::broker::Code;
 use crate::issuance::{Course, Step};
 use crate::refusal::{Fault, Reason};
 use axum::body::Body;
@@ -224,7 +226,8 @@ fn record(
     let path = response.extensions().get::<Template>().map_or("-", |template| template.0.as_str());
     let status = status.as_u16();
     let method = known_method(&seen.method);
-    let reason = refused.map(Reason::code);
+    let brokered = response.extensions().get::<BrokerCode>().map(|it| it.0);
+    let reason = refused.map(Reason::code).or(brokered.map(Code::code));
     let course = response.extensions().get::<Course>();
     let issuer = course.and_then(Course::issuer).map(|issuer| &**issuer);
     let ruled = course.and_then(Course::ruled);
@@ -234,6 +237,8 @@ fn record(
     let (serial, log_index) = (note.map(|note| &*note.serial), note.and_then(|note| note.log_index));
     let outcome = match refused.map(Reason::fault) {
         None if note.is_some() => "issued",
+        None if brokered.is_some_and(|code| code.status() < 500) => "refused",
+        None if brokered.is_some() => "failed",
         None => "answered",
         Some(Fault::Caller) => "refused",
         Some(Fault::Issuer | Fault::Server) => "failed",

@@ -7,6 +7,7 @@
 mod admin;
 mod around;
 mod body;
+pub mod broker;
 mod conditional;
 mod ct;
 mod edge;
@@ -58,6 +59,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .merge(timestamp::routes(&state))
         .merge(rekor::routes(&state))
         .merge(trust::routes(&state))
+        .merge(broker::routes(&state))
         .route_layer(from_fn(edge::leave_template))
         .fallback(not_found)
         .with_state(state.clone());

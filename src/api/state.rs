@@ -1,6 +1,7 @@
 //! What the handlers share.
 
 use super::body::Bodies;
+use super::broker::BrokerApi;
 use super::ports::Observer;
 use super::sparse::Sparse;
 use super::trust::TrustFiles;
@@ -45,6 +46,8 @@ pub struct ApiState {
     pub(super) timestamping: Semaphore,
     /// Trust material, where clients can be told an address.
     pub(super) trust: Option<TrustFiles>,
+    /// The token broker, where there is one.
+    pub(super) broker: Option<BrokerApi>,
     readers: Semaphore,
     submissions: Semaphore,
     streams: Arc<Semaphore>,
@@ -67,6 +70,7 @@ impl ApiState {
             timestamps: None,
             timestamping: Semaphore::new(TIMESTAMPS_AT_ONCE),
             trust: None,
+            broker: None,
             readers: Semaphore::new(READS_WAITING),
             submissions: Semaphore::new(SUBMISSIONS_AT_ONCE),
             streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
@@ -92,6 +96,12 @@ impl ApiState {
     #[must_use]
     pub fn with_trust(self, trust: Option<TrustFiles>) -> Self {
         Self { trust, ..self }
+    }
+
+    /// The same with a token broker.
+    #[must_use]
+    pub fn with_broker(self, broker: Option<BrokerApi>) -> Self {
+        Self { broker, ..self }
     }
 
     /// From now on health says no, and HTTP/1 connections are closed after their answer.
@@ -155,10 +165,14 @@ impl ApiState {
     }
 
     /// Everything that the server needs, by name: all is well, or what is wrong, in words for the operator. What only
-    /// timestamps need is looked at here, and not by [`Self::health`]: certificates are issued without them.
+    /// timestamps and the broker need is looked at here, and not by [`Self::health`]: certificates are issued without them.
     pub fn checks(&self) -> Vec<(&'static str, Result<(), String>)> {
         let timestamps = self.timestamps.as_ref().map(|authority| ("timestamps", authority.health()));
-        self.issuing_checks().into_iter().chain(timestamps).collect()
+        let broker = self.broker.as_ref().map(|api| {
+            let problems = api.broker.problems();
+            ("broker", if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) })
+        });
+        self.issuing_checks().into_iter().chain(timestamps).chain(broker).collect()
     }
 
     fn issuing_checks(&self) -> Vec<(&'static str, Result<(), String>)> {

@@ -1,0 +1,92 @@
+//! Parameters of a form, as OAuth has them: each once, an empty one is none, unknown ones are nobody's business (RFC 6749 §3.2).
+
+use super::error::Told;
+use std::borrow::Cow;
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+/// How many parameters are read.
+const MOST_PARAMETERS: usize = 64;
+
+/// The parameters. Among them are tokens: they are wiped when this goes.
+pub struct Form(Vec<(String, Zeroizing<String>)>);
+
+impl Form {
+    /// From a body, or a query.
+    ///
+    /// # Errors
+    /// Not UTF-8, or too many.
+    pub fn parse(octets: &[u8]) -> Result<Self, Told> {
+        // The decoder replaces what is no UTF-8; what somebody did not send is not read.
+        let mut pairs = Vec::new();
+        for (name, value) in form_urlencoded::parse(octets) {
+            if pairs.len() == MOST_PARAMETERS {
+                return Err(Told::invalid("There are more than 64 parameters."));
+            }
+            if [&name, &value].into_iter().any(|text| text.contains('\u{fffd}')) {
+                return Err(Told::invalid("A parameter is not UTF-8."));
+            }
+            if !value.is_empty() {
+                pairs.push((name.into_owned(), Zeroizing::new(value.into_owned())));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// A parameter; `None`: it is not given, or empty.
+    ///
+    /// # Errors
+    /// It is given twice (RFC 6749 §3.2).
+    pub fn get(&self, name: &str) -> Result<Option<&str>, Told> {
+        let mut found = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let first = found.next();
+        match found.next() {
+            None => Ok(first),
+            Some(_) => Err(Told::invalid("A parameter is given twice.")),
+        }
+    }
+
+    /// A parameter that must be there.
+    ///
+    /// # Errors
+    /// `missing`, or it is given twice.
+    pub fn require(&self, name: &str, missing: &'static str) -> Result<&str, Told> {
+        self.get(name)?.ok_or(Told::invalid(missing))
+    }
+
+    /// Two names of one parameter: whichever is there, and not both with different values.
+    ///
+    /// # Errors
+    /// One is given twice, or both differ.
+    pub fn either(&self, name: &str, other: &str) -> Result<Option<Cow<'_, str>>, Told> {
+        match (self.get(name)?, self.get(other)?) {
+            (Some(one), Some(two)) if one != two => {
+                Err(Told::invalid("Two parameters that mean the same thing have different values."))
+            }
+            (one, two) => Ok(one.or(two).map(Cow::Borrowed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_once_and_empty_ones_are_none() {
+        let form = Form::parse(b"a=1&b=&c=%2B+x&d=1&d=2").ok().unwrap();
+        assert_eq!(form.get("a").ok().unwrap(), Some("1"));
+        assert_eq!(form.get("b").ok().unwrap(), None);
+        assert_eq!(form.get("c").ok().unwrap(), Some("+ x"));
+        assert!(form.get("d").is_err());
+        assert!(form.require("b", "b is missing").is_err());
+        assert_eq!(form.either("a", "z").ok().unwrap().as_deref(), Some("1"));
+        assert!(form.either("a", "c").is_err());
+    }
+
+    #[test]
+    fn hostile_forms_are_refused() {
+        assert!(Form::parse(b"a=%ff").is_err());
+        assert!(Form::parse("a=1&".repeat(65).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! `GET /v1/leases/{id}`: a lease's state, for the job that has it.
+
+use super::{Answer, api, bearer, uncached};
+use crate::api::{ApiState, plain};
+use crate::broker::{Code, Lease, LeaseId, Refused};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use std::sync::Arc;
+
+pub(super) async fn of_the_job(
+    State(state): State<Arc<ApiState>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let api = api(&state)?;
+    let id_token = bearer(&headers).ok_or(Refused::new(Code::TokenRefused))?;
+    let id = LeaseId::parse(&id).ok_or(Refused::new(Code::LeaseUnknown))?;
+    let lease = api.broker.lease(id, id_token).await?;
+    Ok(uncached(plain(StatusCode::OK, "application/json", shown(&lease).to_string())))
+}
+
+/// A lease as it is listed: nothing in it is secret.
+pub(super) fn shown(lease: &Lease) -> Value {
+    let mut shown = serde_json::to_value(lease).unwrap_or_default();
+    for (name, time) in [("created", lease.created), ("deadline", lease.deadline)] {
+        shown[name] = time.to_string().into();
+    }
+    for name in ["at", "since", "next"] {
+        if let Some(time) = shown.get(name).and_then(Value::as_u64) {
+            shown[name] = crate::environment::UnixMillis(time).to_string().into();
+        }
+    }
+    // `phase` has six values in the store; a stuck revocation is a seventh to whoever looks.
+    shown["phase"] = lease.phase.code().into();
+    shown
+}

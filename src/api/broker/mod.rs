@@ -1,0 +1,95 @@
+//! The token broker's API: token exchange (RFC 8693), revocation (RFC 7009), the state of a lease, and what gitlab-jwt-2-pat answers.
+//!
+//! Errors have RFC 6749's form (§5.2). What a caller is told of a refusal is constant for each reason, so that nobody learns which roles there
+//! are; which claim or condition it was stands in the operator's record.
+
+mod compat;
+mod delivery;
+mod error;
+mod exchange;
+mod form;
+mod leases;
+mod operators;
+mod revoke;
+
+pub use error::BrokerCode;
+pub use operators::routes as operators_routes;
+
+use super::{ApiState, only};
+use crate::broker::{Code, Refused};
+use crate::leasing::Broker;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use axum::routing::{get, post};
+use error::Told;
+use std::sync::Arc;
+
+/// The largest request, in octets: an ID token and a few names.
+const MOST_BYTES: usize = 64 * 1024;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+type Answer = Result<Response, Told>;
+
+/// The broker, and what only its API has to know.
+pub struct BrokerApi {
+    /// It.
+    pub broker: Arc<Broker>,
+    /// The role of `GET /token`; `None`: that path is not served.
+    pub compat_role: Option<String>,
+    /// Name and base URL of each target, for `resource` (RFC 8693 §2.1).
+    pub targets: Vec<(String, String)>,
+}
+
+/// The public routes; none where there is no broker.
+pub(super) fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
+    let Some(api) = &state.broker else { return Router::new() };
+    let routes = Router::new()
+        .route("/v1/token-exchange", only(post(exchange::exchange)))
+        .route("/v1/token-revoke", only(post(revoke::revoke)))
+        .route("/v1/leases/{id}", only(get(leases::of_the_job)))
+        .route("/health", only(get(compat::health)));
+    match api.compat_role {
+        Some(_) => routes.route("/token", only(get(compat::token))),
+        None => routes,
+    }
+}
+
+/// The broker of a state whose routes are served.
+fn api(state: &ApiState) -> Result<&BrokerApi, Refused> {
+    state.broker.as_ref().ok_or(Refused::new(Code::ShuttingDown))
+}
+
+/// The parameters of a form.
+async fn read_form(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<form::Form, Told> {
+    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = essence.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(FORM) {
+        super::body::drain(body).await;
+        return Err(Told::invalid("Send the parameters as application/x-www-form-urlencoded."));
+    }
+    let octets: Bytes = state
+        .bodies
+        .read_capped(headers, body, state.draining(), MOST_BYTES)
+        .await
+        .map_err(|refusal| Told::of_transport(&refusal))?;
+    form::Form::parse(&octets)
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750 §2.1); `None`: there is none.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+/// RFC 6749 §5.1: whoever answers a token, keeps it out of caches.
+fn uncached(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}

@@ -1,0 +1,174 @@
+//! The operators' side: which leases there are, ending them, roles and targets, a credential replaced now.
+
+use super::error::Told;
+use super::form::Form;
+use super::leases::shown;
+use super::{Answer, BrokerApi, api, uncached};
+use crate::api::{ApiState, only, plain};
+use crate::broker::{Code, LeaseId, Refused};
+use crate::leasing::{Filter, Page};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// How many leases one answer has, unless fewer are asked for.
+const MOST_LEASES: usize = 1000;
+/// How large a request may be, in octets: an ID token, at most.
+const MOST_BYTES: usize = 128 * 1024;
+
+/// Everything that operators may do with the broker; nothing where there is none.
+pub fn routes(state: &Arc<ApiState>) -> Router {
+    if state.broker.is_none() {
+        return Router::new();
+    }
+    Router::new()
+        .route("/v1/leases", only(get(leases)))
+        .route("/v1/leases/{id}", only(get(lease)))
+        .route("/v1/leases/{id}/revoke", only(post(revoke_one)))
+        .route("/v1/leases/revoke", only(post(revoke_many)))
+        .route("/v1/attempts", only(get(attempts)))
+        .route("/v1/roles", only(get(roles)))
+        .route("/v1/targets", only(get(targets)))
+        .route("/v1/targets/{name}/rotate", only(post(rotate)))
+        .route("/v1/policy/test", only(post(test)))
+        .with_state(state.clone())
+}
+
+fn answered(status: StatusCode, body: &Value) -> Response {
+    uncached(plain(status, "application/json", body.to_string()))
+}
+
+/// `role`, `project`, `job`, `user`, `state` of a query or a form.
+fn filter(form: &Form) -> Result<Filter, Told> {
+    let text = |name| Ok::<_, Told>(form.get(name)?.map(str::to_owned));
+    Ok(Filter {
+        role: text("role")?,
+        project: text("project")?,
+        job: text("job")?,
+        user: text("user")?,
+        phase: text("state")?,
+    })
+}
+
+async fn leases(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
+    let api = api(&state)?;
+    let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let after = query.get("cursor")?.map(|cursor| {
+        LeaseId::parse(cursor).ok_or(Told::invalid("cursor is not what the answer before had as `next`."))
+    });
+    let most = query.get("limit")?.map(|limit| {
+        let limit = limit.parse().ok().filter(|limit| (1..=MOST_LEASES).contains(limit));
+        limit.ok_or(Told::invalid("limit is a number from 1 to 1000."))
+    });
+    let most = most.transpose()?.unwrap_or(MOST_LEASES);
+    let Page { leases, next } = api.broker.leases(&filter(&query)?, after.transpose()?, most);
+    let leases: Vec<Value> = leases.iter().map(|lease| shown(lease)).collect();
+    Ok(answered(StatusCode::OK, &json!({ "leases": leases, "next": next })))
+}
+
+async fn lease(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
+    let lease = LeaseId::parse(&id).and_then(|id| api(&state).ok()?.broker.find(id));
+    let lease = lease.ok_or(Refused::new(Code::LeaseUnknown))?;
+    Ok(answered(StatusCode::OK, &shown(&lease)))
+}
+
+async fn revoke_one(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
+    let id = LeaseId::parse(&id).ok_or(Refused::new(Code::LeaseUnknown))?;
+    api(&state)?.broker.revoke_by_operator(id).await?;
+    Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": 1 })))
+}
+
+/// A form that says which: `role`, `project`, `job`, `user`, or `all=true`.
+async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
+    let form = super::read_form(&state, &headers, body).await?;
+    let filter = filter(&form)?;
+    let is_all = form.get("all")? == Some("true");
+    if (filter == Filter::default()) != is_all {
+        return Err(Told::invalid("Say which leases: role, project, job, user or state; or all=true alone."));
+    }
+    let count = api(&state)?.broker.revoke_where(&filter).await?;
+    Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": count })))
+}
+
+/// The last requests that were refused, newest first.
+async fn attempts(State(state): State<Arc<ApiState>>) -> Answer {
+    let attempts = api(&state)?.broker.refused();
+    Ok(answered(StatusCode::OK, &json!({ "refused": attempts })))
+}
+
+async fn roles(State(state): State<Arc<ApiState>>) -> Answer {
+    let roles = api(&state)?.broker.roles();
+    let roles: Vec<Value> = roles.iter().map(role).collect();
+    Ok(answered(StatusCode::OK, &json!({ "roles": roles })))
+}
+
+fn role(role: &crate::broker::Role) -> Value {
+    json!({
+        "name": role.name,
+        "target": role.target,
+        "kind": role.kind.code(),
+        "scopes": role.scopes,
+        "access_level": role.access_level,
+        "ttl_seconds": role.ttl.as_secs(),
+        "max_ttl_seconds": role.max_ttl.as_secs(),
+        "when": role.when.source(),
+    })
+}
+
+async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
+    let BrokerApi { broker, targets, .. } = api(&state)?;
+    let reading = broker.reading();
+    let targets = targets.iter().map(|(name, url)| {
+        let known = reading.targets.iter().find(|target| target.name == *name);
+        json!({
+            "name": name,
+            "url": url,
+            "version": known.and_then(|known| known.version.map(|version| version.to_string())),
+            "credential_sha256": known.map(|known| &known.credential_sha256),
+            "credential_expires_at": known.and_then(|known| known.expires).map(|expiry| expiry.date()),
+            "problem": known.and_then(|known| known.problem.clone()),
+        })
+    });
+    Ok(answered(StatusCode::OK, &json!({ "targets": targets.collect::<Vec<_>>() })))
+}
+
+async fn rotate(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Answer {
+    let rotated = api(&state)?.broker.rotate(&name).await?;
+    Ok(answered(StatusCode::OK, &json!({ "target": name, "credential_expires_at": rotated.expires.date() })))
+}
+
+/// `{"role": …, "claims": {…}}` or `{"role": …, "token": "…"}`: what the broker would say, and why. Nothing is made.
+async fn test(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
+    let octets = state
+        .bodies
+        .read_capped(&headers, body, state.draining(), MOST_BYTES)
+        .await
+        .map_err(|refusal| Told::of_transport(&refusal))?;
+    let asked = crate::token::Claims::parse(&octets)
+        .map_err(|_| Told::invalid("Send a JSON object with role, and claims or token."))?;
+    let role = asked.member("role").and_then(Value::as_str).ok_or(Told::invalid("role is missing."))?;
+    let path = asked.member("path").and_then(Value::as_str);
+    let broker = &api(&state)?.broker;
+    let tested = match (asked.member("claims"), asked.member("token").and_then(Value::as_str)) {
+        (Some(claims), None) => {
+            let claims = crate::token::Claims::parse(claims.to_string().as_bytes())
+                .map_err(|_| Told::invalid("claims is not a JSON object with distinct members."))?;
+            broker.test_claims(role, path, &claims)
+        }
+        (None, Some(token)) => broker.test_token(role, path, token).await,
+        _ => return Err(Told::invalid("Send claims or token.")),
+    };
+    let steps = tested.steps.iter().map(|step| json!({ "text": step.text, "is": step.outcome }));
+    let shown = json!({
+        "allowed": tested.refused.is_none(),
+        "reason": tested.refused.as_ref().map(|refused| refused.code().code()),
+        "detail": tested.refused.as_ref().map(Refused::record),
+        "when": steps.collect::<Vec<_>>(),
+    });
+    Ok(answered(StatusCode::OK, &shown))
+}

@@ -1,0 +1,156 @@
+//! The token broker: what it was asked for, how its leases stand, how GitLab answers.
+
+use super::Metrics;
+use super::families::{Families, SECONDS};
+use crate::broker::{Code, Phase};
+use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, Result};
+use std::time::Duration;
+
+/// `result` of an exchange that gave a token.
+const ISSUED: &str = "issued";
+/// How a call to revoke may end.
+pub const REVOCATIONS: [&str; 3] = ["confirmed", "failed", "refused"];
+
+/// The families; there are some only where there is a broker.
+pub struct Brokered {
+    exchanges: IntCounterVec,
+    leases: GaugeVec,
+    revocations: IntCounterVec,
+    lag: Histogram,
+    calls: HistogramVec,
+    expiry: GaugeVec,
+    events: IntCounterVec,
+}
+
+/// How the broker stands, read when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerReading {
+    /// How many leases are in each phase.
+    pub leases: Vec<(&'static str, u64)>,
+    /// Seconds until each target's main credential ends; negative afterwards.
+    pub expiry: Vec<(String, f64)>,
+}
+
+impl Brokered {
+    fn new(families: &Families<'_>) -> Result<Self> {
+        let brokered = Self {
+            exchanges: families.counters(
+                "countersign_broker_exchanges_total",
+                "Requests for a GitLab token, by role (as configured) and result.",
+                &["role", "result"],
+            )?,
+            leases: families.gauges("countersign_broker_leases", "Leases by phase.", &["phase"])?,
+            revocations: families.counters(
+                "countersign_broker_revocation_attempts_total",
+                "Calls that were to revoke a token, by result.",
+                &["result"],
+            )?,
+            lag: families.histogram(
+                "countersign_broker_revocation_lag_seconds",
+                "How long after its deadline, or after somebody wanted it, GitLab confirmed that a token is dead.",
+                &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0],
+            )?,
+            calls: families.histograms(
+                "countersign_broker_gitlab_request_seconds",
+                "How long calls to GitLab took, by target, route and status (0: no answer).",
+                &["target", "route", "code"],
+            )?,
+            expiry: families.gauges(
+                "countersign_broker_credential_expiry_seconds",
+                "Until the main credential of each target expires; absent where it does not.",
+                &["target"],
+            )?,
+            events: families.counters(
+                "countersign_broker_events_total",
+                "What else happened, by event.",
+                &["event"],
+            )?,
+        };
+        for result in REVOCATIONS {
+            brokered.revocations.get_metric_with_label_values(&[result])?;
+        }
+        Ok(brokered)
+    }
+
+    /// Roles begin at zero.
+    fn follow<'r>(&self, roles: impl Iterator<Item = &'r str>) -> Result<()> {
+        for role in roles {
+            for result in [ISSUED].into_iter().chain([Code::TargetRefused.code()]) {
+                self.exchanges.get_metric_with_label_values(&[role, result])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Metrics {
+    /// From now on there is a broker, with these roles.
+    ///
+    /// # Errors
+    /// In words: two families have the same name.
+    pub fn begin_broker<'r>(
+        &self,
+        roles: impl Iterator<Item = &'r str>,
+    ) -> std::result::Result<(), String> {
+        let begin = || {
+            let brokered = Brokered::new(&Families(&self.registry))?;
+            brokered.follow(roles)?;
+            Ok::<_, prometheus::Error>(brokered)
+        };
+        let brokered = begin().map_err(|error| format!("metrics cannot be set up: {error}"))?;
+        self.brokered.set(brokered).map_err(|_| "there is a broker already".to_owned())
+    }
+
+    /// An exchange was answered. `role` is one of the configuration's, or none.
+    pub fn exchanged(&self, role: Option<&str>, refused: Option<Code>) {
+        let labels = [role.unwrap_or(super::UNKNOWN), refused.map_or(ISSUED, Code::code)];
+        self.broker(|it| it.exchanges.get_metric_with_label_values(&labels).map(|it| it.inc()));
+    }
+
+    /// A call to revoke has ended, so long after it was wanted.
+    pub fn revocation(&self, result: &'static str, late: Duration) {
+        self.broker(|it| {
+            if result == REVOCATIONS[0] {
+                it.lag.observe(late.as_secs_f64());
+            }
+            it.revocations.get_metric_with_label_values(&[result]).map(|it| it.inc())
+        });
+    }
+
+    /// A call to GitLab has ended.
+    pub fn gitlab_called(&self, target: &str, route: &'static str, status: u16, took: Duration) {
+        let code = status.to_string();
+        self.broker(|it| {
+            let calls = it.calls.get_metric_with_label_values(&[target, route, &code]);
+            calls.map(|it| it.observe(took.as_secs_f64()))
+        });
+    }
+
+    /// Something else has happened.
+    pub fn broker_event(&self, event: &'static str) {
+        self.broker(|it| it.events.get_metric_with_label_values(&[event]).map(|it| it.inc()));
+    }
+
+    pub(super) fn set_broker(&self, reading: &BrokerReading) {
+        self.broker(|it| {
+            for (phase, count) in &reading.leases {
+                it.leases.get_metric_with_label_values(&[*phase])?.set(*count as f64);
+            }
+            it.expiry.reset();
+            for (target, seconds) in &reading.expiry {
+                it.expiry.get_metric_with_label_values(&[target.as_str()])?.set(*seconds);
+            }
+            Ok(())
+        });
+    }
+
+    /// An error: the number of labels is wrong, which every test would show.
+    fn broker(&self, count: impl FnOnce(&Brokered) -> Result<()>) {
+        if let Some(brokered) = self.brokered.get() {
+            count(brokered).ok();
+        }
+    }
+}
+
+/// Every phase, for a reading.
+pub const PHASES: [&str; 7] = Phase::CODES;
