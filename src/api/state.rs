@@ -10,6 +10,7 @@ use crate::environment::UnixMillis;
 use crate::issuance::admission::Stage;
 use crate::issuance::recording::Recording;
 use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, Occupancy};
+use crate::leasing::Broker;
 use crate::log::ct::Extent;
 use crate::refusal::{Reason, Refusal};
 use crate::timestamping::TimestampAuthority;
@@ -102,6 +103,11 @@ impl ApiState {
     #[must_use]
     pub fn with_broker(self, broker: Option<BrokerApi>) -> Self {
         Self { broker, ..self }
+    }
+
+    /// The token broker, where there is one.
+    pub fn broker(&self) -> Option<&Arc<Broker>> {
+        self.broker.as_ref().map(|api| &api.broker)
     }
 
     /// From now on health says no, and HTTP/1 connections are closed after their answer.

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct TokenRequest {
     /// The role.
     pub role: String,
+    /// The instance that the job means; `None`: the role's.
+    pub target: Option<String>,
     /// The path, for roles that let the job choose.
     pub path: Option<String>,
     /// Fewer scopes than the role has; `None`: all.

@@ -162,6 +162,9 @@ impl Roles {
         if role.issuer != job.issuer {
             return Err(no("the role is for jobs of another issuer".to_owned()));
         }
+        if request.target.as_ref().is_some_and(|target| *target != role.target) {
+            return Err(no("the role is for another target".to_owned()));
+        }
         let text = |name: &str| claims.member(name).and_then(Json::as_str).map(str::to_owned);
         let path = role
             .path

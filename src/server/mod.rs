@@ -4,6 +4,7 @@
 //! listens. End: listeners first, then the log, so that every request that was taken is answered.
 
 mod activity;
+mod broker;
 mod connection;
 mod crowd;
 pub mod environment;
@@ -49,6 +50,8 @@ pub struct Running {
     state: Arc<ApiState>,
     logs: Arc<OwnLogs>,
     reloading: Reloading,
+    /// Whether the end revokes every GitLab token.
+    drains_broker: bool,
 }
 
 /// The files, looked at by a task that ends with it.
@@ -155,10 +158,13 @@ impl Running {
 
     /// Stops taking connections, answers every request that was taken, seals, and closes the store.
     pub async fn shut_down(self) {
-        let Self { public, admin, state, logs, reloading: _ending } = self;
+        let Self { public, admin, state, logs, reloading: _ending, drains_broker } = self;
         state.drain();
         logs.end_soon();
         public.stop(STOP_TIMEOUT).await;
+        if let Some(broker) = state.broker() {
+            broker.close(drains_broker).await;
+        }
         if let Some((admin, _thread)) = admin {
             admin.stop(ADMIN_STOP_TIMEOUT).await;
         }

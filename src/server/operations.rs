@@ -67,6 +67,7 @@ impl Operations {
         admission.by_issuer.extend(issuers.labels().map(|label| (label.into(), 0)));
         let connections = self.connections.get().into_iter().flatten();
         Readings {
+            broker: state.broker().map(|broker| broker.reading()),
             now,
             checks: state.checks().into_iter().map(|(name, check)| (name, check.is_ok())).collect(),
             certificates: chain

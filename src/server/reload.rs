@@ -11,6 +11,7 @@ use super::tls::{Look, ServerTls};
 use crate::config::{Config, Fingerprint, Reading, Warning};
 use crate::environment::{Clock, Stopwatch};
 use crate::issuance::{CertificateAuthority, Rules};
+use crate::leasing::Broker;
 use crate::oidc::JwksCache;
 use crate::telemetry::metrics::{Metrics, Part};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -46,6 +47,8 @@ pub struct Reloader {
     clock: Arc<dyn Clock>,
     stopwatch: Arc<dyn Stopwatch>,
     tls: Option<Arc<ServerTls>>,
+    /// The token broker, where there is one.
+    broker: Option<Arc<Broker>>,
     /// Held for as long as a look takes, which may be for ever where a file does not answer: by threads of looks alone.
     state: Mutex<State>,
     /// What is told of the looks; never held while files are read.
@@ -82,6 +85,7 @@ impl Reloader {
         metrics: Arc<Metrics>,
         tls: Option<ServerTls>,
         config: Config,
+        broker: Option<Arc<Broker>>,
     ) -> Self {
         let clock = authority.clock.clone();
         metrics.loaded_at_start(Part::Configuration, clock.now());
@@ -96,6 +100,7 @@ impl Reloader {
             metrics,
             clock,
             stopwatch,
+            broker,
             tls: tls.map(Arc::new),
             state,
             told: Mutex::default(),
@@ -201,6 +206,9 @@ impl Reloader {
         let before = self.authority.rules.get();
         let rules = self.authority.rules.replace(rules(&config));
         self.metrics.follow(&rules.issuers, &rules.policy);
+        if let (Some(broker), Some(config)) = (&self.broker, &config.broker) {
+            broker.replace_roles(config.roles.clone());
+        }
         for known in self.keys.known() {
             if rules.issuers.find(&known.url).is_none() {
                 self.keys.purge(&known.url);

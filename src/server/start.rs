@@ -1,6 +1,7 @@
 //! The order of starting.
 
 use super::environment::{CA_KEY_PASSWORD, Environment};
+use super::broker;
 use super::limits::Limits;
 use super::listener::Listener;
 use super::logs::OwnLogs;
@@ -20,6 +21,7 @@ use crate::environment::Stopwatch;
 use crate::issuance::admission::Unread;
 use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
+use crate::leasing::ports::LeaseStore;
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::ports::LogSigner as _;
 use crate::log::signatures::OpenError as SignaturesError;
@@ -60,7 +62,7 @@ async fn start_parts(
     logs: &mut OwnLogs,
 ) -> Result<Running, StartError> {
     // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
-    let (data, signatures) = open_data(&config).await?;
+    let OpenedData { certificates: data, signatures, leases } = open_data(&config).await?;
     let (chain, signer, ephemeral) = authority(&config.ca.material, &environment)?;
     let chain = Arc::new(chain);
     let tls = config.tls.clone().map(ServerTls::load).transpose()?;
@@ -103,6 +105,7 @@ async fn start_parts(
         .zip(comparing)
         .map(|(authority, ntp)| timestamps::compare(Arc::downgrade(authority), ntp, environment.clone()));
 
+    let whole = environment.clone();
     let authority = Arc::new(CertificateAuthority {
         chain,
         lately,
@@ -119,7 +122,18 @@ async fn start_parts(
     });
     let (unread, stopwatch) = (authority.admission.unread().clone(), authority.stopwatch.clone());
     let (listen, admin) = (config.listen, config.admin);
-    let reloader = Arc::new(Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config));
+    let broker = match (&config.broker, leases) {
+        (Some(config), Some(store)) => {
+            let authority = authority.clone();
+            let issuers = Arc::new(move || authority.rules.get());
+            Some(broker::open(config, store, issuers, keys.clone(), &metrics, &whole).await?)
+        }
+        _ => None,
+    };
+    let drains_broker = config.broker.as_ref().is_some_and(|broker| broker.drain);
+    let running_broker = broker.as_ref().map(|api| api.broker.clone());
+    let reloader = Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config, running_broker);
+    let reloader = Arc::new(reloader);
     let operations = Arc::new(Operations::new(
         metrics.clone(),
         authority.clone(),
@@ -128,7 +142,8 @@ async fn start_parts(
         stamping.clone(),
     ));
     let state = ApiState::new(authority, Arc::new(Counting(metrics)));
-    let state = Arc::new(state.with_timestamps(stamping).recording(recording).with_trust(trust));
+    let state =
+        Arc::new(state.with_timestamps(stamping).recording(recording).with_trust(trust).with_broker(broker));
     let (public, admin) = open_listeners(listen, tls_config, admin, &state, operations)?;
     let reloading = Reloading {
         watching: tokio::spawn(Reloader::watch(Arc::downgrade(&reloader))),
@@ -137,7 +152,7 @@ async fn start_parts(
     };
     tokio::spawn(OwnLogs::watch(Arc::downgrade(&logs)));
     tokio::spawn(watch_unread(&unread, &public, stopwatch));
-    Ok(Running { public, admin, state, logs, reloading })
+    Ok(Running { public, admin, state, logs, reloading, drains_broker })
 }
 
 /// The signature log, where there is to be one. It must not be taken for the certificate log: other key, other name.
@@ -339,18 +354,27 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// The stores of the certificate log and of the signature log, as far as they are to be.
-async fn open_data(config: &Config) -> Result<(Option<Stores>, Option<Stores>), StartError> {
+/// What of the data directory there is to be.
+#[derive(Default)]
+struct OpenedData {
+    certificates: Option<Stores>,
+    signatures: Option<Stores>,
+    leases: Option<Box<dyn LeaseStore>>,
+}
+
+async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
     let (certificates, signatures) = (config.log.embedded().is_some(), config.signature_log.is_some());
-    if !certificates && !signatures {
-        return Ok((None, None));
+    let leases = config.broker.is_some();
+    if !certificates && !signatures && !leases {
+        return Ok(OpenedData::default());
     }
     let path = config.data.clone();
     let open = move || -> Result<_, DataDirectoryError> {
         let data = LockedDirectory::open(&path)?;
         let certificates = certificates.then(|| data.certificates()).transpose()?;
         let signatures = signatures.then(|| data.signatures()).transpose()?;
-        Ok((certificates, signatures))
+        let leases = leases.then(|| data.leases()).transpose()?;
+        Ok(OpenedData { certificates, signatures, leases })
     };
     tokio::task::spawn_blocking(open)
         .await

@@ -1,6 +1,7 @@
 //! A glance at a token: the texts that it claims, and nothing else. Enough to refuse it when places are short, and for nothing more.
 
-use super::{MAX_TOKEN_BYTES, Segments};
+use super::{Claims, MAX_TOKEN_BYTES, Segments};
+use crate::refusal::Refusal;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -21,6 +22,14 @@ impl Payload {
         }
         let segments = Segments::split(token).ok()?;
         URL_SAFE_NO_PAD.decode(segments.payload).ok().map(Self)
+    }
+
+    /// All of it, for people who look at what a token says. Nobody has vouched for it.
+    ///
+    /// # Errors
+    /// [`Reason::TokenMalformed`](crate::refusal::Reason::TokenMalformed).
+    pub fn claims(&self) -> Result<Claims, Refusal> {
+        Claims::parse(&self.0)
     }
 
     /// `None` for what is no JSON object.

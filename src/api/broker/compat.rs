@@ -22,10 +22,11 @@ async fn answer(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Answer {
     let api = api(state)?;
     let id_token = bearer(headers).ok_or(Refused::new(Code::TokenRefused))?.to_owned();
     let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
-    let role = query.get("role")?.map(str::to_owned).or_else(|| api.compat_role.clone());
-    let request = TokenRequest { role: role.unwrap_or_default(), ..TokenRequest::default() };
+    let roles = api.broker.roles();
+    let role = query.get("role")?.or(roles.compat()).unwrap_or_default().to_owned();
+    let request = TokenRequest { role, ..TokenRequest::default() };
     let handed = hand_over(api.broker.clone(), id_token, request).await?;
-    let text = handed.handed().token.text().to_owned();
+    let text = handed.handed().token.expose().to_owned();
     Ok(uncached(plain(StatusCode::OK, TEXT, handed.into_body(text))))
 }
 

@@ -5,7 +5,7 @@ use super::error::Told;
 use super::form::Form;
 use super::{Answer, BrokerApi, api, read_form, uncached};
 use crate::api::{ApiState, plain};
-use crate::broker::{Code, Refused, TokenRequest};
+use crate::broker::{Code, Phase, Refused, TokenRequest};
 use crate::environment::UnixMillis;
 use crate::leasing::Handed;
 use axum::body::Body;
@@ -21,11 +21,7 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const SUBJECT_TYPES: [&str; 2] =
     ["urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"];
 
-pub(super) async fn exchange(
-    State(state): State<Arc<ApiState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn exchange(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
     let api = api(&state)?;
     let form = read_form(&state, &headers, body).await?;
     let (id_token, request) = read(&form, api)?;
@@ -87,7 +83,7 @@ impl BrokerApi {
 fn body_of(delivery: &Delivery, now: UnixMillis) -> String {
     let Handed { lease, token, username } = delivery.handed();
     let mut body = json!({
-        "access_token": token.text(),
+        "access_token": token.expose(),
         "issued_token_type": ACCESS_TOKEN,
         // A deploy token is a password, a trigger a parameter: neither goes into `Authorization: Bearer`.
         "token_type": if lease.kind.is_bearer() { "Bearer" } else { "N_A" },
@@ -97,7 +93,10 @@ fn body_of(delivery: &Delivery, now: UnixMillis) -> String {
         "role": lease.role,
         "token_kind": lease.kind.code(),
     });
-    let known = lease.minted();
+    let known = match &lease.phase {
+        Phase::Active { minted } => Some(minted),
+        _ => None,
+    };
     let more = [
         ("gitlab_token_id", known.map(|minted| minted.id.into())),
         ("gitlab_expires_at", known.and_then(|minted| minted.expires).map(|expiry| expiry.date().into())),

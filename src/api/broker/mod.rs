@@ -37,24 +37,21 @@ type Answer = Result<Response, Told>;
 pub struct BrokerApi {
     /// It.
     pub broker: Arc<Broker>,
-    /// The role of `GET /token`; `None`: that path is not served.
-    pub compat_role: Option<String>,
     /// Name and base URL of each target, for `resource` (RFC 8693 §2.1).
     pub targets: Vec<(String, String)>,
 }
 
 /// The public routes; none where there is no broker.
 pub(super) fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
-    let Some(api) = &state.broker else { return Router::new() };
-    let routes = Router::new()
+    if state.broker.is_none() {
+        return Router::new();
+    }
+    Router::new()
         .route("/v1/token-exchange", only(post(exchange::exchange)))
         .route("/v1/token-revoke", only(post(revoke::revoke)))
         .route("/v1/leases/{id}", only(get(leases::of_the_job)))
-        .route("/health", only(get(compat::health)));
-    match api.compat_role {
-        Some(_) => routes.route("/token", only(get(compat::token))),
-        None => routes,
-    }
+        .route("/token", only(get(compat::token)))
+        .route("/health", only(get(compat::health)))
 }
 
 /// The broker of a state whose routes are served.

@@ -5,8 +5,9 @@ use super::form::Form;
 use super::leases::shown;
 use super::{Answer, BrokerApi, api, uncached};
 use crate::api::{ApiState, only, plain};
-use crate::broker::{Code, LeaseId, Refused};
+use crate::broker::{Code, Described, Explained, LeaseId, Refused, TokenRequest};
 use crate::leasing::{Filter, Page};
+use crate::token::{Claims, Payload};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -49,7 +50,7 @@ fn filter(form: &Form) -> Result<Filter, Told> {
     Ok(Filter {
         role: text("role")?,
         project: text("project")?,
-        job: text("job")?,
+        job_id: text("job")?,
         user: text("user")?,
         phase: text("state")?,
     })
@@ -79,8 +80,12 @@ async fn lease(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> An
 
 async fn revoke_one(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
     let id = LeaseId::parse(&id).ok_or(Refused::new(Code::LeaseUnknown))?;
-    api(&state)?.broker.revoke_by_operator(id).await?;
-    Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": 1 })))
+    let broker = &api(&state)?.broker;
+    let is_live = broker.revoke(id).await?;
+    if !is_live && broker.find(id).is_none() {
+        return Err(Refused::new(Code::LeaseUnknown).into());
+    }
+    Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": usize::from(is_live) })))
 }
 
 /// A form that says which: `role`, `project`, `job`, `user`, or `all=true`.
@@ -97,26 +102,25 @@ async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, bod
 
 /// The last requests that were refused, newest first.
 async fn attempts(State(state): State<Arc<ApiState>>) -> Answer {
-    let attempts = api(&state)?.broker.refused();
+    let attempts = api(&state)?.broker.refused(MOST_LEASES);
     Ok(answered(StatusCode::OK, &json!({ "refused": attempts })))
 }
 
 async fn roles(State(state): State<Arc<ApiState>>) -> Answer {
-    let roles = api(&state)?.broker.roles();
-    let roles: Vec<Value> = roles.iter().map(role).collect();
+    let roles: Vec<Value> = api(&state)?.broker.roles().iter().map(role).collect();
     Ok(answered(StatusCode::OK, &json!({ "roles": roles })))
 }
 
 fn role(role: &crate::broker::Role) -> Value {
     json!({
-        "name": role.name,
-        "target": role.target,
-        "kind": role.kind.code(),
-        "scopes": role.scopes,
-        "access_level": role.access_level,
-        "ttl_seconds": role.ttl.as_secs(),
-        "max_ttl_seconds": role.max_ttl.as_secs(),
-        "when": role.when.source(),
+        "name": role.name(),
+        "target": role.target(),
+        "kind": role.kind().code(),
+        "scopes": role.scopes(),
+        "access_level": role.access_level(),
+        "ttl_seconds": role.ttl().as_secs(),
+        "max_ttl_seconds": role.max_ttl().as_secs(),
+        "when": role.when().source(),
     })
 }
 
@@ -129,9 +133,10 @@ async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
             "name": name,
             "url": url,
             "version": known.and_then(|known| known.version.map(|version| version.to_string())),
-            "credential_sha256": known.map(|known| &known.credential_sha256),
-            "credential_expires_at": known.and_then(|known| known.expires).map(|expiry| expiry.date()),
-            "problem": known.and_then(|known| known.problem.clone()),
+            "configured_credential_sha256": known.map(|known| &known.configured),
+            "credential_id": known.and_then(|known| known.credential),
+            "credential_seconds_left": known.and_then(|known| known.credential_left).map(|left| left.as_secs()),
+            "down": known.and_then(|known| known.down.clone()),
         })
     });
     Ok(answered(StatusCode::OK, &json!({ "targets": targets.collect::<Vec<_>>() })))
@@ -142,33 +147,47 @@ async fn rotate(State(state): State<Arc<ApiState>>, Path(name): Path<String>) ->
     Ok(answered(StatusCode::OK, &json!({ "target": name, "credential_expires_at": rotated.expires.date() })))
 }
 
-/// `{"role": …, "claims": {…}}` or `{"role": …, "token": "…"}`: what the broker would say, and why. Nothing is made.
+/// `{"role": …, "claims": {…}}`, or `"token": "…"` in place of the claims: what the broker would say, and why. Nothing is made, and a token is
+/// not verified.
 async fn test(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
     let octets = state
         .bodies
         .read_capped(&headers, body, state.draining(), MOST_BYTES)
         .await
         .map_err(|refusal| Told::of_transport(&refusal))?;
-    let asked = crate::token::Claims::parse(&octets)
+    let asked = Claims::parse(&octets)
         .map_err(|_| Told::invalid("Send a JSON object with role, and claims or token."))?;
-    let role = asked.member("role").and_then(Value::as_str).ok_or(Told::invalid("role is missing."))?;
-    let path = asked.member("path").and_then(Value::as_str);
-    let broker = &api(&state)?.broker;
-    let tested = match (asked.member("claims"), asked.member("token").and_then(Value::as_str)) {
-        (Some(claims), None) => {
-            let claims = crate::token::Claims::parse(claims.to_string().as_bytes())
-                .map_err(|_| Told::invalid("claims is not a JSON object with distinct members."))?;
-            broker.test_claims(role, path, &claims)
-        }
-        (None, Some(token)) => broker.test_token(role, path, token).await,
+    let text = |name| asked.member(name).and_then(Value::as_str);
+    let claims = match (asked.member("claims"), text("token")) {
+        (Some(claims), None) => Claims::parse(claims.to_string().as_bytes()).ok(),
+        (None, Some(token)) => Payload::decode(token).and_then(|payload| payload.claims().ok()),
         _ => return Err(Told::invalid("Send claims or token.")),
     };
-    let steps = tested.steps.iter().map(|step| json!({ "text": step.text, "is": step.outcome }));
-    let shown = json!({
-        "allowed": tested.refused.is_none(),
-        "reason": tested.refused.as_ref().map(|refused| refused.code().code()),
-        "detail": tested.refused.as_ref().map(Refused::record),
-        "when": steps.collect::<Vec<_>>(),
-    });
+    let claims =
+        claims.ok_or(Told::invalid("What was sent has no claims: a JSON object with distinct members."))?;
+    let issuer =
+        claims.member("iss").and_then(Value::as_str).ok_or(Told::invalid("The claims have no iss."))?;
+    let request = TokenRequest {
+        role: text("role").ok_or(Told::invalid("role is missing."))?.to_owned(),
+        path: text("path").map(str::to_owned),
+        ..TokenRequest::default()
+    };
+    let explained = api(&state)?.broker.test(issuer, &claims, &request);
+    let Some(Explained { steps, outcome }) = explained else {
+        return Err(Told::with_hint(Refused::new(Code::TargetRefused), "There is no such role."));
+    };
+    let steps: Vec<Value> = steps
+        .iter()
+        .map(|step| json!({ "text": step.text, "depth": step.depth, "holds": step.holds.as_ref().ok() }))
+        .collect();
+    let shown = match outcome {
+        Ok(Described { kind, target, path, scopes, ttl }) => json!({
+            "allowed": true, "kind": kind.code(), "target": target, "path": path, "scopes": scopes,
+            "ttl_seconds": ttl.as_secs(), "when": steps,
+        }),
+        Err(refused) => json!({
+            "allowed": false, "reason": refused.code().code(), "detail": refused.record(), "when": steps,
+        }),
+    };
     Ok(answered(StatusCode::OK, &shown))
 }

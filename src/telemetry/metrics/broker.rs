@@ -3,13 +3,14 @@
 use super::Metrics;
 use super::families::{Families, SECONDS};
 use crate::broker::{Code, Phase};
-use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, Result};
+use crate::leasing::{Event, Reading};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounterVec, Result};
 use std::time::Duration;
 
 /// `result` of an exchange that gave a token.
 const ISSUED: &str = "issued";
 /// How a call to revoke may end.
-pub const REVOCATIONS: [&str; 3] = ["confirmed", "failed", "refused"];
+const REVOCATIONS: [&str; 3] = ["confirmed", "failed", "refused"];
 
 /// The families; there are some only where there is a broker.
 pub struct Brokered {
@@ -17,18 +18,11 @@ pub struct Brokered {
     leases: GaugeVec,
     revocations: IntCounterVec,
     lag: Histogram,
+    overdue: Gauge,
+    unwritten: Gauge,
     calls: HistogramVec,
     expiry: GaugeVec,
     events: IntCounterVec,
-}
-
-/// How the broker stands, read when somebody asks.
-#[derive(Clone, Debug, Default)]
-pub struct BrokerReading {
-    /// How many leases are in each phase.
-    pub leases: Vec<(&'static str, u64)>,
-    /// Seconds until each target's main credential ends; negative afterwards.
-    pub expiry: Vec<(String, f64)>,
 }
 
 impl Brokered {
@@ -50,6 +44,14 @@ impl Brokered {
                 "How long after its deadline, or after somebody wanted it, GitLab confirmed that a token is dead.",
                 &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0],
             )?,
+            overdue: families.gauge(
+                "countersign_broker_oldest_overdue_seconds",
+                "How late the latest revocation is.",
+            )?,
+            unwritten: families.gauge(
+                "countersign_broker_unwritten_leases",
+                "Leases of which the store has an older state than the server.",
+            )?,
             calls: families.histograms(
                 "countersign_broker_gitlab_request_seconds",
                 "How long calls to GitLab took, by target, route and status (0: no answer).",
@@ -68,6 +70,9 @@ impl Brokered {
         };
         for result in REVOCATIONS {
             brokered.revocations.get_metric_with_label_values(&[result])?;
+        }
+        for event in Event::NAMES {
+            brokered.events.get_metric_with_label_values(&[event])?;
         }
         Ok(brokered)
     }
@@ -102,8 +107,8 @@ impl Metrics {
     }
 
     /// An exchange was answered. `role` is one of the configuration's, or none.
-    pub fn exchanged(&self, role: Option<&str>, refused: Option<Code>) {
-        let labels = [role.unwrap_or(super::UNKNOWN), refused.map_or(ISSUED, Code::code)];
+    pub fn exchanged(&self, role: Option<&str>, refused: Option<&str>) {
+        let labels = [role.unwrap_or(super::UNKNOWN), refused.unwrap_or(ISSUED)];
         self.broker(|it| it.exchanges.get_metric_with_label_values(&labels).map(|it| it.inc()));
     }
 
@@ -131,14 +136,20 @@ impl Metrics {
         self.broker(|it| it.events.get_metric_with_label_values(&[event]).map(|it| it.inc()));
     }
 
-    pub(super) fn set_broker(&self, reading: &BrokerReading) {
+    /// How it stands now.
+    pub(super) fn set_broker(&self, reading: &Reading) {
         self.broker(|it| {
-            for (phase, count) in &reading.leases {
-                it.leases.get_metric_with_label_values(&[*phase])?.set(*count as f64);
+            for phase in Phase::CODES {
+                let count = reading.leases.get(phase).copied().unwrap_or_default();
+                it.leases.get_metric_with_label_values(&[phase])?.set(count as f64);
             }
+            it.overdue.set(reading.oldest_overdue.as_secs_f64());
+            it.unwritten.set(reading.unwritten as f64);
             it.expiry.reset();
-            for (target, seconds) in &reading.expiry {
-                it.expiry.get_metric_with_label_values(&[target.as_str()])?.set(*seconds);
+            for target in &reading.targets {
+                if let Some(left) = target.credential_left {
+                    it.expiry.get_metric_with_label_values(&[target.name.as_str()])?.set(left.as_secs_f64());
+                }
             }
             Ok(())
         });
@@ -151,6 +162,3 @@ impl Metrics {
         }
     }
 }
-
-/// Every phase, for a reading.
-pub const PHASES: [&str; 7] = Phase::CODES;

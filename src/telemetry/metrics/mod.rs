@@ -4,6 +4,7 @@
 //! bounded set of values, none of which is a caller's text. What happens is counted where it happens, with a few atomic
 //! additions; what is, is read when somebody asks.
 
+mod broker;
 mod families;
 mod issuance;
 mod policy;
@@ -20,6 +21,7 @@ pub use requests::Call;
 
 use crate::identity::Issuers;
 use crate::policy::Policy;
+use broker::Brokered;
 use families::Families;
 use issuance::Issuances;
 use policy::Decisions;
@@ -28,7 +30,7 @@ use prometheus::{Registry, Result, TextEncoder};
 use readings::Gauges;
 use reloads::Reloads;
 use requests::Requests;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use stores::LogStores;
 use timestamps::Timestamps;
 
@@ -50,6 +52,8 @@ pub struct Metrics {
     reloads: Reloads,
     timestamps: Timestamps,
     process: Process,
+    /// Where there is a broker.
+    brokered: OnceLock<Brokered>,
     /// One text at a time: gauges are set for each.
     rendering: Mutex<()>,
 }
@@ -77,6 +81,7 @@ impl Metrics {
             reloads: Reloads::new(&families)?,
             timestamps: Timestamps::new(&families)?,
             process: Process::new(&families)?,
+            brokered: OnceLock::new(),
             rendering: Mutex::new(()),
             registry,
         })
@@ -89,6 +94,9 @@ impl Metrics {
     pub fn render(&self, readings: &Readings<'_>) -> std::result::Result<String, String> {
         let _one_at_a_time = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.gauges.set(readings);
+        if let Some(broker) = &readings.broker {
+            self.set_broker(broker);
+        }
         self.process.read();
         TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(|error| error.to_string())
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 /// The state of a server at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Readings<'r> {
+    /// The token broker, where there is one.
+    pub broker: Option<crate::leasing::Reading>,
     /// The moment.
     pub now: UnixMillis,
     /// Every check of `/readyz`, and whether it passes.

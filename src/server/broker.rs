@@ -1,0 +1,200 @@
+//! The token broker's parts put together, and what is told of it: log lines and metrics.
+
+use super::StartError;
+use super::environment::Environment;
+use super::start::read_capped;
+use crate::api::broker::BrokerApi;
+use crate::broker::{Lease, Phase};
+use crate::config::{BrokerConfig, CredentialSource, RotationConfig, RotationMethod, TargetConfig};
+use crate::gitlab::{GitlabApi, Settings};
+use crate::issuance::{IssuerKeys, Rules};
+use crate::leasing::ports::{LeaseStore, Observer, Sealing};
+use crate::leasing::{ALLOWED, Attempt, Broker, Event, Method, Parts, Rotation, SealKey, Secret, Target};
+use crate::telemetry::metrics::Metrics;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// The longest main credential, in octets, with the line's end.
+const LONGEST_CREDENTIAL: u64 = 1024;
+
+/// Opens the broker: what a crash left is taken up, and revocations begin.
+pub(super) async fn open(
+    config: &BrokerConfig,
+    store: Box<dyn LeaseStore>,
+    issuers: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
+    keys: Arc<dyn IssuerKeys>,
+    metrics: &Arc<Metrics>,
+    environment: &Environment,
+) -> Result<BrokerApi, StartError> {
+    let seal_key = config.seal_key.as_deref().map(|path| seal_key(path, environment)).transpose()?;
+    let sealing: Option<Arc<dyn Sealing>> = seal_key.map(|key| Arc::new(key) as _);
+    let targets = config.targets.iter().map(|target| open_target(target, sealing.clone()));
+    metrics.begin_broker(config.roles.iter().map(|role| role.name())).map_err(StartError::Failed)?;
+    let parts = Parts {
+        roles: config.roles.clone(),
+        issuers,
+        keys,
+        targets: targets.collect::<Result<_, _>>()?,
+        store,
+        keep: config.keep,
+        clock: environment.clock.clone(),
+        random: environment.random.clone(),
+        stopwatch: environment.stopwatch.clone(),
+        observer: Arc::new(Telling(metrics.clone())),
+    };
+    let broker = Broker::open(parts).await.map_err(|error| StartError::Failed(format!("broker: {error}")))?;
+    let targets = config.targets.iter().map(|target| (target.name.clone(), target.url.clone()));
+    Ok(BrokerApi { broker, targets: targets.collect() })
+}
+
+fn seal_key(path: &Path, environment: &Environment) -> Result<SealKey, StartError> {
+    let unusable = |why: &str| {
+        let path = path.display();
+        StartError::Configuration(format!(
+            "broker.seal_key: {path}: {why}; `countersign broker seal-key FILE` makes one"
+        ))
+    };
+    let text = secret(path).map_err(|error| unusable(&error))?;
+    SealKey::parse(&text, environment.random.clone()).ok_or_else(|| unusable("is not 32 octets in hex"))
+}
+
+fn open_target(
+    target: &TargetConfig,
+    sealing: Option<Arc<dyn Sealing>>,
+) -> Result<Target, StartError> {
+    let unusable = |key: &str, why: String| {
+        StartError::Configuration(format!("broker.targets: {}: {key}: {why}", target.name))
+    };
+    let credential = match &target.token {
+        CredentialSource::File(path) => secret(path)
+            .map_err(|error| unusable("token", format!("{}: {error}", path.display())))?,
+        CredentialSource::Environment(name) => {
+            let set = std::env::var(name).map(Zeroizing::new);
+            set.map_err(|_| unusable("token", format!("the environment variable {name} is not set")))?
+        }
+    };
+    if credential.is_empty() || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(unusable("token", "is no token: one word of printable ASCII is expected".to_owned()));
+    }
+    let credential = Secret::new(credential.to_string());
+    let configured = credential.sha256();
+    let settings = Settings {
+        base_url: target.url.clone(),
+        ca_certificate: target.ca_certificate.clone(),
+        timeout: target.timeout,
+        sudo_user: target.sudo_user.clone(),
+    };
+    let gitlab = GitlabApi::new(settings, credential).map_err(|error| unusable("url", error))?;
+    Ok(Target {
+        name: target.name.clone(),
+        gitlab: Arc::new(gitlab),
+        configured,
+        rotation: target.rotate.as_ref().map(rotation),
+        max_inflight: target.max_inflight,
+        sealing,
+    })
+}
+
+fn rotation(config: &RotationConfig) -> Rotation {
+    let method = match config.method {
+        RotationMethod::Auto => Method::Auto,
+        RotationMethod::Create => Method::Create,
+        RotationMethod::Itself => Method::Itself,
+    };
+    Rotation { before: config.before, lifetime: config.lifetime, method }
+}
+
+/// A file's one line.
+fn secret(path: &Path) -> Result<Zeroizing<String>, String> {
+    let octets = Zeroizing::new(read_capped(path, LONGEST_CREDENTIAL).map_err(|error| error.to_string())?);
+    let text = std::str::from_utf8(&octets).map_err(|_| "is not text".to_owned())?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Log lines and metrics.
+struct Telling(Arc<Metrics>);
+
+impl Observer for Telling {
+    /// The audit trail: one line an attempt. `role` and `path` of a refusal are the caller's words, cut.
+    fn exchanged(&self, attempt: &Attempt) {
+        let job = attempt.job.as_ref();
+        let job_text = |of: fn(&crate::broker::Job) -> &String| job.map(|job| of(job).as_str());
+        let known = attempt.kind.is_some().then_some(attempt.role.as_str());
+        let refused = (attempt.outcome != ALLOWED).then_some(attempt.outcome.as_str());
+        self.0.exchanged(known, refused);
+        let lease = attempt.lease.map(|lease| lease.to_string());
+        tracing::info!(
+            event = if refused.is_none() { "token-issue" } else { "token-refuse" },
+            outcome = attempt.outcome,
+            role = attempt.role,
+            kind = attempt.kind.map(|kind| kind.code()),
+            target_path = attempt.path,
+            scopes = attempt.scopes.join(" "),
+            ttl_seconds = attempt.ttl,
+            lease,
+            gitlab_token_id = attempt.gitlab_token_id,
+            token_sha256 = attempt.sha256,
+            issuer = job_text(|job| &job.issuer),
+            project_path = job_text(|job| &job.project_path),
+            project_id = job_text(|job| &job.project_id),
+            git_ref = job_text(|job| &job.reference),
+            pipeline_id = job_text(|job| &job.pipeline_id),
+            job_id = job_text(|job| &job.job_id),
+            user = job_text(|job| &job.user),
+            runner_id = job_text(|job| &job.runner_id),
+            jti = job_text(|job| &job.jti),
+            detail = attempt.detail,
+            "broker"
+        );
+    }
+
+    fn moved(&self, lease: &Lease) {
+        let phase = lease.phase.code();
+        let (id, role) = (lease.id.to_string(), &lease.role);
+        let why = match &lease.phase {
+            Phase::Revoking { why, .. } | Phase::Aborted { why, .. } => Some(why.as_str()),
+            _ => None,
+        };
+        match lease.phase {
+            Phase::Revoked { .. } => tracing::info!(event = "token-revoke", lease = id, role, phase, "broker"),
+            Phase::Intent | Phase::Active { .. } => {
+                tracing::debug!(event = "lease", lease = id, role, phase, "broker");
+            }
+            _ => tracing::info!(event = "lease", lease = id, role, phase, why, "broker"),
+        }
+    }
+
+    fn revocation(&self, _: &Lease, result: &'static str, late: Duration) {
+        self.0.revocation(result, late);
+    }
+
+    fn called(&self, target: &str, route: &'static str, status: u16, took: Duration) {
+        self.0.gitlab_called(target, route, status, took);
+    }
+
+    fn event(&self, event: Event<'_>) {
+        let (name, target) = (event.name(), event.target());
+        self.0.broker_event(name);
+        match event {
+            Event::ReconcileOrphan(lease) | Event::RevokeRetry(lease) => {
+                tracing::warn!(event = name, target_name = target, lease = %lease.id, "broker");
+            }
+            Event::RevokeStuck(lease) => {
+                tracing::error!(event = name, target_name = target, lease = %lease.id, "broker: a token cannot be revoked");
+            }
+            Event::TargetDown { detail, .. } | Event::RotationFailed { detail, .. } | Event::StoreDown { detail } => {
+                tracing::error!(event = name, target_name = target, detail, "broker");
+            }
+            Event::CredentialEnding { left, .. } => {
+                let hours = left.as_secs() / 3600;
+                tracing::warn!(event = name, target_name = target, hours, "broker: the main credential ends soon");
+            }
+            Event::CredentialRotated { id, .. } => {
+                tracing::info!(event = name, target_name = target, credential = id, "broker");
+            }
+            Event::TargetUp { .. } | Event::StoreUp => tracing::info!(event = name, target_name = target, "broker"),
+        }
+    }
+}
