@@ -292,6 +292,7 @@ impl TestCaBuilder {
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
             policy: Default::default(),
+            broker: None,
             origin: None,
         };
         if let Some(writers) = self.signature_log {
