@@ -30,7 +30,7 @@
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
 //!   [`protojson`], [`hash`], [`newest`], [`spelling`], [`condition`], [`token`], [`identity`], [`possession`], [`policy`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
-//!   [`bundle`];
+//!   [`bundle`], [`broker`];
 //! - application, which talks only to traits of its own: [`issuance`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
 //! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
@@ -39,6 +39,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod bundle;
 pub mod certificate;
 pub mod condition;

@@ -1,10 +1,14 @@
 //! The broker's yes, which no token can be made without.
 
-use super::{AccessLevel, Code, Expiry, Kind, LeaseId, Refused, Revocation, Role, Roles};
+use super::name::{NameFacts, NameTemplate};
+use super::roles::Described;
+use super::{
+    AccessLevel, Code, Expiry, Kind, Lease, LeaseId, Phase, Refused, Revocation, Role, expiry_after,
+};
 use crate::environment::UnixMillis;
-use crate::identity::Issuer;
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 
 /// What a job asks for.
@@ -48,9 +52,227 @@ pub struct Job {
     pub expires: UnixMillis,
 }
 
-/// That this job may have this token. Only [`Roles::grant`] makes one, of a verified token.
+/// The longest text of a claim in records, in characters; `jti` beyond it is refused, since it has to be told from others.
+const LONGEST_CLAIM: usize = 255;
+
+impl Job {
+    /// From claims that were verified. What only records have is cut, and is empty where the token does not say it.
+    ///
+    /// # Errors
+    /// [`Code::TokenRefused`]: it has no `jti`, or one that is too long, so that its uses could not be counted.
+    pub(super) fn of(issuer: &str, claims: &Claims, expires: UnixMillis) -> Result<Self, Refused> {
+        let text = |name: &str| match claims.member(name) {
+            Some(Value::String(text)) => {
+                text.chars().filter(|character| !character.is_control()).take(LONGEST_CLAIM).collect()
+            }
+            Some(Value::Number(number)) => number.as_str().chars().take(LONGEST_CLAIM).collect(),
+            _ => String::new(),
+        };
+        let jti = match claims.member("jti") {
+            Some(Value::String(jti)) if (1..=LONGEST_CLAIM).contains(&jti.len()) => jti.clone(),
+            _ => {
+                let why = "it has no jti of 1 to 255 octets, so its uses cannot be counted";
+                return Err(Refused::new(Code::TokenRefused).because(why));
+            }
+        };
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            project_path: text("project_path"),
+            project_id: text("project_id"),
+            reference: text("ref"),
+            pipeline_id: text("pipeline_id"),
+            job_id: text("job_id"),
+            user: text("user_login"),
+            // Only a text is one: what follows from it must not depend on how a number is spelled.
+            user_id: claims.member("user_id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default(),
+            runner_id: text("runner_id"),
+            jti,
+            expires,
+        })
+    }
+
+    /// Whether two tokens are of the same job: same issuer, project and job by their numbers.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.project_id == other.project_id && self.job_id == other.job_id
+    }
+}
+
+/// That this job may have this token. Only [`Roles::grant`](super::Roles::grant) makes one, of a verified token.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    // private fields: role name, target, kind, path, user id (impersonation), scopes, access level, ttl, revocation, name template's
-    // text, job, limits of the role
+    role: String,
+    target: String,
+    kind: Kind,
+    path: String,
+    user_id: Option<u64>,
+    scopes: Vec<String>,
+    access_level: Option<AccessLevel>,
+    ttl: Duration,
+    revocation: Revocation,
+    token_name: NameTemplate,
+    job: Job,
+    max_active: u32,
+    max_per_token: u32,
+    denies_admin: bool,
+    at: UnixMillis,
+}
+
+impl Grant {
+    pub(super) fn new(
+        role: &Role,
+        job: Job,
+        path: String,
+        user_id: Option<u64>,
+        scopes: Vec<String>,
+        ttl: Duration,
+        at: UnixMillis,
+    ) -> Self {
+        let path = match user_id {
+            Some(id) => format!("user/{id}"),
+            None => path,
+        };
+        let is_chosen = match role.kind {
+            Kind::Impersonation => true,
+            Kind::Personal => !role.path.is_literal(),
+            _ => false,
+        };
+        Self {
+            role: role.name.clone(),
+            target: role.target.clone(),
+            kind: role.kind,
+            path,
+            user_id,
+            scopes,
+            access_level: role.access_level,
+            ttl,
+            revocation: role.revocation,
+            token_name: role.token_name.clone(),
+            job,
+            max_active: role.max_active,
+            max_per_token: role.max_per_token,
+            denies_admin: is_chosen && !role.allow_admin,
+            at,
+        }
+    }
+
+    /// The role that gives it.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The instance.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The kind of token.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whose token, as [`Lease::path`] has it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Of impersonation: the user who triggered the job. He has to be looked at before: bots and blocked users get no token.
+    pub const fn user_id(&self) -> Option<u64> {
+        self.user_id
+    }
+
+    /// Whether the user must not be an administrator: of impersonation, and of a personal token whose user the operator did not write out.
+    pub const fn denies_admin(&self) -> bool {
+        self.denies_admin
+    }
+
+    /// What it may do, in the role's order.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// The access level, where the kind has one.
+    pub const fn access_level(&self) -> Option<AccessLevel> {
+        self.access_level
+    }
+
+    /// How long it lives.
+    pub const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Who ends it.
+    pub const fn revocation(&self) -> Revocation {
+        self.revocation
+    }
+
+    /// Who asks.
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// How many of the role's tokens may live at once.
+    pub const fn max_active(&self) -> u32 {
+        self.max_active
+    }
+
+    /// How often the job's ID token may be used for this role.
+    pub const fn max_per_token(&self) -> u32 {
+        self.max_per_token
+    }
+
+    /// The token's name at GitLab, for a lease.
+    pub fn token_name(&self, id: LeaseId) -> String {
+        let facts = NameFacts {
+            role: &self.role,
+            path: &self.path,
+            scopes: &self.scopes,
+            access_level: self.access_level.map(AccessLevel::code).unwrap_or_default(),
+            ttl: self.ttl.as_secs(),
+            kind: self.kind,
+            target: &self.target,
+            job: &self.job,
+        };
+        self.token_name.render(&facts, id)
+    }
+
+    /// What GitLab is asked for; `None`: this kind has no expiry there.
+    pub fn asked_expiry(&self) -> Option<Expiry> {
+        self.kind.expires_at_gitlab().then(|| expiry_after(self.at, self.ttl))
+    }
+
+    /// The lease that has to be durable before GitLab is asked. `owner`: GitLab's numbers for whose token it is, as the look-up told them.
+    pub fn lease(&self, id: LeaseId, owner: Vec<u64>) -> Lease {
+        let asked_expiry = self.asked_expiry();
+        let deadline = match (self.revocation, asked_expiry) {
+            (Revocation::Gitlab, Some(expiry)) => expiry.moment(),
+            _ => self.at.plus(self.ttl),
+        };
+        Lease {
+            id,
+            role: self.role.clone(),
+            target: self.target.clone(),
+            kind: self.kind,
+            path: self.path.clone(),
+            owner,
+            name: self.token_name(id),
+            scopes: self.scopes.clone(),
+            access_level: self.access_level,
+            job: self.job.clone(),
+            created: self.at,
+            deadline,
+            revocation: self.revocation,
+            asked_expiry,
+            phase: Phase::Intent,
+        }
+    }
+
+    pub(super) fn describe(self) -> Described {
+        Described {
+            kind: self.kind,
+            target: self.target,
+            path: self.path,
+            scopes: self.scopes,
+            ttl: self.ttl,
+        }
+    }
 }

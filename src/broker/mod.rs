@@ -4,6 +4,7 @@
 //! nothing is minted. A [`Lease`] is what remains of it: it is written down before GitLab is asked, and ends when GitLab has confirmed that
 //! the token is dead. `leasing` walks it from state to state.
 
+mod braces;
 mod expiry;
 mod grant;
 mod kind;
@@ -12,6 +13,7 @@ mod name;
 mod path;
 mod refusal;
 mod role;
+mod roles;
 mod scopes;
 mod version;
 
@@ -19,9 +21,13 @@ pub use expiry::{Expiry, expiry_after};
 pub use grant::{Grant, Job, TokenRequest};
 pub use kind::Kind;
 pub use lease::{Lease, LeaseId, Minted, Phase};
-pub use name::{NameFault, NameTemplate};
-pub use path::{PathFault, PathRule, check_path};
+pub use name::{NameFacts, NameFault, NameTemplate};
+pub use path::{PathFault, PathRule, check_path, split_account};
 pub use refusal::{Code, Refused};
-pub use role::{Revocation, Role, RoleFault, Roles, scope};
+pub use role::{
+    Draft, Hosting, LONGEST_AT_GITLAB, LONGEST_TTL, MAX_ACTIVE, PathText, Revocation, Role, RoleFault,
+    SHORTEST_TTL, scope,
+};
+pub use roles::{Described, Explained, Roles};
 pub use scopes::{AccessLevel, ScopeFault, check_scopes};
 pub use version::GitlabVersion;

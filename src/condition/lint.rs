@@ -190,10 +190,14 @@ fn of_call(function: &str, subject: &IdedExpr, text: &str, tree: &IdedExpr) -> O
 fn is_anchored(pattern: &str) -> bool {
     let begins = pattern.starts_with('^') || pattern.starts_with("\\A");
     let ends = (pattern.ends_with('$') && !pattern.ends_with("\\$")) || pattern.ends_with("\\z");
+    begins && ends && !splits(pattern)
+}
+
+/// Whether a pattern is several, with `|` between them, outside of parentheses.
+pub(super) fn splits(pattern: &str) -> bool {
     let mut depth = 0usize;
     let mut escaped = false;
     let mut in_class = false;
-    let mut splits = false;
     for character in pattern.chars() {
         match character {
             _ if escaped => escaped = false,
@@ -203,11 +207,11 @@ fn is_anchored(pattern: &str) -> bool {
             '[' => in_class = true,
             '(' => depth += 1,
             ')' => depth = depth.saturating_sub(1),
-            '|' if depth == 0 => splits = true,
+            '|' if depth == 0 => return true,
             _ => {}
         }
     }
-    begins && ends && !splits
+    false
 }
 
 fn last_name(tree: &IdedExpr) -> &str {

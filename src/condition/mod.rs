@@ -14,12 +14,14 @@ mod functions;
 mod lint;
 mod partial;
 mod patterns;
+mod pins;
 mod scope;
 mod show;
 mod syntax;
 
 pub use evaluation::{Facts, Step, Undecided, Value};
 pub use lint::{Advice, Lint, PathKind};
+pub use pins::{Pin, Unpinned};
 pub use scope::{Member, Record, Scope, Type};
 
 use cel::IdedExpr;

@@ -13,7 +13,7 @@ mod rule;
 
 pub use authorization::{Authorization, Ruled};
 pub use reading::Outcome;
-pub use request::{RequestFacts, scope};
+pub use request::{RequestFacts, claim_of, scope};
 pub use rule::{ClaimExtension, Effect, Mode, Rule, Tightening};
 
 use crate::condition::Undecided;

@@ -35,17 +35,23 @@ impl Facts for RequestFacts<'_> {
         match (names.next(), names.next()) {
             (Some("issuer"), None) => Ok(Some(Value::Text(self.iss.to_owned()))),
             (Some("request"), Some("key_type")) => Ok(Some(Value::Text(self.key.code().to_owned()))),
-            (Some("claims"), Some(name)) => match (name, self.claims.member(name)) {
-                // Of a GitLab job's token (rule 3) it is always asked for; where GitLab cannot say, it leaves it out, or writes null.
-                ("ref_protected", None | Some(Json::Null))
-                    if self.claims.member("namespace_path").is_some() =>
-                {
-                    Ok(Some(Value::Text(String::new())))
-                }
-                (name, found) => claim(name, found),
-            },
+            (Some("claims"), Some(name)) => claim_of(self.claims, name),
             _ => Ok(None),
         }
+    }
+}
+
+/// A claim as conditions see it; `None`: it is absent.
+///
+/// # Errors
+/// It is of a type that they do not have.
+pub fn claim_of(claims: &Claims, name: &str) -> Result<Option<Value>, Undecided> {
+    match (name, claims.member(name)) {
+        // Of a GitLab job's token (rule 3) it is always asked for; where GitLab cannot say, it leaves it out, or writes null.
+        ("ref_protected", None | Some(Json::Null)) if claims.member("namespace_path").is_some() => {
+            Ok(Some(Value::Text(String::new())))
+        }
+        (name, found) => claim(name, found),
     }
 }
 

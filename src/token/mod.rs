@@ -155,6 +155,11 @@ impl VerifiedToken {
         self.algorithm
     }
 
+    /// `exp`, without any leeway. Every token that was verified has one.
+    pub fn expires(&self) -> Option<UnixMillis> {
+        times::expiry(&self.claims)
+    }
+
     /// A token that nobody signed, for tests of what comes after verification.
     #[cfg(test)]
     pub(crate) fn unsigned(claims: &Value) -> Self {

@@ -31,6 +31,11 @@ pub fn check(claims: &Claims, now: UnixMillis) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// `exp` of claims that were checked.
+pub fn expiry(claims: &Claims) -> Option<UnixMillis> {
+    date(claims, "exp").ok().flatten()
+}
+
 fn date(claims: &Claims, claim: &'static str) -> Result<Option<UnixMillis>, Refusal> {
     match claims.member(claim) {
         None => Ok(None),

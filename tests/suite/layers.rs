@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 7] = [
         "timestamping",
         "bundle",
         "rekor",
+        "broker",
     ],
     &["log"],
     &["issuance"],

@@ -1,0 +1,199 @@
+//! Whether a condition says whose job it is about: in every way in which it can hold, it must fix the project or its group.
+//!
+//! What a condition does not pin, everybody with an account at the issuer can have. A branch, a runner or an environment can be named by
+//! anybody in a project of their own.
+
+use super::Condition;
+use super::functions::is_quantifier;
+use super::lint::splits;
+use super::show::show;
+use cel::IdedExpr;
+use cel::common::ast::{Expr, LiteralValue};
+
+/// How much a condition admits, at the widest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pin {
+    /// Projects that it names.
+    Project,
+    /// Whatever is, or will be, in groups that it names.
+    Namespace,
+}
+
+/// A part that can hold for jobs of any project.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part} can hold for jobs of any project")]
+pub struct Unpinned {
+    /// As a text.
+    pub part: String,
+}
+
+/// The texts that stand for the variable of an `exists`.
+type Element<'t> = Option<(&'t str, Vec<&'t str>)>;
+
+/// `Ok(None)`: it never holds. `Err`: the part that pins nothing.
+type Found<'t> = Result<Option<Pin>, &'t IdedExpr>;
+
+impl Condition {
+    /// Whose jobs it can hold for. Where it holds, `claims.project_path`, `project_id`, `namespace_path`, `namespace_id` or `sub` is one of
+    /// the texts that are written out, or a path below one. A negation pins nothing.
+    ///
+    /// # Errors
+    /// A part that holds whatever those are.
+    pub fn pins(&self) -> Result<Pin, Unpinned> {
+        match pins(&self.written, &None) {
+            Ok(pin) => Ok(pin.unwrap_or(Pin::Project)),
+            Err(part) => Err(Unpinned { part: show(part) }),
+        }
+    }
+}
+
+fn pins<'t>(tree: &'t IdedExpr, element: &Element<'t>) -> Found<'t> {
+    let call = match &tree.expr {
+        Expr::Literal(LiteralValue::Boolean(value)) if !value.inner() => return Ok(None),
+        Expr::Call(call) => call,
+        _ => return Err(tree),
+    };
+    match (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice()) {
+        ("_&&_", None, [left, right]) => both_hold(pins(left, element), pins(right, element)).ok_or(tree),
+        ("_||_", None, [left, right]) => Ok(pins(left, element)?.max(pins(right, element)?)),
+        ("_?_:_", None, [condition, yes, no]) => {
+            let yes = both_hold(pins(condition, element), pins(yes, element)).ok_or(yes)?;
+            Ok(yes.max(pins(no, element)?))
+        }
+        ("_==_", None, [left, right]) => compared(left, right, element, is_one)
+            .or_else(|| compared(right, left, element, is_one))
+            .map(Some)
+            .ok_or(tree),
+        ("@in", None, [member, list]) => compared(member, list, element, is_one).map(Some).ok_or(tree),
+        ("startsWith", Some(member), [prefix]) => {
+            compared(member, prefix, element, begins_with).map(Some).ok_or(tree)
+        }
+        ("matches", Some(member), [pattern]) | ("matches", None, [member, pattern]) => {
+            compared(member, pattern, element, matches).map(Some).ok_or(tree)
+        }
+        (name, Some(list), [variable, condition]) if is_quantifier(name) => match &variable.expr {
+            // Of a list that is written out, which is never empty, one element at least has to hold.
+            Expr::Ident(name) => {
+                let texts = texts(list, &None).ok_or(tree)?;
+                pins(condition, &Some((name.as_str(), texts))).map_err(|_| tree)
+            }
+            _ => Err(tree),
+        },
+        _ => Err(tree),
+    }
+}
+
+/// Of two that hold at once the narrower one counts. `None`: neither pins anything.
+fn both_hold<'t>(left: Found<'t>, right: Found<'t>) -> Option<Option<Pin>> {
+    match (left, right) {
+        (Ok(left), Ok(right)) => Some(left.min(right)),
+        (Ok(pin), Err(_)) | (Err(_), Ok(pin)) => Some(pin),
+        (Err(_), Err(_)) => None,
+    }
+}
+
+/// A claim against texts, each of which has to pin it.
+fn compared<'t>(
+    member: &'t IdedExpr,
+    against: &'t IdedExpr,
+    element: &Element<'t>,
+    pin: fn(&str, &str) -> Option<Pin>,
+) -> Option<Pin> {
+    let claim = claim(member)?;
+    let texts = texts(against, element)?;
+    let each = texts.into_iter().map(|text| pin(claim, text)).collect::<Option<Vec<_>>>()?;
+    each.into_iter().max()
+}
+
+/// `claims.project_path`, or `claims["project_path"]`.
+fn claim(tree: &IdedExpr) -> Option<&str> {
+    let (record, name) = match &tree.expr {
+        Expr::Select(select) if !select.test => (&*select.operand, select.field.as_str()),
+        Expr::Call(call) if call.func_name == "_[_]" => match call.args.as_slice() {
+            [record, name] => (record, text(name)?),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    matches!(&record.expr, Expr::Ident(record) if record == "claims").then_some(name)
+}
+
+fn text(tree: &IdedExpr) -> Option<&str> {
+    match &tree.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    }
+}
+
+/// A text, a list of texts, or what a variable stands for.
+fn texts<'t>(tree: &'t IdedExpr, element: &Element<'t>) -> Option<Vec<&'t str>> {
+    match (&tree.expr, element) {
+        (Expr::Ident(name), Some((variable, texts))) if name == variable => Some(texts.clone()),
+        (Expr::List(list), _) => list.elements.iter().map(text).collect(),
+        _ => text(tree).map(|text| vec![text]),
+    }
+}
+
+fn is_one(claim: &str, text: &str) -> Option<Pin> {
+    match claim {
+        "project_path" | "project_id" | "sub" if !text.is_empty() => Some(Pin::Project),
+        "namespace_path" | "namespace_id" if !text.is_empty() => Some(Pin::Namespace),
+        _ => None,
+    }
+}
+
+fn begins_with(claim: &str, prefix: &str) -> Option<Pin> {
+    let is_group = |prefix: &str| prefix.ends_with('/') && !prefix.starts_with('/');
+    match claim {
+        "project_path" | "namespace_path" => is_group(prefix).then_some(Pin::Namespace),
+        // GitLab's begin with project_path:{path}: whatever the project has chosen for the rest.
+        "sub" => {
+            let path = prefix.strip_prefix("project_path:")?;
+            match path.split_once(':') {
+                Some((project, _)) => (!project.is_empty()).then_some(Pin::Project),
+                None => is_group(path).then_some(Pin::Namespace),
+            }
+        }
+        _ => None,
+    }
+}
+
+fn matches(claim: &str, pattern: &str) -> Option<Pin> {
+    let (prefix, is_whole) = beginning(pattern)?;
+    if is_whole { is_one(claim, &prefix) } else { begins_with(claim, &prefix) }
+}
+
+/// What every text begins with that the pattern matches, and whether that is all there is. `None`: that cannot be said.
+fn beginning(pattern: &str) -> Option<(String, bool)> {
+    let rest = pattern.strip_prefix('^').or_else(|| pattern.strip_prefix("\\A"))?;
+    // Flags change how the rest is read.
+    let has_flags = pattern.match_indices("(?").any(|(at, _)| {
+        let behind = pattern.get(at + 2..).unwrap_or_default();
+        ![":", "P<", "<"].iter().any(|group| behind.starts_with(group))
+    });
+    if has_flags || splits(pattern) {
+        return None;
+    }
+    let mut prefix = String::new();
+    let mut characters = rest.chars().peekable();
+    loop {
+        match characters.next() {
+            None => return Some((prefix, false)),
+            Some(plain) if plain.is_ascii_alphanumeric() || matches!(plain, '/' | '_' | '-' | ':' | '@') => {
+                prefix.push(plain);
+            }
+            Some('$') if characters.peek().is_none() => return Some((prefix, true)),
+            Some('\\') => match characters.next() {
+                Some('z') if characters.peek().is_none() => return Some((prefix, true)),
+                Some(escaped) if escaped.is_ascii_punctuation() => prefix.push(escaped),
+                _ => return Some((prefix, false)),
+            },
+            // The character before it may be absent.
+            Some('?' | '*' | '+' | '{') => {
+                prefix.pop();
+                return Some((prefix, false));
+            }
+            Some(_) => return Some((prefix, false)),
+        }
+    }
+}
