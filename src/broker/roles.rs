@@ -18,6 +18,7 @@ use std::time::Duration;
 pub struct Roles {
     audience: String,
     roles: BTreeMap<String, Role>,
+    compat: Option<String>,
 }
 
 /// What a role says of a job, without a token for anybody.
@@ -48,7 +49,17 @@ impl Roles {
     /// These roles, for tokens with this audience. Of two with one name the later one counts.
     pub fn new(audience: impl Into<String>, roles: impl IntoIterator<Item = Role>) -> Self {
         let roles = roles.into_iter().map(|role| (role.name.clone(), role)).collect();
-        Self { audience: audience.into(), roles }
+        Self { audience: audience.into(), roles, compat: None }
+    }
+
+    /// With the role whose tokens `GET /token` gives.
+    pub fn with_compat(self, role: Option<String>) -> Self {
+        Self { compat: role, ..self }
+    }
+
+    /// The role whose tokens `GET /token` gives; `None`: there is no such thing here.
+    pub fn compat(&self) -> Option<&str> {
+        self.compat.as_deref()
     }
 
     /// The audience.

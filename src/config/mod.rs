@@ -4,6 +4,7 @@
 //! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
 
 mod admission;
+pub mod broker;
 mod ca;
 mod conditional;
 pub(crate) mod documents;
@@ -23,6 +24,7 @@ mod trust;
 mod values;
 
 pub use admission::read_policies;
+pub use broker::BrokerConfig;
 pub use ca::{CaConfig, CaMaterial, LONGEST_VALIDITY};
 pub use log::{EmbeddedLogConfig, ExternalLogConfig, LogConfig};
 pub use reading::{Fingerprint, Origin, Reading};
@@ -76,6 +78,8 @@ pub struct Config {
     pub claims_arc: Option<ClaimsArc>,
     /// Who gets certificates, of those whose issuers are listed. Without rules: everybody.
     pub policy: Arc<Policy>,
+    /// The token broker; `None`: there is none.
+    pub broker: Option<BrokerConfig>,
     /// Where it was read from; `None`: it was made in memory, so there is nothing to read again.
     pub origin: Option<Origin>,
 }
@@ -216,6 +220,9 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     };
     let issuers = read_issuers(&top, directory, claims_arc.as_ref(), report);
     let policy = read_policy(&top, directory, &issuers, ca.as_ref(), report);
+    let broker = top
+        .get("broker")
+        .map(|field| broker::read(&field.section()?, directory, &issuers, public_url.as_deref()));
     top.report_unknown();
     if public_url.is_none() && !top.has("public_url") {
         warn_of_base_url(&top, listen?, scheme(tls.is_some()));
@@ -230,6 +237,10 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     };
     let signature_log = match signature_log {
         Some(log) => Some(log?),
+        None => None,
+    };
+    let broker = match broker {
+        Some(broker) => Some(broker?),
         None => None,
     };
     let also_trusted = match also_trusted {
@@ -250,6 +261,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         issuers,
         claims_arc,
         policy: Arc::new(policy?),
+        broker,
         origin: None,
     })
 }
@@ -359,7 +371,8 @@ fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAdd
 
 /// The directory of the log's store; one that is not used where the log is not ours.
 fn read_data(top: &Section<'_>, directory: &Path) -> Option<PathBuf> {
-    if !top.has("data") && !log::is_embedded(top) && !top.has("signature_log") {
+    let is_used = log::is_embedded(top) || top.has("signature_log") || top.has("broker");
+    if !top.has("data") && !is_used {
         return Some(directory.join("data"));
     }
     let field = top.require("data", "name the directory of the log's store, data for instance")?;

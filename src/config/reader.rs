@@ -106,6 +106,28 @@ impl<'s> Section<'s> {
         self.source.report.error(place, message);
     }
 
+    /// An error about a key, be it there or not.
+    pub fn error_at(&self, key: &'static str, message: impl Into<String>) {
+        self.at(key, |place| self.source.report.error(place, message));
+    }
+
+    /// A warning about the section itself.
+    pub fn warning(&self, message: impl Into<String>) {
+        let place = Place { file: self.source.file, line: self.line, key: &self.path };
+        self.source.report.warning(place, message);
+    }
+
+    /// A warning about a key, be it there or not.
+    pub fn warning_at(&self, key: &'static str, message: impl Into<String>) {
+        self.at(key, |place| self.source.report.warning(place, message));
+    }
+
+    /// The place of a key, or that where it would stand.
+    fn at(&self, key: &str, report: impl FnOnce(Place<'_>)) {
+        let line = self.find(key).map_or(self.line, |field| field.line);
+        report(Place { file: self.source.file, line, key: &join(&self.path, key) });
+    }
+
     /// Reports every key that was not asked for.
     pub fn report_unknown(&self) {
         let known = self.known.borrow();

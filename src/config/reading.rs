@@ -54,7 +54,8 @@ impl Reading {
 
 impl Config {
     /// The keys in which `other` differs and which a running server cannot take over. The others it can: `issuers`,
-    /// `identity_config`, `extensions`, `policy`, and `tls` where there is TLS in both or in neither.
+    /// `identity_config`, `extensions`, `policy`, `tls` where there is TLS in both or in neither, and of `broker` its roles, its audience and
+    /// `compat`, where there is a broker in both.
     pub fn keys_that_need_a_restart(&self, other: &Self) -> Vec<&'static str> {
         let differences = [
             ("listen", self.listen != other.listen),
@@ -67,7 +68,10 @@ impl Config {
             ("timestamps", self.timestamps != other.timestamps),
             ("signature_log", self.signature_log != other.signature_log),
             ("trust", self.also_trusted != other.also_trusted),
+            ("broker (on or off)", self.broker.is_some() != other.broker.is_some()),
         ];
-        differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        let keys = differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key);
+        let brokers = self.broker.as_ref().zip(other.broker.as_ref());
+        keys.chain(brokers.into_iter().flat_map(|(one, other)| one.keys_that_need_a_restart(other))).collect()
     }
 }

@@ -23,6 +23,15 @@ pub fn duration(text: &str, bounds: (Duration, Duration)) -> Result<Duration, St
     Ok(value)
 }
 
+/// A whole number within `bounds`.
+pub fn whole_number(text: &str, bounds: (u32, u32)) -> Result<u32, String> {
+    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits && (bounds.0..=bounds.1).contains(&number) => Ok(number),
+        _ => Err(format!("{} is no whole number from {} to {}", quoted(text), bounds.0, bounds.1)),
+    }
+}
+
 /// An address to listen on.
 pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());

@@ -293,6 +293,7 @@ impl TestCaBuilder {
             issuers: Issuers::new(vec![issuer], vec![]),
             claims_arc: None,
             policy: Default::default(),
+            broker: None,
             origin: None,
         };
         if let Some(writers) = self.signature_log {
