@@ -1,5 +1,7 @@
 //! GitLab's version, as far as it matters: `19.1.1-ee` is 19.1.
 
+use std::fmt;
+
 /// Major and minor: scopes and access levels appear with minor releases, whatever the edition, patch or pre-release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GitlabVersion {
@@ -19,6 +21,12 @@ impl GitlabVersion {
     /// This one.
     pub const fn of(major: u16, minor: u16) -> Self {
         Self { major, minor }
+    }
+}
+
+impl fmt::Display for GitlabVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
     }
 }
 

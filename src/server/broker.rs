@@ -5,8 +5,9 @@ use super::environment::Environment;
 use super::start::read_capped;
 use crate::api::broker::BrokerApi;
 use crate::broker::{Lease, Phase};
-use crate::config::{BrokerConfig, CredentialSource, RotationConfig, RotationMethod, TargetConfig};
-use crate::gitlab::{GitlabApi, Settings};
+use crate::config::BrokerConfig;
+use crate::config::broker::{CredentialSource, RotationConfig, RotationMethod, TargetConfig};
+use crate::gitlab::{RestClient, Settings, Surroundings};
 use crate::issuance::{IssuerKeys, Rules};
 use crate::leasing::ports::{LeaseStore, Observer, Sealing};
 use crate::leasing::{ALLOWED, Attempt, Broker, Event, Method, Parts, Rotation, SealKey, Secret, Target};
@@ -30,7 +31,14 @@ pub(super) async fn open(
 ) -> Result<BrokerApi, StartError> {
     let seal_key = config.seal_key.as_deref().map(|path| seal_key(path, environment)).transpose()?;
     let sealing: Option<Arc<dyn Sealing>> = seal_key.map(|key| Arc::new(key) as _);
-    let targets = config.targets.iter().map(|target| open_target(target, sealing.clone()));
+    let observer = Arc::new(Telling(metrics.clone()));
+    let surroundings = Surroundings {
+        clock: environment.clock.clone(),
+        stopwatch: environment.stopwatch.clone(),
+        observer: observer.clone(),
+    };
+    let targets =
+        config.targets.iter().map(|target| open_target(target, sealing.clone(), surroundings.clone()));
     metrics.begin_broker(config.roles.iter().map(|role| role.name())).map_err(StartError::Failed)?;
     let parts = Parts {
         roles: config.roles.clone(),
@@ -42,7 +50,7 @@ pub(super) async fn open(
         clock: environment.clock.clone(),
         random: environment.random.clone(),
         stopwatch: environment.stopwatch.clone(),
-        observer: Arc::new(Telling(metrics.clone())),
+        observer,
     };
     let broker = Broker::open(parts).await.map_err(|error| StartError::Failed(format!("broker: {error}")))?;
     let targets = config.targets.iter().map(|target| (target.name.clone(), target.url.clone()));
@@ -63,6 +71,7 @@ fn seal_key(path: &Path, environment: &Environment) -> Result<SealKey, StartErro
 fn open_target(
     target: &TargetConfig,
     sealing: Option<Arc<dyn Sealing>>,
+    surroundings: Surroundings,
 ) -> Result<Target, StartError> {
     let unusable = |key: &str, why: String| {
         StartError::Configuration(format!("broker.targets: {}: {key}: {why}", target.name))
@@ -81,12 +90,16 @@ fn open_target(
     let credential = Secret::new(credential.to_string());
     let configured = credential.sha256();
     let settings = Settings {
-        base_url: target.url.clone(),
+        target: target.name.clone(),
+        url: target.url.clone(),
+        // The configuration has been asked about that already.
+        allow_http: true,
+        credential,
+        sudo_user: target.sudo_user.clone(),
         ca_certificate: target.ca_certificate.clone(),
         timeout: target.timeout,
-        sudo_user: target.sudo_user.clone(),
     };
-    let gitlab = GitlabApi::new(settings, credential).map_err(|error| unusable("url", error))?;
+    let gitlab = RestClient::new(settings, surroundings).map_err(|error| unusable("url", error))?;
     Ok(Target {
         name: target.name.clone(),
         gitlab: Arc::new(gitlab),

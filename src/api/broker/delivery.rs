@@ -5,7 +5,7 @@ use crate::broker::{Code, LeaseId, Refused, TokenRequest};
 use crate::leasing::{Broker, Handed};
 use axum::body::{Body, Bytes};
 use http_body_util::Full;
-use hyper::body::{Body as _, Frame, SizeHint};
+use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -50,7 +50,7 @@ impl Told {
     }
 
     /// As gitlab-jwt-2-pat answers: a token that is not accepted is 401 with a challenge and no body.
-    pub const fn compat(self) -> Self {
+    pub fn compat(self) -> Self {
         Self { is_compat: true, ..self }
     }
 }

@@ -103,6 +103,8 @@ async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, bod
 /// The last requests that were refused, newest first.
 async fn attempts(State(state): State<Arc<ApiState>>) -> Answer {
     let attempts = api(&state)?.broker.refused(MOST_LEASES);
+    let attempts: Vec<Value> =
+        attempts.iter().map(|attempt| serde_json::to_value(&**attempt).unwrap_or_default()).collect();
     Ok(answered(StatusCode::OK, &json!({ "refused": attempts })))
 }
 
@@ -144,7 +146,7 @@ async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
 
 async fn rotate(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Answer {
     let rotated = api(&state)?.broker.rotate(&name).await?;
-    Ok(answered(StatusCode::OK, &json!({ "target": name, "credential_expires_at": rotated.expires.date() })))
+    Ok(answered(StatusCode::OK, &json!({ "target": name, "credential_expires_at": rotated.expires.map(|expiry| expiry.date()) })))
 }
 
 /// `{"role": …, "claims": {…}}`, or `"token": "…"` in place of the claims: what the broker would say, and why. Nothing is made, and a token is

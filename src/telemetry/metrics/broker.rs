@@ -1,7 +1,7 @@
 //! The token broker: what it was asked for, how its leases stand, how GitLab answers.
 
 use super::Metrics;
-use super::families::{Families, SECONDS};
+use super::families::Families;
 use crate::broker::{Code, Phase};
 use crate::leasing::{Event, Reading};
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounterVec, Result};
