@@ -18,7 +18,7 @@ pub use world::Place;
 use self::ask::Ask;
 use self::reply::Reply;
 use self::routes::{Handler, ROUTES};
-use self::world::{Table, Token, World, day};
+use self::world::{Table, World};
 use super::secrets;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -342,6 +342,7 @@ fn api(shared: &Arc<Shared>) -> Router {
     let prefix = format!("{}/{{*rest}}", shared.prefix);
     routes
         .route(&prefix, axum::routing::any(|| async { Reply::no_such_route().into_response() }))
+        .method_not_allowed_fallback(|| async { Reply::error(405, "405 Not Allowed").into_response() })
         .with_state(shared.clone())
 }
 
