@@ -134,9 +134,8 @@ impl Observer for Telling {
     fn exchanged(&self, attempt: &Attempt) {
         let job = attempt.job.as_ref();
         let job_text = |of: fn(&crate::broker::Job) -> &String| job.map(|job| of(job).as_str());
-        let known = attempt.kind.is_some().then_some(attempt.role.as_str());
         let refused = (attempt.outcome != ALLOWED).then_some(attempt.outcome.as_str());
-        self.0.exchanged(known, refused);
+        self.0.exchanged(&attempt.role, refused);
         let lease = attempt.lease.map(|lease| lease.to_string());
         tracing::info!(
             event = if refused.is_none() { "token-issue" } else { "token-refuse" },

@@ -208,6 +208,7 @@ impl Reloader {
         self.metrics.follow(&rules.issuers, &rules.policy);
         if let (Some(broker), Some(config)) = (&self.broker, &config.broker) {
             broker.replace_roles(config.roles.clone());
+            self.metrics.follow_roles(config.roles.iter().map(|role| role.name()));
         }
         for known in self.keys.known() {
             if rules.issuers.find(&known.url).is_none() {

@@ -1,10 +1,12 @@
 //! The token broker: what it was asked for, how its leases stand, how GitLab answers.
 
-use super::Metrics;
+use super::{Metrics, UNKNOWN};
 use super::families::Families;
 use crate::broker::{Code, Phase};
 use crate::leasing::{Event, Reading};
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounterVec, Result};
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 /// `result` of an exchange that gave a token.
@@ -14,6 +16,8 @@ const REVOCATIONS: [&str; 3] = ["confirmed", "failed", "refused"];
 
 /// The families; there are some only where there is a broker.
 pub struct Brokered {
+    /// The configured ones: no caller's text becomes a label.
+    roles: RwLock<HashSet<String>>,
     exchanges: IntCounterVec,
     leases: GaugeVec,
     revocations: IntCounterVec,
@@ -28,6 +32,7 @@ pub struct Brokered {
 impl Brokered {
     fn new(families: &Families<'_>) -> Result<Self> {
         let brokered = Self {
+            roles: RwLock::default(),
             exchanges: families.counters(
                 "countersign_broker_exchanges_total",
                 "Requests for a GitLab token, by role (as configured) and result.",
@@ -77,13 +82,15 @@ impl Brokered {
         Ok(brokered)
     }
 
-    /// Roles begin at zero.
+    /// From now on these are the roles; new ones begin at zero.
     fn follow<'r>(&self, roles: impl Iterator<Item = &'r str>) -> Result<()> {
-        for role in roles {
+        let roles: HashSet<String> = roles.map(str::to_owned).collect();
+        for role in &roles {
             for result in [ISSUED].into_iter().chain([Code::TargetRefused.code()]) {
-                self.exchanges.get_metric_with_label_values(&[role, result])?;
+                self.exchanges.get_metric_with_label_values(&[role.as_str(), result])?;
             }
         }
+        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = roles;
         Ok(())
     }
 }
@@ -106,10 +113,18 @@ impl Metrics {
         self.brokered.set(brokered).map_err(|_| "there is a broker already".to_owned())
     }
 
-    /// An exchange was answered. `role` is one of the configuration's, or none.
-    pub fn exchanged(&self, role: Option<&str>, refused: Option<&str>) {
-        let labels = [role.unwrap_or(super::UNKNOWN), refused.unwrap_or(ISSUED)];
-        self.broker(|it| it.exchanges.get_metric_with_label_values(&labels).map(|it| it.inc()));
+    /// From now on these are the broker's roles.
+    pub fn follow_roles<'r>(&self, roles: impl Iterator<Item = &'r str>) {
+        self.broker(|it| it.follow(roles));
+    }
+
+    /// An exchange was answered. `role` is what was asked for.
+    pub fn exchanged(&self, role: &str, refused: Option<&str>) {
+        self.broker(|it| {
+            let known = it.roles.read().unwrap_or_else(PoisonError::into_inner).contains(role);
+            let labels = [if known { role } else { UNKNOWN }, refused.unwrap_or(ISSUED)];
+            it.exchanges.get_metric_with_label_values(&labels).map(|it| it.inc())
+        });
     }
 
     /// A call to revoke has ended, so long after it was wanted.

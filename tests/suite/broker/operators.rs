@@ -1,0 +1,111 @@
+//! What operators see, and what they may order.
+
+use super::World;
+use crate::support::Answer;
+use serde_json::{Value, json};
+
+async fn post(world: &World, path: &str, form: &str) -> Answer {
+    let request = world.ca.http.post(world.ca.admin_url(path));
+    Answer::of(request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned()))
+        .await
+}
+
+async fn leases(world: &World, query: &str) -> Vec<Value> {
+    let answer = world.ca.get_admin(&format!("/v1/leases{query}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["leases"].as_array().expect("leases").clone()
+}
+
+/// Weakness 8: nothing was written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn weakness_8_every_attempt_can_be_listed() {
+    let world = World::start().await;
+    let lease = world.tag().await;
+    world.exchange(&world.id_token(), &[("role", "other")]).await;
+    let listed = leases(&world, "").await;
+    let [one] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!(one["id"], lease["lease_id"]);
+    assert_eq!(
+        (&one["role"], &one["phase"], &one["kind"]),
+        (&json!("tag"), &json!("active"), &json!("project"))
+    );
+    assert_eq!(one["job"]["job_id"], "302");
+    assert!(one["deadline"].as_str().is_some_and(|time| time.ends_with('Z')), "{one}");
+    let token = lease["access_token"].as_str().expect("a token");
+    assert_eq!(one["minted"]["sha256"], hex::encode(sha256(token)));
+    let refused = world.ca.get_admin("/v1/attempts").await.json();
+    let refused = refused["refused"].as_array().expect("attempts").clone();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0]["outcome"], "BROKER_TARGET_REFUSED");
+    assert_eq!(refused[0]["job"]["project_path"], "my-group/my-project");
+    world.revoke_all().await;
+}
+
+fn sha256(text: &str) -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_listed_in_pages_and_ended_by_what_they_are_of() {
+    let world = World::start().await;
+    for _ in 0..5 {
+        world.tag().await;
+    }
+    let first = world.ca.get_admin("/v1/leases?limit=3").await.json();
+    assert_eq!(first["leases"].as_array().map(Vec::len), Some(3));
+    let next = first["next"].as_str().expect("more");
+    let second = world.ca.get_admin(&format!("/v1/leases?limit=3&cursor={next}")).await.json();
+    assert_eq!((second["leases"].as_array().map(Vec::len), &second["next"]), (Some(2), &Value::Null));
+    for (query, count) in [
+        ("?role=tag", 5),
+        ("?role=other", 0),
+        ("?project=my-group/my-project", 5),
+        ("?job=302", 5),
+        ("?user=ada", 5),
+        ("?user=eve", 0),
+        ("?state=active", 5),
+        ("?state=revoked", 0),
+    ] {
+        assert_eq!(leases(&world, query).await.len(), count, "{query}");
+    }
+    for wrong in ["?limit=0", "?limit=x", "?cursor=x", "?role=a&role=b"] {
+        assert_eq!(world.ca.get_admin(&format!("/v1/leases{wrong}")).await.status, 400, "{wrong}");
+    }
+    // Nothing is ended by an order that says nothing.
+    for wrong in ["", "all=false", "all=true&role=tag"] {
+        assert_eq!(post(&world, "/v1/leases/revoke", wrong).await.status, 400, "{wrong}");
+    }
+    assert_eq!(world.live().len(), 5);
+    let one = leases(&world, "").await[0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(post(&world, &format!("/v1/leases/{one}/revoke"), "").await.status, 202);
+    assert_eq!(post(&world, &format!("/v1/leases/{}/revoke", "0".repeat(32)), "").await.status, 404);
+    world.until_listed("revoked", 1).await;
+    let answer = post(&world, "/v1/leases/revoke", "project=my-group/my-project").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["revoking"]), (202, &json!(4)));
+    world.until_dead().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_can_be_tried_on_paper() {
+    let world = World::start().await;
+    let roles = world.ca.get_admin("/v1/roles").await.json();
+    assert_eq!(roles["roles"].as_array().map(Vec::len), Some(3));
+    let targets = world.ca.get_admin("/v1/targets").await.json();
+    assert_eq!(targets["targets"][0]["url"], world.gitlab.url());
+    let test = async |body: Value| {
+        let request = world.ca.http.post(world.ca.admin_url("/v1/policy/test")).body(body.to_string());
+        Answer::of(request).await
+    };
+    let said = test(json!({ "role": "tag", "claims": world.claims() })).await.json();
+    assert_eq!((&said["allowed"], &said["path"]), (&json!(true), &json!("my-group/my-project")), "{said}");
+    let said = test(json!({ "role": "other", "token": world.id_token() })).await.json();
+    assert_eq!(
+        (&said["allowed"], &said["reason"]),
+        (&json!(false), &json!("BROKER_TARGET_REFUSED")),
+        "{said}"
+    );
+    assert_eq!(said["when"][0]["holds"], false);
+    assert_eq!(test(json!({ "role": "nobody", "claims": world.claims() })).await.status, 400);
+    assert_eq!(test(json!({ "role": "tag" })).await.status, 400);
+    assert!(world.live().is_empty());
+}

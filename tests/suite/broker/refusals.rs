@@ -1,0 +1,169 @@
+//! What is refused, with which error; nobody learns more than that, and GitLab is not asked.
+
+use super::{ACCESS, GRANT, ID_TOKEN, World, refusal, refused_target, told};
+use crate::support::Answer;
+use crate::support::gitlab::Fault;
+use serde_json::{Value, json};
+
+const INVALID: (u16, &str, &str) = (400, "invalid_request", "BROKER_REQUEST_INVALID");
+const TOKEN: (u16, &str, &str) = (400, "invalid_request", "BROKER_TOKEN_REFUSED");
+
+fn is(answer: &Answer, (status, error, reason): (u16, &str, &str), case: &str) {
+    assert_eq!(refusal(answer), told(status, error, reason), "{case}: {}", answer.text());
+    assert_eq!(answer.header("cache-control"), "no-store", "{case}");
+}
+
+/// Whether anything was made.
+fn nothing_was_asked(world: &World) {
+    let made = world.gitlab.calls().into_iter().filter(|call| call.route.starts_with("POST")).count();
+    assert_eq!(made, 0, "{:?}", world.gitlab.calls());
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_as_the_rfc_has_them() {
+    let world = World::start().await;
+    let token = world.id_token();
+    let whole = [
+        ("grant_type", GRANT),
+        ("subject_token", &*token),
+        ("subject_token_type", ID_TOKEN),
+        ("role", "tag"),
+    ];
+    let without = |name: &str| whole.iter().copied().filter(|(known, _)| *known != name).collect::<Vec<_>>();
+    let with = |name: &'static str, value: &'static str| [&whole[..], &[(name, value)]].concat();
+    let instead = |name: &'static str, value: &'static str| [without(name), vec![(name, value)]].concat();
+    let unsupported = (400, "unsupported_grant_type", "BROKER_GRANT_TYPE_UNSUPPORTED");
+    let ttl = (400, "invalid_request", "BROKER_TTL_REFUSED");
+    let table = [
+        (without("grant_type"), INVALID),
+        (instead("grant_type", "authorization_code"), unsupported),
+        (without("subject_token"), INVALID),
+        (instead("subject_token", ""), INVALID),
+        (without("subject_token_type"), INVALID),
+        (instead("subject_token_type", ACCESS), INVALID),
+        (without("role"), INVALID),
+        (with("role", "other"), INVALID),
+        (with("audience", "other"), INVALID),
+        (with("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"), INVALID),
+        (with("actor_token", "x"), INVALID),
+        (with("actor_token_type", "x"), INVALID),
+        (with("scope", "api"), (400, "invalid_scope", "BROKER_SCOPE_REFUSED")),
+        (with("scope", "read_api sudo"), (400, "invalid_scope", "BROKER_SCOPE_REFUSED")),
+        (with("ttl", "0"), ttl),
+        (with("ttl", "-5"), ttl),
+        (with("ttl", "9"), ttl),
+        (with("ttl", "3601"), ttl),
+        (with("ttl", "1.5"), ttl),
+        (with("ttl", "99999999999999999999"), ttl),
+        (instead("subject_token", "a.b"), TOKEN),
+        (instead("subject_token", "a.b.c"), TOKEN),
+    ];
+    for (form, expected) in table {
+        let answer = Answer::of(world.form("/v1/token-exchange", &form)).await;
+        is(&answer, expected, &format!("{:?}", form.iter().map(|(name, _)| name).collect::<Vec<_>>()));
+    }
+    let request = world.ca.http.post(world.ca.url("/v1/token-exchange"));
+    let json = request.try_clone().expect("no body").header("content-type", "application/json").body("{}");
+    is(&Answer::of(json).await, INVALID, "JSON");
+    let form = request.header("content-type", "application/x-www-form-urlencoded");
+    let large = form.try_clone().expect("no body").body("a=".to_owned() + &"x".repeat(70_000));
+    is(&Answer::of(large).await, INVALID, "70 KB");
+    let many = form.try_clone().expect("no body").body("a=1&".repeat(70));
+    is(&Answer::of(many).await, INVALID, "70 parameters");
+    is(&Answer::of(form.body("grant_type=%ff")).await, INVALID, "not UTF-8");
+    nothing_was_asked(&world);
+}
+
+/// Weakness 4 of gitlab-jwt-2-pat, and what is wrong with tokens besides: one answer for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn weakness_4_a_token_for_anybody_else_buys_nothing() {
+    let world = World::start().await;
+    let claims = world.claims();
+    let with = |name: &str, value: Value| {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        world.token_of(&claims)
+    };
+    let now = claims["iat"].as_u64().expect("a time");
+    let table = [
+        ("signing", with("aud", json!("sigstore"))),
+        ("both", with("aud", json!([super::AUDIENCE, "sigstore"]))),
+        ("twice", with("aud", json!([super::AUDIENCE, super::AUDIENCE]))),
+        ("none", with("aud", json!([]))),
+        ("no audience", with("aud", Value::Null)),
+        ("almost", with("aud", json!(format!("{}/", super::AUDIENCE)))),
+        ("expired", with("exp", json!(now - 3600))),
+        ("not yet", with("nbf", json!(now + 3600))),
+        ("another issuer", with("iss", json!("https://gitlab.example.com"))),
+        ("no jti", with("jti", Value::Null)),
+        ("a fork", with("job_project_path", json!("mallory/my-project"))),
+        ("no project", with("project_path", Value::Null)),
+        ("changed", format!("{}x", world.id_token())),
+    ];
+    let mut bodies = Vec::new();
+    for (case, token) in table {
+        let answer = world.exchange(&token, &[("role", "tag")]).await;
+        is(&answer, TOKEN, case);
+        bodies.push(answer.text().to_owned());
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    nothing_was_asked(&world);
+    // The reverse: the broker's token is none for a certificate.
+    let mut request = world.ca.signing_request();
+    request["credentials"]["oidcIdentityToken"] = world.id_token().into();
+    assert_eq!(world.ca.sign(&request).await.reason(), "TOKEN_AUDIENCE_MISMATCH");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_says_no_and_one_that_is_not_there_answer_alike() {
+    let world = World::start().await;
+    let token = world.id_token();
+    let mut answers = Vec::new();
+    for asked in [
+        vec![("role", "nobody-has-this")],
+        vec![("role", "other")],
+        vec![("role", "tag"), ("path", "my-group/tools")],
+        vec![("role", "chosen")],
+        vec![("role", "chosen"), ("path", "my-group/tools/more")],
+        vec![("role", "chosen"), ("path", "elsewhere/my-group/tools")],
+        vec![("role", "chosen"), ("path", "my-group/../elsewhere/app")],
+        vec![("role", "chosen"), ("path", "my-group%2Ftools")],
+        vec![("role", "chosen"), ("path", "my-group/tools.git")],
+        vec![("role", "other"), ("scope", "sudo")],
+        vec![("role", "other"), ("ttl", "1")],
+    ] {
+        let answer = world.exchange(&token, &asked).await;
+        assert_eq!(refusal(&answer), refused_target(), "{asked:?}");
+        answers.push(answer.text().to_owned());
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    nothing_was_asked(&world);
+}
+
+/// Weakness 9: the machine's own words went to the caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn weakness_9_gitlabs_words_are_for_the_operator() {
+    let world = World::start().await;
+    let post = "POST /projects/{id}/access_tokens";
+    let refused = (502, "invalid_target", "BROKER_GITLAB_REFUSED");
+    let unavailable = (503, "temporarily_unavailable", "BROKER_GITLAB_UNAVAILABLE");
+    let table = [
+        (Fault::Status(400, "scopes are wrong, secretly"), refused),
+        (Fault::Status(404, "404 Project Not Found"), refused),
+        (Fault::Status(503, "maintenance of rack 7"), unavailable),
+        (Fault::DropBefore, unavailable),
+    ];
+    for (fault, expected) in table {
+        let case = format!("{fault:?}");
+        world.gitlab.faults().script(post, [fault]);
+        let answer = world.exchange(&world.id_token(), &[("role", "tag")]).await;
+        is(&answer, expected, &case);
+        assert_eq!(answer.header("retry-after").is_empty(), expected.0 == 502, "{case}");
+        let text = answer.text();
+        assert!(!text.contains("secretly") && !text.contains("rack") && !text.contains("404"), "{text}");
+    }
+    world.until_dead().await;
+}
