@@ -4,10 +4,8 @@ use crate::broker::{AccessLevel, Expiry, GitlabVersion, Kind, Lease, LeaseId, Mi
 use crate::environment::UnixMillis;
 use crate::issuance::Answer;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
-/// A token's text. It is wiped, and shown by nothing.
-pub struct Secret(Zeroizing<String>);
+pub use super::secret::Secret;
 
 /// Whose token it is to be, as GitLab's paths have it: what [`Gitlab::holder`] found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +180,31 @@ pub enum Change {
         /// A record of `leasing::rotation`, with the credential sealed in it.
         record: Vec<u8>,
     },
+    /// An attempt that got no token, in place of the one that stood in its slot.
+    Attempt {
+        /// Below [`ATTEMPTS`].
+        slot: u32,
+        /// It.
+        attempt: Box<super::Attempt>,
+    },
+}
+
+/// How many refused attempts are kept.
+pub const ATTEMPTS: u32 = 10_000;
+
+/// Keeps a main credential's text where a thief of the store cannot read it.
+pub trait Sealing: Send + Sync {
+    /// Seals it for this target.
+    ///
+    /// # Errors
+    /// For the operator: why it cannot.
+    fn seal(&self, target: &str, secret: &Secret) -> Result<Vec<u8>, String>;
+
+    /// Opens what was sealed for this target.
+    ///
+    /// # Errors
+    /// For the operator: another key, another target, or damaged.
+    fn open(&self, target: &str, sealed: &[u8]) -> Result<Secret, String>;
 }
 
 /// What is stored.
@@ -193,6 +216,8 @@ pub struct Kept {
     pub used: Vec<([u8; 32], u32, UnixMillis)>,
     /// Records of credentials by their target.
     pub credentials: Vec<(String, Vec<u8>)>,
+    /// Refused attempts by their slot.
+    pub attempts: Vec<(u32, super::Attempt)>,
 }
 
 /// Why something is not stored.

@@ -1,0 +1,169 @@
+//! What records and metrics are told.
+
+use crate::broker::{Code, Job, Kind, Lease, LeaseId, TokenRequest};
+use crate::environment::UnixMillis;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What of a caller's own words a record keeps, in characters.
+const KEPT: usize = 128;
+
+/// One request for a token, allowed or refused. Never a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When.
+    pub time: UnixMillis,
+    /// Who asked. `None`: the ID token does not hold, so it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+    /// The role that was asked for, in the caller's words, cut.
+    pub role: String,
+    /// The path that was asked for, in the caller's words, cut; of a lease, its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The kind, where a role was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Seconds to live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+    /// The lease, where one was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    /// GitLab's number for the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gitlab_token_id: Option<u64>,
+    /// SHA-256 of the token, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// `ALLOWED`, or the [`Code`] of the refusal.
+    pub outcome: String,
+    /// What only operators are told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// The outcome of an attempt that got a token.
+pub const ALLOWED: &str = "ALLOWED";
+
+impl Attempt {
+    /// Begins with what the caller asked for; refused until something else is said.
+    pub(super) fn of(request: &TokenRequest, time: UnixMillis) -> Self {
+        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(KEPT).collect::<String>();
+        Self {
+            time,
+            job: None,
+            role: cut(&request.role),
+            path: request.path.as_deref().map(cut),
+            kind: None,
+            scopes: request.scopes.iter().flatten().take(32).map(|scope| cut(scope)).collect(),
+            ttl: request.ttl.map(|ttl| ttl.as_secs()),
+            lease: None,
+            gitlab_token_id: None,
+            sha256: None,
+            outcome: Code::TargetRefused.code().to_owned(),
+            detail: String::new(),
+        }
+    }
+}
+
+/// Something that operators count.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'e> {
+    /// A token was found that no reply had told of: it is revoked.
+    ReconcileOrphan(&'e Lease),
+    /// A token could not be revoked, and will be tried again.
+    RevokeRetry(&'e Lease),
+    /// A token could not be revoked for long: somebody has to look.
+    RevokeStuck(&'e Lease),
+    /// A target does not answer, or does not take the main credential.
+    TargetDown {
+        /// The target.
+        target: &'e str,
+        /// What the last call said.
+        detail: &'e str,
+    },
+    /// It answers again.
+    TargetUp {
+        /// The target.
+        target: &'e str,
+    },
+    /// The main credential was replaced.
+    CredentialRotated {
+        /// The target.
+        target: &'e str,
+        /// GitLab's number for the new one.
+        id: u64,
+    },
+    /// It was not, and why.
+    RotationFailed {
+        /// The target.
+        target: &'e str,
+        /// Why.
+        detail: &'e str,
+    },
+    /// The store does not take what it should.
+    StoreDown {
+        /// Why.
+        detail: &'e str,
+    },
+    /// The store takes it again.
+    StoreUp,
+    /// The main credential ends soon, or is not accepted.
+    CredentialEnding {
+        /// The target.
+        target: &'e str,
+        /// How long it still has.
+        left: Duration,
+    },
+}
+
+impl Event<'_> {
+    /// The names in log lines and metrics.
+    pub const NAMES: [&'static str; 10] = [
+        "reconcile-orphan",
+        "revoke-retry",
+        "revoke-stuck",
+        "target-down",
+        "target-up",
+        "config-rotate",
+        "config-rotate-failed",
+        "store-down",
+        "store-up",
+        "config-ending",
+    ];
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ReconcileOrphan(_) => "reconcile-orphan",
+            Self::RevokeRetry(_) => "revoke-retry",
+            Self::RevokeStuck(_) => "revoke-stuck",
+            Self::TargetDown { .. } => "target-down",
+            Self::TargetUp { .. } => "target-up",
+            Self::CredentialRotated { .. } => "config-rotate",
+            Self::RotationFailed { .. } => "config-rotate-failed",
+            Self::StoreDown { .. } => "store-down",
+            Self::StoreUp => "store-up",
+            Self::CredentialEnding { .. } => "config-ending",
+        }
+    }
+
+    /// The target that it concerns. Weakness of others: their event of a rotation never said which.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::ReconcileOrphan(lease) | Self::RevokeRetry(lease) | Self::RevokeStuck(lease) => {
+                Some(&lease.target)
+            }
+            Self::TargetDown { target, .. }
+            | Self::TargetUp { target }
+            | Self::CredentialRotated { target, .. }
+            | Self::RotationFailed { target, .. }
+            | Self::CredentialEnding { target, .. } => Some(target),
+            Self::StoreDown { .. } | Self::StoreUp => None,
+        }
+    }
+}

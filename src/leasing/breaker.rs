@@ -1,0 +1,135 @@
+//! When a target is left alone: after some calls without a certain answer nobody calls but one, now and then.
+
+use super::backoff;
+use crate::environment::Random;
+use std::time::Duration;
+
+/// Calls in a row without a certain answer that open it.
+const FAILURES: u32 = 5;
+/// How long the one call that looks whether the target is back may take before another one is let through.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Of one target. Times are a stopwatch's: a clock that is set must not hold anybody up.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    /// In a row.
+    failures: u32,
+    /// Nobody calls before; `None`: everybody may.
+    until: Option<Duration>,
+    /// What the last of them said.
+    fault: String,
+}
+
+/// What has become of it with a call's end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing new.
+    None,
+    /// It has opened.
+    Down,
+    /// It has closed.
+    Up,
+}
+
+impl Breaker {
+    /// Whether a call may be made now; else how long to wait.
+    ///
+    /// # Errors
+    /// The wait.
+    pub(super) fn admit(&mut self, now: Duration) -> Result<(), Duration> {
+        match self.until {
+            Some(until) if now < until => Err(until.saturating_sub(now)),
+            Some(_) => {
+                self.until = Some(now + LOOK);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How long everybody is held from `now` on.
+    pub(super) fn held(&self, now: Duration) -> Option<Duration> {
+        self.until.and_then(|until| until.checked_sub(now)).filter(|wait| !wait.is_zero())
+    }
+
+    /// The target has answered, be it with a no.
+    pub(super) fn answered(&mut self) -> Turn {
+        self.failures = 0;
+        if self.until.take().is_some() { Turn::Up } else { Turn::None }
+    }
+
+    /// It has not, or does not take the main credential (`refused`), which one call is enough to know.
+    pub(super) fn failed(
+        &mut self,
+        now: Duration,
+        refused: bool,
+        asked: Option<Duration>,
+        fault: &str,
+        random: &dyn Random,
+    ) -> Turn {
+        self.failures = self.failures.saturating_add(1);
+        fault.clone_into(&mut self.fault);
+        if !refused && self.failures < FAILURES && self.until.is_none() {
+            return Turn::None;
+        }
+        let turns = if refused { self.failures } else { self.failures.saturating_sub(FAILURES - 1) };
+        let was_open = self.until.replace(now + backoff::wait(turns, asked, random)).is_some();
+        if was_open { Turn::None } else { Turn::Down }
+    }
+
+    /// Why it is open, where it is.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.until.map(|_| &*self.fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Most;
+
+    impl Random for Most {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(255);
+        }
+    }
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_one_answer_closes_it() {
+        let mut breaker = Breaker::default();
+        for round in 1..=5 {
+            assert_eq!(breaker.admit(secs(0)), Ok(()));
+            let turn = breaker.failed(secs(0), false, None, "down", &Most);
+            assert_eq!(turn, if round == 5 { Turn::Down } else { Turn::None });
+        }
+        assert_eq!((breaker.admit(secs(0)), breaker.fault()), (Err(secs(1)), Some("down")));
+        assert_eq!(breaker.admit(secs(1)), Ok(()), "one looks");
+        assert_eq!(breaker.admit(secs(1)), Err(secs(60)), "the others wait for it");
+        assert_eq!(breaker.failed(secs(1), false, None, "still", &Most), Turn::None);
+        assert_eq!(breaker.admit(secs(2)), Err(secs(1)), "longer than before");
+        assert_eq!(breaker.answered(), Turn::Up);
+        assert_eq!((breaker.admit(secs(2)), breaker.fault()), (Ok(()), None));
+    }
+
+    #[test]
+    fn a_refused_credential_opens_it_at_once() {
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.failed(secs(0), true, None, "401", &Most), Turn::Down);
+        assert_eq!(breaker.held(secs(0)), Some(secs(1)));
+        assert_eq!(breaker.held(secs(1)), None);
+    }
+
+    #[test]
+    fn answers_between_failures_keep_it_closed() {
+        let mut breaker = Breaker::default();
+        for _ in 0..20 {
+            assert_eq!(breaker.failed(secs(0), false, None, "x", &Most), Turn::None);
+            assert_eq!(breaker.answered(), Turn::None);
+        }
+    }
+}

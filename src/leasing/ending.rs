@@ -1,0 +1,100 @@
+//! The end of a token: one call to revoke it, and what follows from its answer.
+
+use super::attempt::Event;
+use super::backoff;
+use super::inner::{Busy, Inner};
+use super::life::{self, STUCK};
+use super::ports::{CallError, Holder};
+use super::site::{Site, asked_wait, detail_of};
+use crate::broker::{Lease, Minted, Phase, Revocation};
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Why a token that nobody told to die does.
+const DEADLINE: &str = "deadline";
+
+/// Whose token it is, as GitLab's paths have it.
+pub(super) fn holder(lease: &Lease) -> Holder {
+    Holder { kind: lease.kind, path: lease.path.clone(), owner: lease.owner.clone() }
+}
+
+impl Inner {
+    /// Revokes a token whose number is known.
+    pub(super) async fn end(
+        self: &Arc<Self>,
+        site: &Site,
+        lease: &Arc<Lease>,
+        minted: &Minted,
+        permit: OwnedSemaphorePermit,
+        busy: Busy,
+    ) {
+        let is_gitlabs = lease.revocation == Revocation::Gitlab && matches!(lease.phase, Phase::Active { .. });
+        if is_gitlabs && life::has_ended_by_itself(lease, self.time.now()) {
+            drop(permit);
+            return self.over(lease, busy, |at| Phase::Expired { at }).await;
+        }
+        let holder = holder(lease);
+        let result = self.call(site, "revoke", site.gitlab.revoke(&holder, minted.id)).await;
+        drop(permit);
+        match result {
+            Ok(()) => {
+                self.told(lease, "revoked");
+                self.over(lease, busy, |at| Phase::Revoked { at }).await;
+            }
+            Err(error) => self.not_ended(lease, DEADLINE, &error, busy).await,
+        }
+    }
+
+    /// The lease is over.
+    pub(super) async fn over(
+        self: &Arc<Self>,
+        lease: &Lease,
+        busy: Busy,
+        phase: impl FnOnce(crate::environment::UnixMillis) -> Phase,
+    ) {
+        let at = self.time.now();
+        let changed = self.change(lease.id, |_| Some(phase(at)));
+        busy.done(None);
+        if let Some((_, written)) = changed {
+            // What is not written is noted, and written again.
+            let _ = written.await;
+        }
+    }
+
+    /// A call on the way to a token's end has failed: it is tried again, for as long as the token may live.
+    pub(super) async fn not_ended(self: &Arc<Self>, lease: &Lease, why: &str, error: &CallError, busy: Busy) {
+        let now = self.time.now();
+        if life::has_ended_by_itself(lease, now) {
+            self.told(lease, "expired");
+            return self.over(lease, busy, |at| Phase::Expired { at }).await;
+        }
+        self.told(lease, "failed");
+        let mut was_stuck = false;
+        let changed = self.change(lease.id, |lease| {
+            let late = now.since(life::wanted_dead(lease)) >= STUCK;
+            let (minted, since, why, tries) = match &lease.phase {
+                Phase::Revoking { minted, since, why, tries, stuck, .. } => {
+                    was_stuck = *stuck;
+                    (minted.clone(), *since, why.clone(), tries.saturating_add(1))
+                }
+                phase => (life::minted(phase).cloned(), now, why.to_owned(), 1),
+            };
+            let next = now.plus(backoff::wait(tries, asked_wait(error), &*self.random));
+            let fault = detail_of(error);
+            Some(Phase::Revoking { minted, since, why, tries, next, fault, stuck: was_stuck || late })
+        });
+        busy.done(None);
+        let Some((lease, written)) = changed else { return };
+        match &lease.phase {
+            Phase::Revoking { stuck: true, .. } if !was_stuck => {
+                self.observer.event(Event::RevokeStuck(&lease));
+            }
+            _ => self.observer.event(Event::RevokeRetry(&lease)),
+        }
+        let _ = written.await;
+    }
+
+    fn told(&self, lease: &Lease, result: &'static str) {
+        self.observer.revocation(lease, result, self.time.now().since(life::wanted_dead(lease)));
+    }
+}

@@ -1,0 +1,143 @@
+//! A job's ID token for a GitLab token, and what else a job may ask with one.
+
+use super::attempt::Attempt;
+use super::inner::Inner;
+use super::minting::{Handed, Wish};
+use super::secret::sha256_hex;
+use crate::broker::{Code, Job, Lease, LeaseId, Refused, TokenRequest};
+use crate::identity::Issuer;
+use crate::refusal::{Reason, Refusal};
+use crate::token::{Expectations, UnverifiedToken, VerifiedToken};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The largest ID token that is looked at here, in octets.
+const MAX_ID_TOKEN: usize = 16 * 1024;
+/// When to come again where too many do.
+const LATER: Duration = Duration::from_secs(1);
+
+/// A token on its way to the one who asked: where nobody takes it, it is revoked at once.
+struct Parcel {
+    inner: Arc<Inner>,
+    handed: Option<Handed>,
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(handed) = self.handed.take() {
+            self.inner.condemn_soon(handed.lease.id, super::NOT_DELIVERED);
+        }
+    }
+}
+
+impl Inner {
+    /// The exchange. It goes on to its end if the caller goes away.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        id_token: &str,
+        request: &TokenRequest,
+    ) -> Result<Handed, Refused> {
+        let mut attempt = Attempt::of(request, self.time.of_day());
+        match self.wish(id_token, request, &mut attempt).await {
+            Ok(wish) => self.make(wish, attempt).await,
+            Err(refused) => {
+                let refused = Err(refused);
+                self.record(attempt, &refused);
+                refused
+            }
+        }
+    }
+
+    /// Makes what is wished for, in a task of its own.
+    pub(super) async fn make(self: &Arc<Self>, wish: Wish, mut attempt: Attempt) -> Result<Handed, Refused> {
+        let Ok(place) = self.exchanges.clone().try_acquire_owned() else {
+            let code = if self.is_closing() { Code::ShuttingDown } else { Code::LimitReached };
+            let refused = Err(Refused::new(code).retry_after(LATER));
+            self.record(attempt, &refused);
+            return refused;
+        };
+        let (answer, made) = oneshot::channel();
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let result = inner.mint(&wish, &mut attempt).await;
+            inner.record(attempt, &result);
+            let parcel = result.map(|handed| Parcel { inner: inner.clone(), handed: Some(handed) });
+            drop(answer.send(parcel));
+            drop(place);
+        });
+        match made.await {
+            Ok(Ok(mut parcel)) => parcel.handed.take().ok_or_else(|| Code::ShuttingDown.into()),
+            Ok(Err(refused)) => Err(refused),
+            Err(_) => Err(Refused::new(Code::ShuttingDown).retry_after(LATER)),
+        }
+    }
+
+    /// What the token's job may have of what it asks for.
+    async fn wish(
+        &self,
+        id_token: &str,
+        request: &TokenRequest,
+        attempt: &mut Attempt,
+    ) -> Result<Wish, Refused> {
+        let (issuer, token) = self.verified(id_token).await?;
+        let roles = self.roles();
+        let now = self.time.of_day();
+        attempt.job = Some(roles.job(&issuer, &token)?);
+        let wish = Wish::of(roles.grant(&issuer, &token, request, now)?);
+        wish.note(attempt);
+        Ok(wish)
+    }
+
+    async fn verified(&self, id_token: &str) -> Result<(Issuer, VerifiedToken), Refused> {
+        if id_token.len() > MAX_ID_TOKEN {
+            return Err(Refusal::from(Reason::TokenTooLarge).into());
+        }
+        let rules = (self.issuers)();
+        let token = UnverifiedToken::parse(id_token)?;
+        let issuer = rules
+            .issuers
+            .find(token.issuer())
+            .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
+        let algorithms = issuer.algorithms();
+        let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
+        expected.admit(&token)?;
+        let keys = self.keys.keys(&issuer, token.key_id()).await?;
+        let token = token.verify(&keys, &expected, self.time.of_day())?;
+        Ok((issuer, token))
+    }
+
+    /// The lease, if it is one of the token's job: same issuer, project and job by their numbers.
+    pub(super) async fn own_lease(&self, id: LeaseId, id_token: &str) -> Result<Option<Arc<Lease>>, Refused> {
+        let (issuer, token) = self.verified(id_token).await?;
+        let job = self.roles().job(&issuer, &token)?;
+        match self.book().get(id) {
+            Some(lease) if is_same(&lease.job, &job) => Ok(Some(lease.clone())),
+            Some(_) => Err(Code::LeaseOfAnother.into()),
+            None => Ok(None),
+        }
+    }
+
+    /// Revokes a token for whoever has it; one that is not known is nothing to revoke (RFC 7009 §2.2).
+    pub(super) async fn revoke_token(self: &Arc<Self>, token: &str) -> Result<(), Refused> {
+        let id = self.book().of_token(&sha256_hex(token));
+        match id {
+            Some(id) => self.condemn_for(id, "holder").await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells a lease to die, durably: whoever is told so may rely on it.
+    pub(super) async fn condemn_for(self: &Arc<Self>, id: LeaseId, why: &'static str) -> Result<bool, Refused> {
+        self.condemn(id, why).await.map_err(|error| {
+            Refused::new(Code::StoreUnavailable).retry_after(LATER).because(error.to_string())
+        })
+    }
+}
+
+fn is_same(of_lease: &Job, asking: &Job) -> bool {
+    of_lease.issuer == asking.issuer
+        && of_lease.project_id == asking.project_id
+        && of_lease.job_id == asking.job_id
+        && !asking.job_id.is_empty()
+}

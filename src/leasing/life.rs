@@ -1,0 +1,57 @@
+//! When something has to be done about a lease, and when nothing can be done any more.
+
+use crate::broker::{Expiry, Kind, Lease, Minted, Phase, Revocation};
+use crate::environment::UnixMillis;
+use std::time::Duration;
+
+/// How long after GitLab's own end of a token it counts as dead without a word from GitLab: its clock may be behind ours.
+const MARGIN: Duration = Duration::from_secs(3600);
+/// After this long without success somebody has to look.
+pub(super) const STUCK: Duration = Duration::from_secs(600);
+
+/// When GitLab will certainly have ended the token by itself; `None`: never. A date that was only asked for counts where the token was
+/// never seen, and for deploy tokens, of which GitLab may not tell: another token without a date has none.
+pub(super) fn ends_by_itself(lease: &Lease) -> Option<UnixMillis> {
+    if !lease.kind.expires_at_gitlab() {
+        return None;
+    }
+    let asked = lease.asked_expiry;
+    let end = match minted(&lease.phase) {
+        Some(Minted { expires: Some(told), .. }) => Some((*told).max(asked.unwrap_or(*told))),
+        Some(_) if !matches!(lease.kind, Kind::ProjectDeploy | Kind::GroupDeploy) => None,
+        _ => asked,
+    };
+    end.map(Expiry::moment)
+}
+
+/// Whether it certainly has.
+pub(super) fn has_ended_by_itself(lease: &Lease, now: UnixMillis) -> bool {
+    ends_by_itself(lease).is_some_and(|end| end.plus(MARGIN) <= now)
+}
+
+/// When somebody has to look at it next.
+pub(super) fn due(lease: &Lease) -> Option<UnixMillis> {
+    match (&lease.phase, lease.revocation) {
+        (Phase::Active { .. }, Revocation::Gitlab) => {
+            Some(ends_by_itself(lease).map_or(lease.deadline, |end| end.plus(MARGIN)))
+        }
+        _ => lease.due(),
+    }
+}
+
+/// The token, where it is known.
+pub(super) const fn minted(phase: &Phase) -> Option<&Minted> {
+    match phase {
+        Phase::Active { minted } => Some(minted),
+        Phase::Revoking { minted, .. } => minted.as_ref(),
+        _ => None,
+    }
+}
+
+/// When the token was to be dead: what lateness is counted from.
+pub(super) fn wanted_dead(lease: &Lease) -> UnixMillis {
+    match &lease.phase {
+        Phase::Revoking { since, .. } => (*since).min(lease.deadline),
+        _ => lease.deadline,
+    }
+}

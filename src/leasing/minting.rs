@@ -1,0 +1,372 @@
+//! From a grant to a token: places are taken, the intent is durable, GitLab is asked once, what it made is durable, and then it is handed out.
+
+use super::attempt::Attempt;
+use super::backoff;
+use super::book::{UseKey, use_key};
+use super::inner::{Busy, Inner, dying};
+use super::ports::{CallError, Change, Holder, Made, Order, Secret};
+use super::site::{Deadline, Site, detail_of};
+use crate::broker::{
+    AccessLevel, Code, Grant, Job, Kind, Lease, LeaseId, Minted, Phase, Refused, Revocation, expiry_after,
+};
+use crate::token::EXPIRY_LEEWAY;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// How long a caller is kept waiting for a target that is busy, or that does nothing yet. The call itself has a limit of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after an ID token's end its uses are kept: the clock may be set back meanwhile.
+const USES_KEPT: Duration = Duration::from_secs(3600);
+/// When to come again where nobody knows better.
+const LATER: Duration = Duration::from_secs(5);
+/// Of a lease whose token the store did not take.
+const NOT_STORED: &str = "not_stored";
+
+/// What was handed out.
+#[derive(Debug)]
+pub struct Handed {
+    /// The lease.
+    pub lease: Arc<Lease>,
+    /// The token.
+    pub token: Secret,
+    /// The name that belongs to it, of deploy tokens.
+    pub username: Option<String>,
+}
+
+/// What is to be made, of a grant.
+pub(super) struct Wish {
+    pub(super) role: String,
+    pub(super) target: String,
+    pub(super) kind: Kind,
+    pub(super) path: String,
+    /// Impersonation's.
+    pub(super) user: Option<u64>,
+    pub(super) scopes: Vec<String>,
+    pub(super) access_level: Option<AccessLevel>,
+    pub(super) ttl: Duration,
+    pub(super) revocation: Revocation,
+    pub(super) max_active: u32,
+    pub(super) max_per_token: u32,
+    pub(super) allow_admin: bool,
+    pub(super) job: Job,
+    /// The token's name, which ends with the lease's.
+    pub(super) name: Box<dyn Fn(&LeaseId) -> String + Send + Sync>,
+}
+
+/// A place among the role's leases and a use of the ID token, until there is a lease.
+struct Reserved<'i> {
+    inner: &'i Inner,
+    role: String,
+    key: UseKey,
+    used: Option<Change>,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.used.take().is_some() {
+            let mut book = self.inner.book();
+            book.leave_place(&self.role);
+            // The store was told nothing of it.
+            let _ = book.uses.give_back(self.key);
+        }
+    }
+}
+
+impl Inner {
+    /// The whole way. Refusals before the intent leave nothing; later ones leave a lease that ends as it must.
+    pub(super) async fn mint(self: &Arc<Self>, wish: &Wish, attempt: &mut Attempt) -> Result<Handed, Refused> {
+        let site = self.sites.get(&wish.target).ok_or_else(|| {
+            Refused::new(Code::TargetRefused).because("the role's target is not configured")
+        })?;
+        if self.is_closing() {
+            return Err(Refused::new(Code::ShuttingDown).retry_after(LATER));
+        }
+        if self.writer.is_stopped() {
+            return Err(store_down("the store takes nothing before a restart"));
+        }
+        let deadline = Deadline(self.time.elapsed().saturating_add(PATIENCE));
+        let reserved = self.reserve(wish)?;
+        let permit = self.permit(site, deadline).await?;
+        let holder = self.holder_of(site, wish, deadline).await?;
+        self.admitted(site, deadline).await.map_err(|wait| unavailable("the target is left alone", wait))?;
+        let lease = self.intend(wish, &holder, reserved).await?;
+        attempt.lease = Some(lease.id);
+        let busy = Busy::with(self, &lease);
+        let made = self.post(site, &holder, &lease, deadline).await;
+        self.concluded(lease, wish, made, busy, permit, attempt).await
+    }
+
+    /// # Errors
+    /// [`Code::TokenUsed`], [`Code::LimitReached`].
+    fn reserve(&self, wish: &Wish) -> Result<Reserved<'_>, Refused> {
+        let job = &wish.job;
+        if job.jti.is_empty() {
+            return Err(Refused::new(Code::TokenRefused).because("the ID token has no jti to count"));
+        }
+        let key = use_key(&job.issuer, &job.jti, &wish.role);
+        let until = job.expires.plus(EXPIRY_LEEWAY).plus(USES_KEPT);
+        let mut book = self.book();
+        if !book.take_place(&wish.role, wish.max_active) {
+            let refused = Refused::new(Code::LimitReached).retry_after(LATER);
+            return Err(refused.because(format!("the role has {} live leases", wish.max_active)));
+        }
+        let Some(used) = book.uses.take(key, wish.max_per_token, until) else {
+            book.leave_place(&wish.role);
+            return Err(Code::TokenUsed.into());
+        };
+        drop(book);
+        Ok(Reserved { inner: self, role: wish.role.clone(), key, used: Some(used) })
+    }
+
+    async fn permit(&self, site: &Site, deadline: Deadline) -> Result<OwnedSemaphorePermit, Refused> {
+        let left = deadline.0.saturating_sub(self.time.elapsed());
+        match tokio::time::timeout(left, site.permit()).await {
+            Ok(Some(permit)) => Ok(permit),
+            Ok(None) => Err(Refused::new(Code::ShuttingDown).retry_after(LATER)),
+            Err(_) => Err(unavailable("too many calls at once", LATER)),
+        }
+    }
+
+    /// Whose token it is to be. Nothing is changed at GitLab, so this is tried again as long as the caller waits.
+    async fn holder_of(&self, site: &Site, wish: &Wish, deadline: Deadline) -> Result<Holder, Refused> {
+        let mut tries = 0;
+        loop {
+            self.admitted(site, deadline)
+                .await
+                .map_err(|wait| unavailable("the target is left alone", wait))?;
+            let error = match self.look_up(site, wish).await {
+                Ok(holder) => return holder,
+                Err(error) => error,
+            };
+            tries += 1;
+            let wait = self.wait_after(tries, &error);
+            let again = matches!(error, CallError::NotDone { .. } | CallError::Unknown { .. });
+            if !again || self.pause(wait, deadline).await.is_err() {
+                return Err(refusal(&error));
+            }
+        }
+    }
+
+    async fn look_up(&self, site: &Site, wish: &Wish) -> Result<Result<Holder, Refused>, CallError> {
+        let Some(id) = wish.user else {
+            return self.call(site, "holder", site.gitlab.holder(wish.kind, &wish.path)).await.map(Ok);
+        };
+        let no = |why: &str| Ok(Err(Refused::new(Code::TargetRefused).because(why)));
+        match self.call(site, "user", site.gitlab.user(id)).await {
+            Ok(user) if !user.is_active => no("the user is not active"),
+            Ok(user) if user.is_bot => no("the user is a bot"),
+            Ok(user) if user.is_admin && !wish.allow_admin => no("the user is an administrator"),
+            Ok(_) => Ok(Ok(Holder { kind: wish.kind, path: wish.path.clone(), owner: vec![id] })),
+            Err(CallError::Refused { status: 404, .. }) => no("GitLab knows no such user"),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down that GitLab is about to be asked.
+    async fn intend(&self, wish: &Wish, holder: &Holder, mut reserved: Reserved<'_>) -> Result<Lease, Refused> {
+        let id = LeaseId::random(&*self.random);
+        let created = self.time.now();
+        let expires = wish.kind.expires_at_gitlab();
+        let asked_expiry = expires.then(|| expiry_after(self.time.of_day(), wish.ttl));
+        let (revocation, deadline) = match (wish.revocation, asked_expiry) {
+            (Revocation::Gitlab, Some(end)) => (Revocation::Gitlab, end.moment()),
+            // What GitLab never ends, the broker does, whatever a role says.
+            _ => (Revocation::Broker, created.plus(wish.ttl)),
+        };
+        let lease = Lease {
+            id,
+            role: wish.role.clone(),
+            target: wish.target.clone(),
+            kind: wish.kind,
+            path: holder.path.clone(),
+            owner: holder.owner.clone(),
+            name: (wish.name)(&id),
+            scopes: wish.scopes.clone(),
+            access_level: wish.access_level,
+            job: wish.job.clone(),
+            created,
+            deadline,
+            revocation,
+            asked_expiry,
+            phase: Phase::Intent,
+        };
+        let written = {
+            let mut book = self.book();
+            book.begin(lease.clone());
+            let used = reserved.used.take().into_iter();
+            self.writer.write(used.chain([Change::Lease(Box::new(lease.clone()))]).collect())
+        };
+        if let Err(error) = written.await {
+            let mut book = self.book();
+            book.forget(id);
+            let _ = book.uses.give_back(reserved.key);
+            return Err(store_down(&error.to_string()));
+        }
+        self.observer.moved(&lease);
+        Ok(lease)
+    }
+
+    /// Asks for the token: again only where GitLab certainly did nothing, the caller still waits, and nobody told the lease to die.
+    async fn post(
+        &self,
+        site: &Site,
+        holder: &Holder,
+        lease: &Lease,
+        deadline: Deadline,
+    ) -> Result<Made, CallError> {
+        let order = Order {
+            holder,
+            name: &lease.name,
+            scopes: &lease.scopes,
+            access_level: lease.access_level,
+            expiry: lease.asked_expiry,
+        };
+        let mut tries = 0;
+        loop {
+            let error = match self.call(site, "mint", site.gitlab.mint(&order)).await {
+                Err(error @ CallError::NotDone { .. }) => error,
+                ended => return ended,
+            };
+            tries += 1;
+            let wait = self.wait_after(tries, &error);
+            let goes_on = self.pause(wait, deadline).await.is_ok()
+                && self.admitted(site, deadline).await.is_ok()
+                && self.book().get(lease.id).is_some_and(|lease| lease.phase == Phase::Intent)
+                && !self.is_closing();
+            if !goes_on {
+                return Err(error);
+            }
+        }
+    }
+
+    fn wait_after(&self, tries: u32, error: &CallError) -> Duration {
+        backoff::wait(tries, super::site::asked_wait(error), &*self.random)
+    }
+
+    /// What the call's end means for the lease.
+    async fn concluded(
+        self: &Arc<Self>,
+        lease: Lease,
+        wish: &Wish,
+        made: Result<Made, CallError>,
+        busy: Busy,
+        permit: OwnedSemaphorePermit,
+        attempt: &mut Attempt,
+    ) -> Result<Handed, Refused> {
+        drop(permit);
+        match made {
+            Ok(made) => self.activated(lease, made, busy, attempt).await,
+            Err(error @ CallError::Unknown { .. }) => {
+                // It may exist: its name is looked up, now and for a while. Nobody will ever have it, so the ID token may be used again.
+                self.give_back(wish);
+                busy.done(None);
+                Err(refusal(&error))
+            }
+            Err(error) => {
+                self.give_back(wish);
+                self.over(&lease, busy, |at| Phase::Aborted { at, why: detail_of(&error) }).await;
+                Err(refusal(&error))
+            }
+        }
+    }
+
+    fn give_back(&self, wish: &Wish) {
+        let mut book = self.book();
+        let key = use_key(&wish.job.issuer, &wish.job.jti, &wish.role);
+        if let Some(change) = book.uses.give_back(key) {
+            // Should the store not take it, the ID token counts as used once more than it was.
+            drop(self.writer.write(vec![change]));
+        }
+    }
+
+    /// The token exists: that is durable before anybody gets it.
+    async fn activated(
+        self: &Arc<Self>,
+        lease: Lease,
+        made: Made,
+        busy: Busy,
+        attempt: &mut Attempt,
+    ) -> Result<Handed, Refused> {
+        let minted = Minted { sha256: Some(made.token.sha256()), ..made.minted };
+        attempt.gitlab_token_id = Some(minted.id);
+        attempt.sha256.clone_from(&minted.sha256);
+        let now = self.time.now();
+        let changed = self.change(lease.id, |lease| {
+            Some(match &lease.phase {
+                Phase::Intent => Phase::Active { minted: minted.clone() },
+                Phase::Revoking { why, .. } => dying(Some(minted.clone()), why, now),
+                _ => dying(Some(minted.clone()), NOT_STORED, now),
+            })
+        });
+        let stored = match changed {
+            Some((_, written)) => written.await,
+            None => Err(super::ports::KeepError::NotWritten("the lease is gone".to_owned())),
+        };
+        if let Err(error) = stored {
+            self.condemn_soon(lease.id, NOT_STORED);
+            busy.done(None);
+            return Err(store_down(&error.to_string()));
+        }
+        let lease = self.book().get(lease.id).cloned();
+        busy.done(None);
+        match lease {
+            Some(lease) if matches!(lease.phase, Phase::Active { .. }) => {
+                Ok(Handed { lease, token: made.token, username: made.username })
+            }
+            _ => Err(Refused::new(Code::TargetRefused).because("the lease was told to die while it was made")),
+        }
+    }
+}
+
+fn store_down(why: &str) -> Refused {
+    Refused::new(Code::StoreUnavailable).retry_after(LATER).because(why)
+}
+
+fn unavailable(why: &str, wait: Duration) -> Refused {
+    Refused::new(Code::GitlabUnavailable).retry_after(wait.max(Duration::from_secs(1))).because(why)
+}
+
+/// What a caller is told of a call that failed. GitLab's words are for the record.
+fn refusal(error: &CallError) -> Refused {
+    let later = super::site::asked_wait(error).unwrap_or(LATER);
+    match error {
+        CallError::Refused { .. } | CallError::Credential { status: 403, .. } => {
+            Refused::new(Code::GitlabRefused).because(detail_of(error))
+        }
+        _ => unavailable(&detail_of(error), later),
+    }
+}
+
+impl Wish {
+    /// What the grant says.
+    pub(super) fn of(grant: Grant) -> Self {
+        let name = grant.clone();
+        Self {
+            role: grant.role().to_owned(),
+            target: grant.target().to_owned(),
+            kind: grant.kind(),
+            path: grant.path().to_owned(),
+            user: grant.user_id(),
+            scopes: grant.scopes().to_vec(),
+            access_level: grant.access_level(),
+            ttl: grant.ttl(),
+            revocation: grant.revocation(),
+            max_active: grant.max_active(),
+            max_per_token: grant.max_per_token(),
+            allow_admin: grant.allow_admin(),
+            job: grant.job().clone(),
+            name: Box::new(move |id| name.token_name(id)),
+        }
+    }
+
+    /// What the record has of it.
+    pub(super) fn note(&self, attempt: &mut Attempt) {
+        attempt.job = Some(self.job.clone());
+        attempt.kind = Some(self.kind);
+        attempt.path = Some(self.path.clone());
+        attempt.scopes.clone_from(&self.scopes);
+        attempt.ttl = Some(self.ttl.as_secs());
+    }
+}
+

@@ -1,0 +1,189 @@
+//! Walks leases from state to state: [`Broker`] hands out GitLab tokens, and sees to it that each of them dies.
+//!
+//! The order is what makes it safe. An intent with a unique name is durable before GitLab is asked; the token is durable as a lease before anybody
+//! gets it; a lease ends when GitLab has said that the token is dead. So a crash at any point leaves a lease for every token that may live, and
+//! what is not known is looked up by its name:
+//!
+//! ```text
+//! intent -> active -> revoking -> revoked
+//!    |         '---------'------> expired    GitLab's own end has passed, and it did not say more
+//!    '-> aborted                             there never was a token
+//! ```
+//!
+//! One scheduler for each target does what is due (`scheduler`, `ending`, `reconcile`), from the book of all leases in memory (`book`), which is
+//! made anew from the store at the start (`opening`). The store is written by one task, whatever waits at once (`writer`). Time is a clock and a
+//! stopwatch that are arguments; waits are the runtime's, which tests turn by hand.
+
+mod attempt;
+mod backoff;
+mod book;
+mod breaker;
+mod ending;
+mod exchange;
+mod inner;
+mod keeper;
+mod life;
+pub mod memory;
+mod minting;
+mod opening;
+mod operators;
+pub mod ports;
+mod reconcile;
+mod records;
+mod rotation;
+mod scheduler;
+mod sealing;
+mod secret;
+mod site;
+mod time;
+mod writer;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use attempt::{ALLOWED, Attempt, Event};
+pub use book::{Filter, Page};
+pub use minting::Handed;
+pub use opening::{OpenError, Parts};
+pub use operators::{Reading, TargetReading};
+pub use rotation::{Method, Rotated, Rotation};
+pub use sealing::SealKey;
+pub use secret::Secret;
+pub use site::Target;
+
+use crate::broker::{Code, Lease, LeaseId, Refused, Roles, TokenRequest};
+use inner::Inner;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::JoinHandle;
+
+/// Of a token whose answer did not reach the one who asked.
+const NOT_DELIVERED: &str = "not_delivered";
+
+/// Hands out GitLab tokens, and ends them.
+pub struct Broker {
+    inner: Arc<Inner>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    writing: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Broker {
+    /// A GitLab token for a job's ID token. When it answers, the lease is durable. If the answer cannot be given to the one who asked, say so with
+    /// [`Self::not_delivered`]; if this future is dropped, that is known here.
+    ///
+    /// # Errors
+    /// [`Refused`], each with its code. None of them leaves a token that nobody revokes.
+    pub async fn exchange(&self, id_token: &str, request: &TokenRequest) -> Result<Handed, Refused> {
+        self.inner.exchange(id_token, request).await
+    }
+
+    /// The answer could not be written: the token is revoked at once.
+    pub async fn not_delivered(&self, id: LeaseId) {
+        // What the store does not take is revoked all the same.
+        let _ = self.inner.condemn(id, NOT_DELIVERED).await;
+    }
+
+    /// Revokes a token for whoever has it (RFC 7009). One that is not known is already as it should be.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`].
+    pub async fn revoke_token(&self, token: &str) -> Result<(), Refused> {
+        self.inner.revoke_token(token).await
+    }
+
+    /// Revokes a lease for the job that has it.
+    ///
+    /// # Errors
+    /// [`Code::LeaseOfAnother`], [`Code::StoreUnavailable`], and those of the ID token. A lease that is not known is nothing to revoke.
+    pub async fn revoke_lease(&self, id: LeaseId, id_token: &str) -> Result<(), Refused> {
+        match self.inner.own_lease(id, id_token).await? {
+            Some(lease) => self.inner.condemn_for(lease.id, "holder").await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// A lease, for the job that has it.
+    ///
+    /// # Errors
+    /// [`Code::LeaseUnknown`], also where it is another job's, and those of the ID token.
+    pub async fn lease(&self, id: LeaseId, id_token: &str) -> Result<Arc<Lease>, Refused> {
+        match self.inner.own_lease(id, id_token).await {
+            Ok(Some(lease)) => Ok(lease),
+            Err(refused) if refused.code() != Code::LeaseOfAnother => Err(refused),
+            Ok(None) | Err(_) => Err(Code::LeaseUnknown.into()),
+        }
+    }
+
+    /// A lease, for operators.
+    pub fn find(&self, id: LeaseId) -> Option<Arc<Lease>> {
+        self.inner.book().get(id).cloned()
+    }
+
+    /// Leases, the newest first, for operators.
+    pub fn leases(&self, filter: &Filter, after: Option<LeaseId>, most: usize) -> Page {
+        self.inner.list(filter, after, most)
+    }
+
+    /// Attempts that got no token, the newest first.
+    pub fn refused(&self, most: usize) -> Vec<Arc<Attempt>> {
+        self.inner.refused(most)
+    }
+
+    /// Tells a lease to die, for operators. `false`: it is over, or not known.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`]: it is revoked all the same, unless the server crashes before.
+    pub async fn revoke(&self, id: LeaseId) -> Result<bool, Refused> {
+        self.inner.condemn_for(id, "operator").await
+    }
+
+    /// Tells all live leases that the filter means to die. How many there are; the revoking itself is not waited for.
+    ///
+    /// # Errors
+    /// As [`Self::revoke`].
+    pub async fn revoke_where(&self, filter: &Filter) -> Result<usize, Refused> {
+        self.inner.revoke_where(filter, "operator").await
+    }
+
+    /// Replaces a target's main credential now.
+    ///
+    /// # Errors
+    /// [`Code::TargetRefused`]: no such target, or one without `rotate`. [`Code::GitlabUnavailable`]: it was not replaced, or that is not known
+    /// yet; the record says why.
+    pub async fn rotate(&self, target: &str) -> Result<Rotated, Refused> {
+        let site = self.inner.sites.get(target);
+        let site = site.ok_or_else(|| Refused::new(Code::TargetRefused).because("there is no such target"))?;
+        self.inner.rotate(site).await
+    }
+
+    /// From now on these roles hold. Leases of roles that are gone end as they would have.
+    pub fn replace_roles(&self, roles: Arc<Roles>) {
+        *self.inner.roles.write().unwrap_or_else(PoisonError::into_inner) = roles;
+    }
+
+    /// The roles that hold now.
+    pub fn roles(&self) -> Arc<Roles> {
+        self.inner.roles()
+    }
+
+    /// What keeps the broker from working as it should, in words for operators; empty: nothing.
+    pub fn problems(&self) -> Vec<String> {
+        self.inner.problems()
+    }
+
+    /// Figures for metrics.
+    pub fn reading(&self) -> Reading {
+        self.inner.reading()
+    }
+}
+
+impl Drop for Broker {
+    /// As a crash: nothing is waited for. [`Self::close`] is how it is stopped.
+    fn drop(&mut self) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+        self.inner.writer.close();
+    }
+}

@@ -1,0 +1,136 @@
+//! What operators see and may order.
+
+use super::inner::Inner;
+use super::life::STUCK;
+use super::ports::Credential;
+use super::rotation::NEAR;
+use super::{Filter, Page};
+use crate::broker::{GitlabVersion, LeaseId, Refused};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// Figures for metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Leases in each phase, by its code.
+    pub leases: BTreeMap<&'static str, usize>,
+    /// How late the latest revocation is; zero: none is.
+    pub oldest_overdue: Duration,
+    /// Leases of which the store has an older state.
+    pub unwritten: usize,
+    /// Each target.
+    pub targets: Vec<TargetReading>,
+}
+
+/// Of one target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetReading {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of the configured main credential, in hex.
+    pub configured: String,
+    /// GitLab's number for the one in use, where it told.
+    pub credential: Option<u64>,
+    /// Until its end, as GitLab last told; `None`: it has none, or is not known.
+    pub credential_left: Option<Duration>,
+    /// Why nobody calls, or but one now and then.
+    pub down: Option<String>,
+    /// GitLab's version.
+    pub version: Option<GitlabVersion>,
+}
+
+impl Inner {
+    /// A page of the leases.
+    pub(super) fn list(&self, filter: &Filter, after: Option<LeaseId>, most: usize) -> Page {
+        self.book().list(filter, after, most)
+    }
+
+    /// Tells all of these to die. How many there are.
+    pub(super) async fn revoke_where(
+        self: &Arc<Self>,
+        filter: &Filter,
+        why: &'static str,
+    ) -> Result<usize, Refused> {
+        let ids: Vec<_> =
+            self.book().live().filter(|lease| filter.takes(lease)).map(|lease| lease.id).collect();
+        let mut told = Vec::new();
+        for id in ids {
+            let inner = self.clone();
+            // All are told before the first answer is waited for, so that they share their syncs.
+            told.push(tokio::spawn(async move { inner.condemn_for(id, why).await }));
+        }
+        let mut count = 0;
+        let mut refused = None;
+        for one in told {
+            match one.await {
+                Ok(Ok(true)) => count += 1,
+                Ok(Ok(false)) | Err(_) => {}
+                Ok(Err(error)) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(count), Err)
+    }
+
+    /// What keeps the broker from working as it should, one line each.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(reason) = self.writer.trouble() {
+            problems.push(format!("the store of the leases: {reason}"));
+        }
+        for site in self.sites.values() {
+            let name = &site.name;
+            if let Some(fault) = site.fault() {
+                problems.push(format!("target {name} is left alone: {fault}"));
+            }
+            let known = site.credentials.known();
+            if let Some(fault) = known.fault {
+                problems.push(format!("the main credential of target {name}: {fault}"));
+            }
+            let left = known.credential.as_ref().and_then(|credential| self.credential_left(credential));
+            if let Some(left) = left.filter(|left| *left <= NEAR) {
+                problems.push(format!(
+                    "the main credential of target {name} ends in {} minutes",
+                    left.as_secs() / 60
+                ));
+            }
+        }
+        let now = self.time.now();
+        let book = self.book();
+        let late = book.live().filter(|lease| now.since(super::life::wanted_dead(lease)) >= STUCK).count();
+        if late > 0 {
+            problems.push(format!("{late} tokens should have been revoked over ten minutes ago"));
+        }
+        problems
+    }
+
+    /// Figures.
+    pub(super) fn reading(&self) -> Reading {
+        let now = self.time.now();
+        let targets = self.sites.values().map(|site| {
+            let credential = site.credentials.known().credential;
+            let version = *site.version.lock().unwrap_or_else(PoisonError::into_inner);
+            TargetReading {
+                name: site.name.clone(),
+                configured: site.configured.clone(),
+                credential_left: credential.as_ref().and_then(|credential| self.credential_left(credential)),
+                credential: credential.map(|credential| credential.id),
+                down: site.fault(),
+                version: version.and_then(|(version, _)| version),
+            }
+        });
+        let targets = targets.collect();
+        let book = self.book();
+        let overdue = book.live().map(|lease| now.since(super::life::wanted_dead(lease)));
+        Reading {
+            oldest_overdue: overdue.max().unwrap_or_default(),
+            leases: book.count(),
+            unwritten: book.unwritten.len(),
+            targets,
+        }
+    }
+
+    fn credential_left(&self, credential: &Credential) -> Option<Duration> {
+        credential.expires.map(|end| end.moment().since(self.time.of_day()))
+    }
+}

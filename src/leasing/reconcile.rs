@@ -1,0 +1,96 @@
+//! Tokens of which no reply has told: looked up by their name, and revoked.
+//!
+//! An intent says that GitLab may have been asked, and a reply that is lost says nothing. GitLab may still be at work on it: so a name that is
+//! not there is looked up again for [`SETTLED`], longer than any request lives at GitLab, before it counts as never made. The time runs on the
+//! stopwatch of this process, so neither a restart nor a clock that is set makes it shorter.
+
+use super::attempt::Event;
+use super::backoff;
+use super::ending::holder;
+use super::inner::{Busy, Inner, dying};
+use super::life;
+use super::ports::CallError;
+use super::site::Site;
+use crate::broker::{Lease, Minted, Phase};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Why a token dies that was found by its name. Its name is looked up to the end all the same.
+pub(super) const WHY: &str = "reconcile";
+/// GitLab ends a request after a minute, and lets it wait for less than two before it begins.
+const SETTLED: Duration = Duration::from_secs(600);
+/// Between two looks at most.
+const LOOK: Duration = Duration::from_secs(60);
+
+impl Inner {
+    /// One look for a token by its name.
+    pub(super) async fn search(
+        self: &Arc<Self>,
+        site: &Site,
+        lease: &Arc<Lease>,
+        permit: OwnedSemaphorePermit,
+        busy: Busy,
+    ) {
+        let search = self.book().search(lease.id, self.time.elapsed());
+        let began = self.time.elapsed();
+        let result = self.revoke_found(site, lease).await;
+        drop(permit);
+        let waited = began.saturating_sub(search.began);
+        match result {
+            Err(error) => self.not_ended(lease, WHY, &error, busy).await,
+            Ok(()) if waited >= SETTLED => self.settled(lease, busy).await,
+            Ok(()) => {
+                let wait = backoff::bound(search.looks).min(LOOK).min(SETTLED.saturating_sub(waited));
+                busy.done(Some(self.time.now().plus(wait)));
+            }
+        }
+    }
+
+    /// Looks, and revokes what is there.
+    async fn revoke_found(self: &Arc<Self>, site: &Site, lease: &Arc<Lease>) -> Result<(), CallError> {
+        let holder = holder(lease);
+        let found = self.call(site, "find", site.gitlab.find(&holder, &lease.name)).await?;
+        let Some(first) = found.first() else { return Ok(()) };
+        self.observer.event(Event::ReconcileOrphan(lease));
+        self.note_found(lease, first).await;
+        for token in &found {
+            self.call(site, "revoke", site.gitlab.revoke(&holder, token.id)).await?;
+        }
+        Ok(())
+    }
+
+    /// That there was a token stands in the record, whatever comes.
+    async fn note_found(self: &Arc<Self>, lease: &Lease, found: &Minted) {
+        let now = self.time.now();
+        let changed = self.change(lease.id, |lease| match &lease.phase {
+            Phase::Revoking { minted, since, tries, next, fault, stuck, .. } if minted.as_ref() != Some(found) => {
+                Some(Phase::Revoking {
+                    minted: Some(found.clone()),
+                    since: *since,
+                    why: WHY.to_owned(),
+                    tries: *tries,
+                    next: *next,
+                    fault: fault.clone(),
+                    stuck: *stuck,
+                })
+            }
+            Phase::Intent => Some(dying(Some(found.clone()), WHY, now)),
+            _ => None,
+        });
+        if let Some((_, written)) = changed {
+            let _ = written.await;
+        }
+    }
+
+    /// Nobody can make it any more, and it is not there.
+    async fn settled(self: &Arc<Self>, lease: &Lease, busy: Busy) {
+        let current = self.book().get(lease.id).cloned();
+        let was_there = current.is_some_and(|lease| life::minted(&lease.phase).is_some());
+        self.over(lease, busy, |at| match was_there {
+            true => Phase::Revoked { at },
+            false => Phase::Aborted { at, why: "GitLab has no token of this name".to_owned() },
+        })
+        .await;
+    }
+}

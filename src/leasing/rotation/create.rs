@@ -1,0 +1,70 @@
+//! By a second credential: made, durable, tried, used; and then the first one is revoked.
+
+use super::super::inner::Inner;
+use super::super::ports::{CallError, Credential};
+use super::super::site::Site;
+use super::{Record, Rest, RotationError, Step, other};
+use crate::broker::Expiry;
+
+impl Inner {
+    /// Makes the second credential durable; [`Inner::resume`] does the rest.
+    pub(super) async fn create(
+        &self,
+        site: &Site,
+        record: &mut Record,
+        credential: &Credential,
+        expiry: Expiry,
+    ) -> Result<(), RotationError> {
+        if site.sealing.is_none() {
+            return Err(other("there is no seal key"));
+        }
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        let name = format!("countersign-{}-{}", site.name, hex::encode(bytes));
+        let step = Step::Creating { user_id: credential.user_id, name: name.clone() };
+        let intended = Record { step, ..record.clone() };
+        self.save(site, record, intended).await?;
+        let made = self.call(site, "make-credential", site.gitlab.make_credential(credential, &name, expiry));
+        let (new, secret) = match made.await {
+            Ok(made) => made,
+            Err(error) => {
+                if !matches!(error, CallError::Unknown { .. }) {
+                    let rested = Record { step: Step::Rest, ..record.clone() };
+                    self.save(site, record, rested).await?;
+                }
+                return Err(error.into());
+            }
+        };
+        let sealed = site.seal(new.id, &secret)?;
+        let created =
+            Record { step: Step::Created { new: sealed, old: credential.id }, ..record.clone() };
+        if let Err(error) = self.save(site, record, created).await {
+            // Else it is found by its name.
+            let _ = self.call(site, "revoke-credential", site.gitlab.revoke_credential(new.id)).await;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Tries the second credential, and uses it from then on.
+    pub(super) async fn put_in_use(&self, site: &Site, record: &mut Record) -> Result<Rest, RotationError> {
+        let Step::Created { new, old } = record.step.clone() else { return Ok(Rest::Done) };
+        let secret = site.open(&new).map_err(RotationError::Other)?;
+        match self.call(site, "self", site.gitlab.itself(Some(&secret))).await {
+            Ok(_) => {
+                let mut next = Record { current: Some(new), step: Step::Rest, ..record.clone() };
+                next.retire.push(old);
+                self.save(site, record, next).await?;
+                site.gitlab.switch(secret);
+            }
+            Err(CallError::Credential { .. }) => {
+                // Somebody has ended it: the one in use stays in use.
+                let mut next = Record { step: Step::Rest, ..record.clone() };
+                next.retire.push(new.id);
+                self.save(site, record, next).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Rest::Done)
+    }
+}

@@ -1,0 +1,49 @@
+//! By itself: one call that ends the old credential and tells the new one once.
+
+use super::super::inner::Inner;
+use super::super::ports::{CallError, Credential};
+use super::super::site::Site;
+use super::{Record, RotationError, Step, other};
+use crate::broker::Expiry;
+
+impl Inner {
+    /// Lets the credential replace itself. Nobody else calls meanwhile: with the old one they would be refused.
+    pub(super) async fn replace_itself(
+        &self,
+        site: &Site,
+        record: &mut Record,
+        credential: &Credential,
+        expiry: Expiry,
+    ) -> Result<(), RotationError> {
+        if site.sealing.is_none() {
+            return Err(other("there is no seal key"));
+        }
+        let Some(_alone) = site.alone().await else { return Err(other("the broker is closed")) };
+        let old = credential.id;
+        let intended = Record { step: Step::Rotating { old }, ..record.clone() };
+        self.save(site, record, intended).await?;
+        match self.call(site, "rotate-credential", site.gitlab.rotate_credential(expiry)).await {
+            Ok((new, secret)) => {
+                let sealed = site.seal(new.id, &secret)?;
+                // The old one is dead, whatever the store says.
+                site.gitlab.switch(secret);
+                let next = Record { current: Some(sealed), step: Step::Rest, ..record.clone() };
+                if let Err(error) = self.save(site, record, next.clone()).await {
+                    *record = next;
+                    site.credentials.know(|known| known.unsaved = true);
+                    return Err(RotationError::Other(format!(
+                        "the new main credential is in memory alone, so the server must not be stopped: {error}"
+                    )));
+                }
+                Ok(())
+            }
+            Err(error @ (CallError::NotDone { .. } | CallError::Refused { .. })) => {
+                let rested = Record { step: Step::Rest, ..record.clone() };
+                self.save(site, record, rested).await?;
+                Err(error.into())
+            }
+            // Whether it was done is found out by asking, and not by doing it again.
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What is stored of a target's main credential: which one is in use, and how far a change of it had got.
+
+use super::super::ports::{Sealing, Secret};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+/// The record of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::leasing) struct Record {
+    /// SHA-256 of the configured credential that it began with: where the operator configures another, that one is used.
+    pub(super) configured: String,
+    /// The one in use; `None`: the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) current: Option<Sealed>,
+    /// How far a change has got.
+    pub(super) step: Step,
+    /// Credentials that are not used any more, and shall be revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) retire: Vec<u64>,
+}
+
+/// A credential that only the key file's holder can read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::leasing) struct Sealed {
+    /// GitLab's number for it.
+    pub(super) id: u64,
+    /// In base64.
+    text: String,
+}
+
+/// How far a change of the credential has got. Each step is durable before the next one is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Step {
+    /// There is no change under way.
+    #[default]
+    Rest,
+    /// A second credential may have been made: whose text is known to nobody, so it is found by its name and revoked.
+    Creating {
+        /// Its user.
+        user_id: u64,
+        /// Its name, unique.
+        name: String,
+    },
+    /// A second one exists, and is not in use yet.
+    Created {
+        /// It.
+        new: Sealed,
+        /// The one in use.
+        old: u64,
+    },
+    /// The one in use may have replaced itself.
+    Rotating {
+        /// It.
+        old: u64,
+    },
+    /// It did, and nobody knows the new one.
+    Lost {
+        /// What it was.
+        old: u64,
+    },
+}
+
+impl Sealed {
+    /// Seals a credential.
+    pub(super) fn new(id: u64, secret: &Secret, target: &str, sealing: &dyn Sealing) -> Result<Self, String> {
+        Ok(Self { id, text: STANDARD.encode(sealing.seal(target, secret)?) })
+    }
+
+    /// Opens it.
+    pub(super) fn open(&self, target: &str, sealing: &dyn Sealing) -> Result<Secret, String> {
+        let sealed = STANDARD.decode(&self.text).map_err(|_| "it is damaged".to_owned())?;
+        sealing.open(target, &sealed)
+    }
+}
+
+impl Record {
+    /// From the store.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("the record of its main credential is damaged: {error}"))
+    }
+
+    /// For the store.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The same for another configured credential: what was in use, or about to be, is to be revoked with the new one.
+    pub(super) fn reconfigured(self, configured: &str) -> Self {
+        let mut retire = self.retire;
+        retire.extend(self.current.map(|sealed| sealed.id));
+        let step = match self.step {
+            Step::Created { new, .. } => {
+                retire.push(new.id);
+                Step::Rest
+            }
+            step @ Step::Creating { .. } => step,
+            Step::Rest | Step::Rotating { .. } | Step::Lost { .. } => Step::Rest,
+        };
+        Self { configured: configured.to_owned(), current: None, step, retire }
+    }
+}

@@ -1,0 +1,71 @@
+//! One for each target: does what is due, the longest due first, as many at once as the target may be asked.
+//!
+//! What is due when stands in the book. Nothing here counts time by itself: it waits until the next thing is due, until it is woken, or for a
+//! few seconds, since the machine's clock may be set meanwhile.
+
+use super::inner::{Busy, Inner};
+use super::site::Site;
+use crate::broker::{Lease, Phase};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Works until it is aborted; what it began ends with it, as with a crash.
+pub(super) async fn run(inner: Arc<Inner>, site: Arc<Site>) {
+    let mut works = JoinSet::new();
+    loop {
+        while works.try_join_next().is_some() {}
+        let wait = until_due(&inner, &site);
+        if !wait.is_zero() {
+            tokio::select! {
+                () = site.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            continue;
+        }
+        let Some(permit) = site.permit().await else { return };
+        let now = inner.time.now();
+        let Some(lease) = inner.book().take_due(&site.name, now) else { continue };
+        let busy = Busy::with(&inner, &lease);
+        if site.admit(inner.time.elapsed()).is_err() {
+            inner.book().let_go(lease.id, Some(now));
+            busy.forget();
+            continue;
+        }
+        works.spawn(work(inner.clone(), site.clone(), lease, permit, busy));
+    }
+}
+
+/// How long until there is something to do and it may be done.
+fn until_due(inner: &Inner, site: &Site) -> Duration {
+    let held = site.held(inner.time.elapsed()).unwrap_or_default();
+    match inner.book().next_due(&site.name) {
+        None => LONGEST,
+        Some(due) => due.since(inner.time.now()).max(held).min(LONGEST),
+    }
+}
+
+async fn work(
+    inner: Arc<Inner>,
+    site: Arc<Site>,
+    lease: Arc<Lease>,
+    permit: OwnedSemaphorePermit,
+    busy: Busy,
+) {
+    match &lease.phase {
+        Phase::Intent | Phase::Revoking { minted: None, .. } => {
+            inner.search(&site, &lease, permit, busy).await;
+        }
+        Phase::Revoking { why, .. } if why == super::reconcile::WHY => {
+            inner.search(&site, &lease, permit, busy).await;
+        }
+        Phase::Active { minted } | Phase::Revoking { minted: Some(minted), .. } => {
+            inner.end(&site, &lease, minted, permit, busy).await;
+        }
+        Phase::Revoked { .. } | Phase::Aborted { .. } | Phase::Expired { .. } => busy.done(None),
+    }
+}

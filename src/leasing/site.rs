@@ -1,0 +1,183 @@
+//! A target at work: how many calls at once, whether any at all, and what each of them means for the next.
+
+use super::attempt::Event;
+use super::breaker::{Breaker, Turn};
+use super::inner::Inner;
+use super::ports::{CallError, Gitlab, Sealing};
+use super::rotation::{Credentials, Rotation};
+use crate::broker::GitlabVersion;
+use crate::issuance::Answer;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// The longest text of GitLab's that a record keeps, in characters.
+const DETAIL: usize = 200;
+
+/// One GitLab instance, as the configuration has it.
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// How it is called.
+    pub gitlab: Arc<dyn Gitlab>,
+    /// SHA-256 of the configured main credential, in hex: a credential that the operator has replaced goes before one in the store.
+    pub configured: String,
+    /// Whether, when and how the main credential is replaced.
+    pub rotation: Option<Rotation>,
+    /// Calls at once, at least one.
+    pub max_inflight: u32,
+    /// Keeps a replaced credential; without it there is no rotation.
+    pub sealing: Option<Arc<dyn Sealing>>,
+}
+
+/// The same, with what is known of it while the broker runs.
+pub(super) struct Site {
+    pub(super) name: String,
+    pub(super) gitlab: Arc<dyn Gitlab>,
+    pub(super) configured: String,
+    pub(super) rotation: Option<Rotation>,
+    pub(super) sealing: Option<Arc<dyn Sealing>>,
+    pub(super) credentials: Credentials,
+    pub(super) version: Mutex<Option<(Option<GitlabVersion>, bool)>>,
+    /// Something is due earlier than it was.
+    pub(super) wake: Notify,
+    permits: Arc<Semaphore>,
+    most: u32,
+    breaker: Mutex<Breaker>,
+}
+
+/// When the caller is no longer waited for, by the stopwatch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Duration);
+
+impl Site {
+    pub(super) fn new(target: Target) -> Self {
+        let most = target.max_inflight.max(1);
+        Self {
+            name: target.name,
+            gitlab: target.gitlab,
+            configured: target.configured,
+            rotation: target.rotation,
+            sealing: target.sealing,
+            credentials: Credentials::default(),
+            version: Mutex::default(),
+            wake: Notify::new(),
+            permits: Arc::new(Semaphore::new(most as usize)),
+            most,
+            breaker: Mutex::default(),
+        }
+    }
+
+    /// A place among the calls at once, in the order of asking. `None`: the broker is closed.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().acquire_owned().await.ok()
+    }
+
+    /// All places: nobody else calls while it is held, and who was calling has ended.
+    pub(super) async fn alone(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().acquire_many_owned(self.most).await.ok()
+    }
+
+    /// Whether a call may be made now; else how long to wait.
+    pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
+        self.breaker().admit(now)
+    }
+
+    /// For how long nobody calls.
+    pub(super) fn held(&self, now: Duration) -> Option<Duration> {
+        self.breaker().held(now)
+    }
+
+    /// Why nobody calls, or but one now and then.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.breaker().fault().map(ToOwned::to_owned)
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Waits for a call, tells the observer, and draws the consequences for the target.
+    pub(super) async fn call<T>(
+        &self,
+        site: &Site,
+        route: &'static str,
+        call: Answer<'_, Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let began = self.time.elapsed();
+        let result = call.await;
+        let now = self.time.elapsed();
+        let status = result.as_ref().map_or_else(status_of, |_| 200);
+        self.observer.called(&site.name, route, status, now.saturating_sub(began));
+        let turn = match &result {
+            Err(error @ (CallError::NotDone { retry_after, .. } | CallError::Unknown { retry_after, .. })) => {
+                // A target that says when to come again means everybody who comes with this credential.
+                let told = retry_after.is_some();
+                site.breaker().failed(now, told, *retry_after, &detail_of(error), &*self.random)
+            }
+            Err(error @ CallError::Credential { status: 401, .. }) => {
+                site.breaker().failed(now, true, None, &detail_of(error), &*self.random)
+            }
+            // A credential that lacks a right for one project serves the others.
+            Ok(_) | Err(CallError::Refused { .. } | CallError::Credential { .. }) => site.breaker().answered(),
+        };
+        match turn {
+            Turn::None => {}
+            Turn::Down => {
+                let detail = site.fault().unwrap_or_default();
+                self.observer.event(Event::TargetDown { target: &site.name, detail: &detail });
+            }
+            Turn::Up => {
+                self.observer.event(Event::TargetUp { target: &site.name });
+                site.wake.notify_one();
+            }
+        }
+        result
+    }
+
+    /// Waits until a call to this target may be made, for no longer than the deadline.
+    ///
+    /// # Errors
+    /// When that is too late: how long to wait.
+    pub(super) async fn admitted(&self, site: &Site, deadline: Deadline) -> Result<(), Duration> {
+        while let Err(wait) = site.admit(self.time.elapsed()) {
+            self.pause(wait, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits, if that is over before the deadline.
+    ///
+    /// # Errors
+    /// It is not: how long it would have been.
+    pub(super) async fn pause(&self, wait: Duration, deadline: Deadline) -> Result<(), Duration> {
+        if self.time.elapsed().saturating_add(wait) >= deadline.0 {
+            return Err(wait);
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+/// The HTTP status, as far as there was one.
+const fn status_of(error: &CallError) -> u16 {
+    match error {
+        CallError::Refused { status, .. } | CallError::Credential { status, .. } => *status,
+        CallError::NotDone { .. } | CallError::Unknown { .. } => 0,
+    }
+}
+
+/// What a call said, cut, for records.
+pub(super) fn detail_of(error: &CallError) -> String {
+    error.to_string().chars().filter(|c| !c.is_control()).take(DETAIL).collect()
+}
+
+/// When GitLab says to come again.
+pub(super) const fn asked_wait(error: &CallError) -> Option<Duration> {
+    match error {
+        CallError::NotDone { retry_after, .. } | CallError::Unknown { retry_after, .. } => *retry_after,
+        CallError::Refused { .. } | CallError::Credential { .. } => None,
+    }
+}
