@@ -149,7 +149,7 @@ impl Reader<'_> {
     }
 
     /// The issuer that it names; else the only GitLab, or that of the target. A path means something else at another GitLab.
-    fn issuer(&self, section: &Section<'_>, target: Option<&TargetConfig>) -> Option<String> {
+    fn issuer(&self, section: &Section<'_>, target: Option<&Sketch>) -> Option<String> {
         let names = || self.issuers.iter().map(|issuer| &*issuer.url).collect::<Vec<_>>().join(", ");
         if let Some(field) = section.get("issuer") {
             let url = field.text()?;
@@ -162,8 +162,10 @@ impl Reader<'_> {
         if section.has("issuer") {
             return None;
         }
-        if let [issuer] = self.issuers.as_slice() {
-            return Some(issuer.url.clone());
+        match self.issuers.as_slice() {
+            [] => return None,
+            [issuer] => return Some(issuer.url.clone()),
+            _ => {}
         }
         let url = target?.url.as_deref()?;
         let of_target = self.issuers.iter().find(|issuer| is_at(issuer, url));
