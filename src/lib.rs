@@ -25,13 +25,13 @@
 //! Imports go one way, and `tests/suite/layers.rs` holds the line:
 //!
 //! ```text
-//! cli, demo -> server -> config, api, ct_client, oidc, signer, store, telemetry -> outbound -> issuance -> log -> core
+//! cli, demo -> server -> config, api, ct_client, oidc, signer, store, telemetry -> outbound -> leasing -> issuance -> log -> core
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
 //!   [`protojson`], [`hash`], [`newest`], [`spelling`], [`condition`], [`token`], [`identity`], [`possession`], [`policy`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
 //!   [`bundle`], [`broker`];
-//! - application, which talks only to traits of its own: [`issuance`], [`log`];
+//! - application, which talks only to traits of its own: [`issuance`], [`leasing`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
 //! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
 //!   [`api`], [`telemetry`], [`config`];

@@ -69,12 +69,11 @@ impl Inner {
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }
         self.told(lease, "failed");
-        let mut was_stuck = false;
+        let was_stuck = matches!(lease.phase, Phase::Revoking { stuck: true, .. });
         let changed = self.change(lease.id, |lease| {
             let late = now.since(life::wanted_dead(lease)) >= STUCK;
             let (minted, since, why, tries) = match &lease.phase {
-                Phase::Revoking { minted, since, why, tries, stuck, .. } => {
-                    was_stuck = *stuck;
+                Phase::Revoking { minted, since, why, tries, .. } => {
                     (minted.clone(), *since, why.clone(), tries.saturating_add(1))
                 }
                 phase => (life::minted(phase).cloned(), now, why.to_owned(), 1),

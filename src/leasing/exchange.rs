@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::inner::Inner;
 use super::minting::{Handed, Wish};
 use super::secret::sha256_hex;
-use crate::broker::{Code, Job, Lease, LeaseId, Refused, TokenRequest};
+use crate::broker::{Code, Lease, LeaseId, Refused, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, UnverifiedToken, VerifiedToken};
@@ -112,7 +112,7 @@ impl Inner {
         let (issuer, token) = self.verified(id_token).await?;
         let job = self.roles().job(&issuer, &token)?;
         match self.book().get(id) {
-            Some(lease) if is_same(&lease.job, &job) => Ok(Some(lease.clone())),
+            Some(lease) if !job.job_id.is_empty() && lease.job.is_same(&job) => Ok(Some(lease.clone())),
             Some(_) => Err(Code::LeaseOfAnother.into()),
             None => Ok(None),
         }
@@ -133,11 +133,4 @@ impl Inner {
             Refused::new(Code::StoreUnavailable).retry_after(LATER).because(error.to_string())
         })
     }
-}
-
-fn is_same(of_lease: &Job, asking: &Job) -> bool {
-    of_lease.issuer == asking.issuer
-        && of_lease.project_id == asking.project_id
-        && of_lease.job_id == asking.job_id
-        && !asking.job_id.is_empty()
 }

@@ -7,9 +7,8 @@ use super::time::Time;
 use super::writer::Writer;
 use crate::broker::{Lease, LeaseId, Minted, Phase, Roles};
 use crate::environment::{Random, UnixMillis};
-use crate::issuance::{IssuerKeys, Rules};
+use crate::issuance::{Answer, IssuerKeys, Rules};
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +18,9 @@ use tokio::sync::Semaphore;
 pub(super) const EXCHANGES: u32 = 1024;
 /// When a lease is looked at again whose work ended in a way it should not.
 const DROPPED: Duration = Duration::from_secs(5);
+
+/// The store's answer, which need not be waited for.
+pub(super) type Written = Answer<'static, Result<(), KeepError>>;
 
 /// The broker's inside.
 pub(super) struct Inner {
@@ -70,7 +72,7 @@ impl Inner {
         self: &Arc<Self>,
         id: LeaseId,
         next: impl FnOnce(&Lease) -> Option<Phase>,
-    ) -> Option<(Arc<Lease>, impl Future<Output = Result<(), KeepError>> + Send + use<>)> {
+    ) -> Option<(Arc<Lease>, Written)> {
         let mut book = self.book();
         let old = book.get(id)?.clone();
         let phase = next(&old)?;
@@ -88,7 +90,7 @@ impl Inner {
             }
             result
         };
-        Some((lease, written))
+        Some((lease, Box::pin(written)))
     }
 
     /// Tells a lease to die: true where there is something to die. The scheduler does it, whether or not the store took it.

@@ -2,6 +2,7 @@
 
 use super::inner::Inner;
 use super::ports::Change;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,11 +28,11 @@ impl Inner {
     async fn write_again(self: &Arc<Self>) -> bool {
         let (ids, written) = {
             let mut book = self.book();
-            let ids: Vec<_> = book.unwritten.iter().copied().take(MANY).collect();
+            let ids: BTreeSet<_> = book.unwritten.iter().copied().take(MANY).collect();
             if ids.is_empty() {
                 return false;
             }
-            ids.iter().for_each(|id| drop(book.unwritten.remove(id)));
+            book.unwritten.retain(|id| !ids.contains(id));
             let changes = ids.iter().filter_map(|id| book.get(*id)).map(|lease| Change::Lease(Box::new((**lease).clone())));
             let written = self.writer.write(changes.collect());
             (ids, written)

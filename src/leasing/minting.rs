@@ -48,10 +48,11 @@ pub(super) struct Wish {
     pub(super) revocation: Revocation,
     pub(super) max_active: u32,
     pub(super) max_per_token: u32,
-    pub(super) allow_admin: bool,
+    /// Whether the user must not be an administrator.
+    pub(super) denies_admin: bool,
     pub(super) job: Job,
     /// The token's name, which ends with the lease's.
-    pub(super) name: Box<dyn Fn(&LeaseId) -> String + Send + Sync>,
+    pub(super) name: Box<dyn Fn(LeaseId) -> String + Send + Sync>,
 }
 
 /// A place among the role's leases and a use of the ID token, until there is a lease.
@@ -149,15 +150,22 @@ impl Inner {
     }
 
     async fn look_up(&self, site: &Site, wish: &Wish) -> Result<Result<Holder, Refused>, CallError> {
-        let Some(id) = wish.user else {
-            return self.call(site, "holder", site.gitlab.holder(wish.kind, &wish.path)).await.map(Ok);
+        let holder = match wish.user {
+            Some(id) => Holder { kind: wish.kind, path: wish.path.clone(), owner: vec![id] },
+            None => self.call(site, "holder", site.gitlab.holder(wish.kind, &wish.path)).await?,
         };
         let no = |why: &str| Ok(Err(Refused::new(Code::TargetRefused).because(why)));
+        let Some(id) = wish.user.or_else(|| wish.denies_admin.then(|| holder.owner.last().copied())?) else {
+            return match wish.denies_admin {
+                true => no("GitLab does not say whose token it would be"),
+                false => Ok(Ok(holder)),
+            };
+        };
         match self.call(site, "user", site.gitlab.user(id)).await {
             Ok(user) if !user.is_active => no("the user is not active"),
             Ok(user) if user.is_bot => no("the user is a bot"),
-            Ok(user) if user.is_admin && !wish.allow_admin => no("the user is an administrator"),
-            Ok(_) => Ok(Ok(Holder { kind: wish.kind, path: wish.path.clone(), owner: vec![id] })),
+            Ok(user) if user.is_admin && wish.denies_admin => no("the user is an administrator"),
+            Ok(_) => Ok(Ok(holder)),
             Err(CallError::Refused { status: 404, .. }) => no("GitLab knows no such user"),
             Err(error) => Err(error),
         }
@@ -181,7 +189,7 @@ impl Inner {
             kind: wish.kind,
             path: holder.path.clone(),
             owner: holder.owner.clone(),
-            name: (wish.name)(&id),
+            name: (wish.name)(id),
             scopes: wish.scopes.clone(),
             access_level: wish.access_level,
             job: wish.job.clone(),
@@ -354,7 +362,7 @@ impl Wish {
             revocation: grant.revocation(),
             max_active: grant.max_active(),
             max_per_token: grant.max_per_token(),
-            allow_admin: grant.allow_admin(),
+            denies_admin: grant.denies_admin(),
             job: grant.job().clone(),
             name: Box::new(move |id| name.token_name(id)),
         }

@@ -53,7 +53,8 @@ pub use sealing::SealKey;
 pub use secret::Secret;
 pub use site::Target;
 
-use crate::broker::{Code, Lease, LeaseId, Refused, Roles, TokenRequest};
+use crate::broker::{Code, Explained, Lease, LeaseId, Refused, Roles, TokenRequest};
+use crate::token::Claims;
 use inner::Inner;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
@@ -165,6 +166,11 @@ impl Broker {
     /// The roles that hold now.
     pub fn roles(&self) -> Arc<Roles> {
         self.inner.roles()
+    }
+
+    /// What a role says of such claims, and which part of its condition says no; `None`: there is no such role. Nothing is handed out.
+    pub fn test(&self, issuer: &str, claims: &Claims, request: &TokenRequest) -> Option<Explained> {
+        self.inner.roles().explain(issuer, claims, request, self.inner.time.of_day())
     }
 
     /// What keeps the broker from working as it should, in words for operators; empty: nothing.

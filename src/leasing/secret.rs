@@ -10,7 +10,7 @@ pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Of this text.
-    pub const fn new(text: String) -> Self {
+    pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
