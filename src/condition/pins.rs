@@ -197,3 +197,119 @@ fn beginning(pattern: &str) -> Option<(String, bool)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::condition::{Member, Record, Scope, Type};
+
+    fn pinned(source: &str) -> Option<Pin> {
+        let text = |name| (name, Member::always(Type::Text));
+        let names = [
+            "project_path",
+            "project_id",
+            "namespace_path",
+            "namespace_id",
+            "sub",
+            "ref",
+            "ref_protected",
+            "user_login",
+        ];
+        let claims = Record::of(names.map(text)).and_others(Type::Text);
+        let request = Record::of([text("path"), text("project_path")]);
+        let scope = Scope::of([
+            ("claims", Member::record(claims, true)),
+            ("request", Member::record(request, true)),
+            text("issuer"),
+        ]);
+        let condition =
+            Condition::compile(source, &scope).unwrap_or_else(|fault| panic!("{source}: {fault}"));
+        condition.pins().ok()
+    }
+
+    #[test]
+    fn what_pins_a_project_or_a_group() {
+        for (source, pin) in [
+            (r#"claims.project_path == "acme/app""#, Pin::Project),
+            (r#""acme/app" == claims.project_path"#, Pin::Project),
+            (r#"claims["project_path"] == "acme/app""#, Pin::Project),
+            (r#"claims.project_id in ["1", "2"]"#, Pin::Project),
+            (r#"claims.namespace_id == "7""#, Pin::Namespace),
+            (r#"claims.namespace_path == "acme""#, Pin::Namespace),
+            (r#"claims.project_path.startsWith("acme/")"#, Pin::Namespace),
+            (r#"claims.namespace_path.startsWith("acme/team/")"#, Pin::Namespace),
+            (r#"claims.sub == "project_path:acme/app:ref_type:branch:ref:main""#, Pin::Project),
+            (r#"claims.sub.startsWith("project_path:acme/app:")"#, Pin::Project),
+            (r#"claims.sub.startsWith("project_path:acme/app:ref_type:bra")"#, Pin::Project),
+            (r#"claims.sub.startsWith("project_path:acme/")"#, Pin::Namespace),
+            (r#"claims.project_path.matches("^acme/[a-z]+$")"#, Pin::Namespace),
+            (r#"matches(claims.project_path, "^acme/(a|b)")"#, Pin::Namespace),
+            (r#"claims.project_path.matches("^acme/app$")"#, Pin::Project),
+            (r#"claims.project_path.matches("\\Aacme/app\\.js\\z")"#, Pin::Project),
+            (r#"claims.ref == "main" && claims.project_id == "1""#, Pin::Project),
+            (r#"claims.project_id == "1" && claims.namespace_id == "2""#, Pin::Project),
+            (r#"claims.project_id == "1" || claims.namespace_id == "2""#, Pin::Namespace),
+            (r#"claims.project_id == "1" && (claims.ref == "a" || claims.ref != "b")"#, Pin::Project),
+            (r#"claims.ref == "main" ? claims.project_id == "1" : claims.project_id == "2""#, Pin::Project),
+            (r#"claims.project_id == "1" ? claims.ref == "main" : false"#, Pin::Project),
+            (r#"["acme/", "other/"].exists(group, claims.project_path.startsWith(group))"#, Pin::Namespace),
+            (
+                r#"["acme/a", "acme/b"].exists(path, claims.project_path == path && claims.ref == "main")"#,
+                Pin::Project,
+            ),
+        ] {
+            assert_eq!(pinned(source), Some(pin), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_pins_nothing() {
+        for source in [
+            "true",
+            r#"claims.ref == "main""#,
+            r#"claims.user_login == "ada""#,
+            r#"claims.project_path != "acme/app""#,
+            r#"!(claims.project_path == "acme/app")"#,
+            r#"!(claims.project_path != "acme/app")"#,
+            r#"claims.project_path == """#,
+            r#"claims.project_path == claims.namespace_path"#,
+            r#"claims.project_path == request.path"#,
+            r#"request.project_path == "acme/app""#,
+            r#"claims.project_path.startsWith("")"#,
+            r#"claims.project_path.startsWith("acme")"#,
+            r#"claims.project_path.startsWith("/")"#,
+            r#"claims.project_path.startsWith(claims.ref)"#,
+            r#"claims.project_path.endsWith("/app")"#,
+            r#"claims.project_path.contains("acme/")"#,
+            r#"claims.project_id.startsWith("12")"#,
+            r#"claims.project_id.matches("^1")"#,
+            r#"claims.sub.startsWith("project_path:")"#,
+            r#"claims.sub.startsWith("project_path:acme")"#,
+            r#"claims.sub.startsWith("acme/")"#,
+            r#"claims.sub.startsWith("project_path::")"#,
+            r#"claims.project_path.matches("acme/")"#,
+            r#"claims.project_path.matches("^acme/?")"#,
+            r#"claims.project_path.matches("^acme/*x")"#,
+            r#"claims.project_path.matches("^acme/{0,1}x")"#,
+            r#"claims.project_path.matches("^acme")"#,
+            r#"claims.project_path.matches("^acme.")"#,
+            r#"claims.project_path.matches("^acme/|.*")"#,
+            r#"claims.project_path.matches("^(acme/)?")"#,
+            r#"claims.project_path.matches("^acme/a$|x")"#,
+            r#"claims.project_path.matches("(?m)^acme/")"#,
+            r#"claims.project_path.matches("^acme/(?x)#[\n|.*")"#,
+            r#"claims.project_id == "1" || claims.ref == "main""#,
+            r#"claims.ref == "main" ? claims.project_id == "1" : claims.ref == "x""#,
+            r#"claims.project_id == "1" ? true : true"#,
+            r#"(claims.project_id == "1") == false"#,
+            r#"claims.?project_path.orValue("acme/app") == "acme/app""#,
+            r#"["acme/", ""].exists(group, claims.project_path.startsWith(group))"#,
+            r#"["a", "b"].exists(branch, claims.ref == branch)"#,
+            r#"claims.project_path in ["acme/app", claims.ref]"#,
+            r#"claims.project_path in ["acme/app", ""]"#,
+            "has(claims.project_path)",
+        ] {
+            assert_eq!(pinned(source), None, "{source}");
+        }
+    }
+}
