@@ -36,7 +36,6 @@ pub struct Wanted {
     /// File with the ID token; `-` is standard input [default: the variable BROKER_ID_TOKEN]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub reach: Reach,
 }
