@@ -25,6 +25,7 @@ mod docs;
 mod durability;
 mod external_log;
 mod fuzz_corpus;
+mod gitlab;
 mod golden;
 mod grpc;
 mod identity;
