@@ -77,8 +77,9 @@ fn open_target(
         StartError::Configuration(format!("broker.targets: {}: {key}: {why}", target.name))
     };
     let credential = match &target.token {
-        CredentialSource::File(path) => secret(path)
-            .map_err(|error| unusable("token", format!("{}: {error}", path.display())))?,
+        CredentialSource::File(path) => {
+            secret(path).map_err(|error| unusable("token", format!("{}: {error}", path.display())))?
+        }
         CredentialSource::Environment(name) => {
             let set = std::env::var(name).map(Zeroizing::new);
             set.map_err(|_| unusable("token", format!("the environment variable {name} is not set")))?
@@ -170,7 +171,9 @@ impl Observer for Telling {
             _ => None,
         };
         match lease.phase {
-            Phase::Revoked { .. } => tracing::info!(event = "token-revoke", lease = id, role, phase, "broker"),
+            Phase::Revoked { .. } => {
+                tracing::info!(event = "token-revoke", lease = id, role, phase, "broker")
+            }
             Phase::Intent | Phase::Active { .. } => {
                 tracing::debug!(event = "lease", lease = id, role, phase, "broker");
             }
@@ -196,17 +199,26 @@ impl Observer for Telling {
             Event::RevokeStuck(lease) => {
                 tracing::error!(event = name, target_name = target, lease = %lease.id, "broker: a token cannot be revoked");
             }
-            Event::TargetDown { detail, .. } | Event::RotationFailed { detail, .. } | Event::StoreDown { detail } => {
+            Event::TargetDown { detail, .. }
+            | Event::RotationFailed { detail, .. }
+            | Event::StoreDown { detail } => {
                 tracing::error!(event = name, target_name = target, detail, "broker");
             }
             Event::CredentialEnding { left, .. } => {
                 let hours = left.as_secs() / 3600;
-                tracing::warn!(event = name, target_name = target, hours, "broker: the main credential ends soon");
+                tracing::warn!(
+                    event = name,
+                    target_name = target,
+                    hours,
+                    "broker: the main credential ends soon"
+                );
             }
             Event::CredentialRotated { id, .. } => {
                 tracing::info!(event = name, target_name = target, credential = id, "broker");
             }
-            Event::TargetUp { .. } | Event::StoreUp => tracing::info!(event = name, target_name = target, "broker"),
+            Event::TargetUp { .. } | Event::StoreUp => {
+                tracing::info!(event = name, target_name = target, "broker")
+            }
         }
     }
 }

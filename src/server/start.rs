@@ -1,7 +1,7 @@
 //! The order of starting.
 
-use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::broker;
+use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::limits::Limits;
 use super::listener::Listener;
 use super::logs::OwnLogs;
@@ -132,7 +132,8 @@ async fn start_parts(
     };
     let drains_broker = config.broker.as_ref().is_some_and(|broker| broker.drain);
     let running_broker = broker.as_ref().map(|api| api.broker.clone());
-    let reloader = Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config, running_broker);
+    let reloader =
+        Reloader::new(authority.clone(), keys.clone(), metrics.clone(), tls, config, running_broker);
     let reloader = Arc::new(reloader);
     let operations = Arc::new(Operations::new(
         metrics.clone(),
@@ -369,17 +370,19 @@ async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
         return Ok(OpenedData::default());
     }
     let path = config.data.clone();
-    let open = move || -> Result<_, DataDirectoryError> {
-        let data = LockedDirectory::open(&path)?;
-        let certificates = certificates.then(|| data.certificates()).transpose()?;
-        let signatures = signatures.then(|| data.signatures()).transpose()?;
-        let leases = leases.then(|| data.leases()).transpose()?;
-        Ok(OpenedData { certificates, signatures, leases })
+    let open = move || -> Result<_, StartError> {
+        let failed = |error: DataDirectoryError| StartError::Failed(error.to_string());
+        let data = LockedDirectory::open(&path).map_err(failed)?;
+        let certificates = certificates.then(|| data.certificates()).transpose().map_err(failed)?;
+        let signatures = signatures.then(|| data.signatures()).transpose().map_err(failed)?;
+        let leases = leases.then(|| data.leases()).transpose();
+        let leases =
+            leases.map_err(|error| StartError::Failed(format!("the leases of the broker: {error}")))?;
+        Ok(OpenedData { certificates, signatures, leases: leases.map(|store| Box::new(store) as _) })
     };
     tokio::task::spawn_blocking(open)
         .await
         .map_err(|error| StartError::Failed(format!("the data directory cannot be opened: {error}")))?
-        .map_err(|error| StartError::Failed(error.to_string()))
 }
 
 fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> {

@@ -146,7 +146,10 @@ async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
 
 async fn rotate(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Answer {
     let rotated = api(&state)?.broker.rotate(&name).await?;
-    Ok(answered(StatusCode::OK, &json!({ "target": name, "credential_expires_at": rotated.expires.map(|expiry| expiry.date()) })))
+    Ok(answered(
+        StatusCode::OK,
+        &json!({ "target": name, "credential_expires_at": rotated.expires.map(|expiry| expiry.date()) }),
+    ))
 }
 
 /// `{"role": …, "claims": {…}}`, or `"token": "…"` in place of the claims: what the broker would say, and why. Nothing is made, and a token is

@@ -1,7 +1,7 @@
 //! The token broker: what it was asked for, how its leases stand, how GitLab answers.
 
-use super::{Metrics, UNKNOWN};
 use super::families::Families;
+use super::{Metrics, UNKNOWN};
 use crate::broker::{Code, Phase};
 use crate::leasing::{Event, Reading};
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounterVec, Result};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// `result` of an exchange that gave a token.
 const ISSUED: &str = "issued";
 /// How a call to revoke may end.
-const REVOCATIONS: [&str; 3] = ["confirmed", "failed", "refused"];
+const REVOCATIONS: [&str; 3] = ["revoked", "expired", "failed"];
 
 /// The families; there are some only where there is a broker.
 pub struct Brokered {
@@ -100,10 +100,7 @@ impl Metrics {
     ///
     /// # Errors
     /// In words: two families have the same name.
-    pub fn begin_broker<'r>(
-        &self,
-        roles: impl Iterator<Item = &'r str>,
-    ) -> std::result::Result<(), String> {
+    pub fn begin_broker<'r>(&self, roles: impl Iterator<Item = &'r str>) -> std::result::Result<(), String> {
         let begin = || {
             let brokered = Brokered::new(&Families(&self.registry))?;
             brokered.follow(roles)?;

@@ -7,6 +7,8 @@ mod operators;
 mod refusals;
 mod revocation;
 mod running;
+mod standalone;
+mod storm;
 
 use crate::support::gitlab::{Live, MakeBelieve};
 use crate::support::{Answer, StoppedCa, TestCa, TestClock, secrets};

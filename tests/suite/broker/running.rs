@@ -64,7 +64,7 @@ async fn metrics_and_the_log_have_every_attempt_and_no_token() {
         r#"countersign_broker_exchanges_total{result="BROKER_TARGET_REFUSED",role="other"} 1"#,
         r#"countersign_broker_exchanges_total{result="BROKER_TOKEN_REFUSED",role="unknown"} 1"#,
         r#"countersign_broker_leases{phase="revoked"} 1"#,
-        r#"countersign_broker_revocation_attempts_total{result="confirmed"} 1"#,
+        r#"countersign_broker_revocation_attempts_total{result="revoked"} 1"#,
         r#"countersign_broker_events_total{event="revoke-stuck"} 0"#,
     ] {
         assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
