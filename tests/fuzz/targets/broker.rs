@@ -3,8 +3,8 @@
 
 use super::world::{ISSUER, NOW};
 use countersign::broker::{
-    AccessLevel, Draft, Hosting, Kind, LeaseId, NameFacts, NameTemplate, PathText, Revocation, Role, Roles, TokenRequest,
-    check_path, scope, split_account,
+    AccessLevel, Draft, Hosting, Kind, LeaseId, NameFacts, NameTemplate, PathText, Revocation, Role, Roles,
+    TokenRequest, check_path, scope, split_account,
 };
 use countersign::condition::{Condition, Scope};
 use countersign::token::Claims;
@@ -20,7 +20,8 @@ fn names() -> &'static Scope {
 /// What is checked is a role or has faults with words; what it gives is a path that leads nowhere else, in the role's scopes and time; and no
 /// stranger is given anything.
 pub fn target(data: &[u8]) {
-    let mut parts = data.splitn(6, |octet| *octet == 0).map(|part| std::str::from_utf8(part).unwrap_or_default());
+    let mut parts =
+        data.splitn(6, |octet| *octet == 0).map(|part| std::str::from_utf8(part).unwrap_or_default());
     let mut part = || parts.next().unwrap_or_default();
     let (kind, path, token_name, when, requested, claims) = (part(), part(), part(), part(), part(), part());
     let kind = Kind::parse(kind).unwrap_or(Kind::Project);
@@ -117,7 +118,8 @@ fn role(kind: Kind, path: &str, token_name: &str, when: &str) -> Option<Role> {
 /// A name fits GitLab, is plain, and ends with the lease's.
 fn check_name(template: &str) {
     let Ok(parsed) = NameTemplate::parse(template) else { return };
-    let job = countersign::broker::Job { reference: template.repeat(9), user: "é\n".into(), ..Default::default() };
+    let job =
+        countersign::broker::Job { reference: template.repeat(9), user: "é\n".into(), ..Default::default() };
     let facts = NameFacts {
         role: "role",
         path: "a/b",
@@ -137,7 +139,10 @@ fn check_name(template: &str) {
 /// Within a URL it is one place and no other.
 fn is_safe(path: &str) {
     assert!(path.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"_-./".contains(&octet)), "{path}");
-    assert!(!path.contains("..") && !path.contains("//") && !path.starts_with('/') && !path.ends_with('/'), "{path}");
+    assert!(
+        !path.contains("..") && !path.contains("//") && !path.starts_with('/') && !path.ends_with('/'),
+        "{path}"
+    );
     let (holder, account) = split_account(Kind::GroupServiceAccount, path);
     assert!(!holder.is_empty() && account != Some(""), "{path}");
 }
