@@ -422,6 +422,21 @@ for name, text in {
     "tags": "listen: !secret x\n---\nb: 1\n",
     "json": json.dumps({"listen": "127.0.0.1:0", "ca": {}, "issuers": []}),
     "control": 'listen: "a\\u0007b"\n"k\\u0000": 1\n',
+    "broker": MINIMAL + """broker:
+  audience: https://ca.example.com/broker
+  compat: { role: ci }
+  targets:
+    - { name: default, url: https://gitlab.example.com, token: { env: TOKEN }, rotate: { before: 72h } }
+  roles:
+    - name: ci
+      kind: project
+      path: "{project_path}"
+      scopes: [read_api]
+      access_level: reporter
+      ttl: 5m
+      when: claims.project_path.startsWith("acme/")
+    - { name: any, kind: personal, path: { requested: "bot-[a-z]+" }, scopes: [api], ttl: 30d, revoke: gitlab, when: claims.ref == "x" }
+""",
     "policy": MINIMAL + """policy:
   rules:
     - name: releases
@@ -460,6 +475,24 @@ for name, text in {
     "other-type": 'has(claims.number) && claims.number == "x"',
 }.items():
     write("condition", name, text.encode() + b"\0" + CONDITION_CLAIMS)
+# roles of the broker, what is asked of them, and by whom
+BROKER_CLAIMS = compact(json.loads(CONDITION_CLAIMS) | {"jti": "j", "user_id": "42", "user_login": "ada"})
+for name, (kind, path, token_name, when, requested) in {
+    "project": ("project", "{project_path}", "{role}-{project_path}", 'claims.project_path == "acme/app"', ""),
+    "number": ("project", "{project_id}", "bot", 'claims.project_id in ["42", "43"]', ""),
+    "group": ("group", "{namespace_path}", "{kind}:{path}:{ttl}", 'claims.namespace_path == "acme"', ""),
+    "digits": ("group", "77", "{target}", 'claims.namespace_id == "7"', ""),
+    "requested": ("project", "~acme/[a-z]+|team/.*", "{scopes}", 'claims.project_path.startsWith("acme/") && request.path != "acme/x"', "acme/other"),
+    "outside": ("project", "~acme/[a-z]+", "{ref}", 'claims.namespace_id == "7"', "acme/../other"),
+    "account": ("group-service-account", "{namespace_path}/bot", "{user_login}", 'claims.sub.startsWith("project_path:acme/app:")', ""),
+    "impersonation": ("impersonation", "", "for {user_login}", '["acme/"].exists(g, claims.project_path.startsWith(g))', ""),
+    "personal": ("personal", "~[a-z.]+", "{job_id}", 'claims.project_path.matches("^acme/[a-z]+$")', "ada.b"),
+    "trigger": ("pipeline-trigger", "acme/app", "{pipeline_id}", 'claims.ref == "main" ? claims.project_id == "42" : false', ""),
+    "deploy": ("project-deploy", "{namespace_path}/app", "{access_level}", 'claims.project_id == "42" || claims.namespace_id == "8"', ""),
+    "unpinned": ("project", "{project_path}", "{role}", '!(claims.project_path == "x") || claims.ref == "main"', ""),
+    "wrong": ("project", "~(", "{nobody}", 'claims.project_pth == "x"', "%2e"),
+}.items():
+    write("broker", name, b"\0".join(part.encode() for part in (kind, path, token_name, when, requested)) + b"\0" + BROKER_CLAIMS)
 for name, text in {
     "pattern": 'meta-issuers:\n  https://oidc.eks.*.amazonaws.com/id/*:\n    client-id: sigstore\n    type: kubernetes\n',
     "provider": "oidc-issuers:\n  https://a.example:\n    issuer-url: https://a.example\n    client-id: sigstore\n    type: ci-provider\n    ci-provider: p\nci-issuer-metadata:\n  p:\n    default-template-values: { url: https://a.example }\n    extension-templates: { build-trigger: \"{{ .x }}\" }\n    subject-alternative-name-template: \"{{ .url }}/{{ .x }}\"\n",

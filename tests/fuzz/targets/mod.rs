@@ -3,6 +3,7 @@
 //! They stand once, for libFuzzer (`tests/fuzz/fuzz_targets`) and for `cargo test` (`tests/suite/fuzz_corpus.rs`), which runs each
 //! over its corpus and over every input that ever broke it.
 
+pub mod broker;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
@@ -37,6 +38,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. The name is that of its corpus and of its binary.
 pub const TARGETS: &[Target] = &[
+    ("broker", broker::target),
     ("bundle", bundle::target),
     ("certificate", certificate::target),
     ("chain", chain::target),
