@@ -67,6 +67,7 @@ pub mod outbound;
 pub mod api;
 pub mod config;
 pub mod ct_client;
+pub mod gitlab;
 pub mod oidc;
 pub mod signer;
 pub mod store;

@@ -34,6 +34,7 @@ pub struct GitlabBuilder {
     relative_root: String,
     hands_out_tokens: bool,
     port: u16,
+    around: Option<Box<dyn FnOnce(Router) -> Router + Send>>,
 }
 
 struct Shared {
@@ -149,6 +150,12 @@ impl GitlabBuilder {
         self
     }
 
+    /// With more on the same host: what it answers by itself goes in, what is served comes out.
+    pub fn around(mut self, around: impl FnOnce(Router) -> Router + Send + 'static) -> Self {
+        self.around = Some(Box::new(around));
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -170,6 +177,10 @@ impl GitlabBuilder {
             router
         };
         let router = router.with_state(shared.clone());
+        let router = match self.around {
+            Some(around) => around(router),
+            None => router,
+        };
         let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
         Ok(Gitlab { shared, server })
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no single test module uses all of it")]
 
+pub mod gitlab;
 pub mod grpc;
 pub mod key;
 pub mod logs;
