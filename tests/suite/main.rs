@@ -11,6 +11,7 @@ mod admission;
 mod advisories;
 mod api;
 mod backup;
+mod broker_cli;
 mod broker_import;
 mod ca_keys;
 mod cli_operator;

@@ -46,7 +46,8 @@ async fn a_second_credential_takes_over_before_the_first_one_ends() {
     let first = scene.gitlab.credential_of(1, &["api", "sudo"], Some(3));
     let client = scene.client_of(&first);
     let old = client.itself(None).await.unwrap();
-    let (new, secret) = client.make_credential(&old, "countersign-1", Expiry::parse("2026-07-29").unwrap()).await.unwrap();
+    let (new, secret) =
+        client.make_credential(&old, "countersign-1", Expiry::parse("2026-07-29").unwrap()).await.unwrap();
     assert_eq!((&new.scopes, new.user_id, new.is_admin), (&old.scopes, 1, true));
     assert_eq!(new.expires, Expiry::parse("2026-07-29"));
     assert_eq!(client.find_credentials(1, "countersign-1").await.unwrap(), [new.id]);

@@ -40,7 +40,10 @@ async fn a_token_is_asked_for_once_and_found_by_its_name_when_its_reply_is_lost(
             assert_eq!(outcome(&made), *said, "{kind} {fault:?}");
             assert_eq!(scene.gitlab.asked(&make), before + 1, "{kind} {fault:?}: sent once");
             if let (Fault::RetryLater(_), Err(CallError::NotDone { retry_after, detail })) = (fault, &made) {
-                assert_eq!((*retry_after, detail.as_str()), (Some(Duration::from_secs(7)), "429: Retry later"));
+                assert_eq!(
+                    (*retry_after, detail.as_str()),
+                    (Some(Duration::from_secs(7)), "429: Retry later")
+                );
             }
             let found = client.find(&holder, "lost").await.unwrap();
             assert_eq!(found.len(), usize::from(*is_made), "{kind} {fault:?}");
@@ -114,7 +117,8 @@ async fn a_list_that_does_not_come_whole_is_no_list() {
 #[tokio::test]
 async fn nobody_waits_for_a_gitlab_that_does_not_answer() {
     let scene = Scene::new().await;
-    let client = scene.client_with(scene.gitlab.credential(), |settings| settings.timeout = Duration::from_millis(300));
+    let client = scene
+        .client_with(scene.gitlab.credential(), |settings| settings.timeout = Duration::from_millis(300));
     let holder = scene.holder(&scene.client(), Kind::Project).await;
     let gate = Gate::closed();
     let [make, ..] = routes(Kind::Project);
@@ -158,7 +162,11 @@ async fn the_credential_goes_to_its_own_gitlab_and_is_said_by_nobody() {
     let credential = scene.gitlab.credential().to_owned();
     let minted = mint(&client, &holder, "said").await.unwrap();
     for said in [&credential, minted.token.expose()] {
-        for body in [format!(r#"{{"message":"token {said} is bad"}}"#), format!(r#"{{"id":"{said}"}}"#), said.to_owned()] {
+        for body in [
+            format!(r#"{{"message":"token {said} is bad"}}"#),
+            format!(r#"{{"id":"{said}"}}"#),
+            said.to_owned(),
+        ] {
             for status in [201, 400, 403, 404, 429, 500] {
                 let body = Box::leak(body.clone().into_boxed_str());
                 scene.gitlab.faults().script(&make, [Fault::Status(status, body)]);

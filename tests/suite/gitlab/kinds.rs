@@ -9,7 +9,11 @@ async fn walk(scene: &Scene) {
     let client = scene.client();
     for kind in Kind::ALL.iter().copied() {
         let holder = scene.holder(&client, kind).await;
-        let numbers = if kind.code().ends_with("p-service-account") || kind == Kind::ProjectServiceAccount { 2 } else { 1 };
+        let numbers = if kind.code().ends_with("p-service-account") || kind == Kind::ProjectServiceAccount {
+            2
+        } else {
+            1
+        };
         assert_eq!((holder.kind, holder.owner.len()), (kind, numbers), "{kind}");
         let name = format!("ci-{kind}-1");
         let made = mint(&client, &holder, &name).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
@@ -22,10 +26,17 @@ async fn walk(scene: &Scene) {
         let is_deploy = matches!(kind, Kind::ProjectDeploy | Kind::GroupDeploy);
         assert_eq!(made.username.is_some(), is_deploy, "{kind}");
         let found = client.find(&holder, &name).await.unwrap();
-        assert_eq!(found.iter().map(|one| (one.id, one.expires)).collect::<Vec<_>>(), [(made.minted.id, end)], "{kind}");
+        assert_eq!(
+            found.iter().map(|one| (one.id, one.expires)).collect::<Vec<_>>(),
+            [(made.minted.id, end)],
+            "{kind}"
+        );
         assert_eq!(found[0].sha256, None);
         assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{kind}");
-        assert!(!scene.gitlab.opens(made.token.expose()) && scene.gitlab.opens(other.token.expose()), "{kind}");
+        assert!(
+            !scene.gitlab.opens(made.token.expose()) && scene.gitlab.opens(other.token.expose()),
+            "{kind}"
+        );
         assert_eq!(client.find(&holder, &name).await.unwrap(), [], "{kind}");
         assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{kind}: again");
         assert_eq!(outcome(&client.revoke(&holder, other.minted.id).await), "done", "{kind}");
@@ -44,7 +55,9 @@ async fn every_kind_is_made_found_and_ended() {
         }
     }
     let heard = scene.heard.0.lock().unwrap();
-    assert!(heard.iter().all(|(route, status)| !route.contains(|c: char| c.is_ascii_digit()) && *status >= 200));
+    assert!(
+        heard.iter().all(|(route, status)| !route.contains(|c: char| c.is_ascii_digit()) && *status >= 200)
+    );
     assert_eq!(heard.iter().filter(|(route, _)| route.starts_with("POST ")).count(), 20);
 }
 
@@ -101,7 +114,8 @@ async fn a_path_leads_to_what_is_called_so_and_to_nothing_else() {
     assert!(asked.iter().any(|call| call.uri.ends_with("/projects/acme%2Fapp")));
     // GitLab answers for old paths with the project of today, which somebody else may have had in mind.
     scene.gitlab.rename(scene.project, "other/app");
-    let answer = Box::leak(format!(r#"{{"id":{number},"path_with_namespace":"other/app"}}"#).into_boxed_str());
+    let answer =
+        Box::leak(format!(r#"{{"id":{number},"path_with_namespace":"other/app"}}"#).into_boxed_str());
     scene.gitlab.faults().script("GET /projects/{id}", [crate::support::gitlab::Fault::Status(200, answer)]);
     assert_eq!(outcome(&client.holder(Kind::Project, "acme/app").await), "refused");
 }

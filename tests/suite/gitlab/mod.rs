@@ -131,7 +131,9 @@ fn routes(kind: Kind) -> [String; 3] {
         Kind::Project => ("/projects/{id}/access_tokens", None),
         Kind::Group => ("/groups/{id}/access_tokens", None),
         Kind::GroupServiceAccount => ("/groups/{id}/service_accounts/{user_id}/personal_access_tokens", None),
-        Kind::ProjectServiceAccount => ("/projects/{id}/service_accounts/{user_id}/personal_access_tokens", None),
+        Kind::ProjectServiceAccount => {
+            ("/projects/{id}/service_accounts/{user_id}/personal_access_tokens", None)
+        }
         Kind::ProjectDeploy => ("/projects/{id}/deploy_tokens", None),
         Kind::GroupDeploy => ("/groups/{id}/deploy_tokens", None),
         Kind::PipelineTrigger => ("/projects/{id}/triggers", None),

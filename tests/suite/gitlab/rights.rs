@@ -19,7 +19,10 @@ async fn a_project_without_rights_is_no_lost_credential() {
     scene.gitlab.invite(bob, scene.project);
     assert!(matches!(made("a guest").await.err(), Some(CallError::Refused { status: 401, .. })));
     let personal = scene.holder(&scene.client(), Kind::Personal).await;
-    assert!(matches!(mint(&client, &personal, "n").await.err(), Some(CallError::Refused { status: 403, .. })));
+    assert!(matches!(
+        mint(&client, &personal, "n").await.err(),
+        Some(CallError::Refused { status: 403, .. })
+    ));
     scene.gitlab.join(bob, scene.project);
     let id = made("a member").await.unwrap().minted.id;
     // Out again: GitLab says 404 of the project, and the token lives.
