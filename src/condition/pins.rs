@@ -201,9 +201,10 @@ fn beginning(pattern: &str) -> Option<(String, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::condition::{Member, Record, Scope, Type};
+    use crate::condition::{Facts, Member, Record, Scope, Type, Undecided, Value};
+    use proptest::prelude::*;
 
-    fn pinned(source: &str) -> Option<Pin> {
+    fn scope() -> Scope {
         let text = |name| (name, Member::always(Type::Text));
         let names = [
             "project_path",
@@ -217,14 +218,86 @@ mod tests {
         ];
         let claims = Record::of(names.map(text)).and_others(Type::Text);
         let request = Record::of([text("path"), text("project_path")]);
-        let scope = Scope::of([
+        Scope::of([
             ("claims", Member::record(claims, true)),
             ("request", Member::record(request, true)),
             text("issuer"),
-        ]);
-        let condition =
-            Condition::compile(source, &scope).unwrap_or_else(|fault| panic!("{source}: {fault}"));
+        ])
+    }
+
+    fn pinned(source: &str) -> Option<Pin> {
+        let condition = Condition::compile(source, &scope()).unwrap_or_else(|fault| panic!("{source}: {fault}"));
         condition.pins().ok()
+    }
+
+    /// A job of a project that no condition here names, in whatever else it is the same.
+    struct Stranger;
+
+    impl Facts for Stranger {
+        fn value(&self, path: &[String]) -> Result<Option<Value>, Undecided> {
+            let text = match path.join(".").as_str() {
+                "claims.project_path" => "acme-evil/app",
+                "claims.namespace_path" => "acme-evil",
+                "claims.project_id" => "12",
+                "claims.namespace_id" => "77",
+                "claims.sub" => "project_path:acme-evil/app:ref_type:branch:ref:acme/app",
+                "claims.ref" => "main",
+                "claims.ref_protected" => "true",
+                _ => "acme/app",
+            };
+            Ok(Some(Value::Text(text.to_owned())))
+        }
+    }
+
+    /// Conditions as somebody may write them, right or wrong.
+    fn conditions() -> impl Strategy<Value = String> {
+        let claim = prop::sample::select(vec!["project_path", "namespace_path", "project_id", "namespace_id", "sub", "ref"]);
+        let text = prop::sample::select(vec![
+            "", "/", "acme", "acme/", "acme/app", "1", "7", "main", "app", "evil", "project_path:", "project_path:acme", "project_path:acme/",
+            "project_path:acme/app:",
+        ]);
+        let pattern = prop::sample::select(vec![
+            "^acme", "^acme/", "^acme/?", "acme/", "^acme/app$", "^acme/|evil", "^(acme/)?", "^acme/a+", "^.*app$", "^acme.evil/app$", "^1$", "^1",
+            "^project_path:acme/", "^project_path:acme", "\\\\Aacme/app\\\\z", "^acme/(app|evil)", "^[a]cme/", "(?i)^ACME/", "^acme/*-evil", "^acme/{0}-evil",
+        ]);
+        let texts = prop::collection::vec(text.clone(), 1..3);
+        let listed = |texts: Vec<&str>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
+        let leaf = prop_oneof![
+            (claim.clone(), text.clone()).prop_map(|(claim, text)| format!("claims.{claim} == \"{text}\"")),
+            (claim.clone(), text.clone()).prop_map(|(claim, text)| format!("claims.{claim} != \"{text}\"")),
+            (claim.clone(), text.clone()).prop_map(|(claim, text)| format!("claims.{claim}.startsWith(\"{text}\")")),
+            (claim.clone(), text).prop_map(|(claim, text)| format!("claims.{claim}.contains(\"{text}\")")),
+            (claim.clone(), pattern).prop_map(|(claim, pattern)| format!("claims.{claim}.matches(\"{pattern}\")")),
+            (claim.clone(), texts.clone()).prop_map(move |(claim, texts)| format!("claims.{claim} in [{}]", listed(texts))),
+            (claim, texts, any::<bool>()).prop_map(move |(claim, texts, all)| {
+                let (texts, search) = (listed(texts), if all { "all" } else { "exists" });
+                format!("[{texts}].{search}(x, claims.{claim}.startsWith(x) || claims.{claim} == x)")
+            }),
+            Just("true".to_owned()),
+            Just("false".to_owned()),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left} && {right})")),
+                (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left} || {right})")),
+                (inner.clone(), inner.clone(), inner.clone())
+                    .prop_map(|(condition, yes, no)| format!("({condition} ? {yes} : {no})")),
+                inner.prop_map(|of| format!("!({of})")),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What pins, no stranger has: whatever it is made of.
+        #[test]
+        fn no_condition_that_pins_holds_for_a_stranger(source in conditions()) {
+            let Ok(condition) = Condition::compile(&source, &scope()) else { return Ok(()) };
+            if let Ok(pin) = condition.pins() {
+                prop_assert_eq!(condition.holds(&Stranger), Ok(false), "{} pins by {:?}", source, pin);
+            }
+        }
     }
 
     #[test]

@@ -606,3 +606,32 @@ fn a_running_server_takes_over_roles_and_nothing_else_of_the_broker() {
     let off = place.load(WHOLE).expect("accepted").0;
     assert_eq!(now.keys_that_need_a_restart(&off), ["broker (on or off)"]);
 }
+
+#[test]
+fn roles_are_judged_beside_targets_that_are_wrong() {
+    let place = place();
+    let errors = |from: &str, to: &str| load(&place, from, to).map(|_| ()).expect_err("refused");
+    let short =
+        BROKER.replace("type: saas", "type: cloud").replace("ttl: 5m", "ttl: 1s\n      target: other");
+    assert_eq!(
+        errors(BROKER, &short),
+        [
+            "countersign.yaml:14: broker.targets[0].type: \"cloud\" is no type of instance; there are self-managed, saas, dedicated",
+            "countersign.yaml:22: broker.roles[0].ttl: is out of bounds; 10s to 24h is possible where the broker revokes",
+            "countersign.yaml:23: broker.roles[0].target: \"other\" is no target; there are default",
+        ]
+    );
+    // A target whose name could not be read may be the one that is meant.
+    let nameless =
+        BROKER.replace("name: default", "name: a b").replace("ttl: 5m", "ttl: 1s\n      target: other");
+    assert_eq!(
+        errors(BROKER, &nameless),
+        [
+            "countersign.yaml:12: broker.targets[0].name: is 1 to 64 letters, digits, _ - and full stops",
+            "countersign.yaml:22: broker.roles[0].ttl: is out of bounds; 10s to 24h is possible where the broker revokes",
+        ]
+    );
+    let without = BROKER.replace("  targets:", "  goals:").replace("ttl: 5m", "ttl: 1s");
+    let errors = errors(BROKER, &without).join("\n");
+    assert!(errors.contains("broker.targets: is missing") && errors.contains("roles[0].ttl"), "{errors}");
+}
