@@ -28,7 +28,8 @@ impl Inner {
         permit: OwnedSemaphorePermit,
         busy: Busy,
     ) {
-        let is_gitlabs = lease.revocation == Revocation::Gitlab && matches!(lease.phase, Phase::Active { .. });
+        let is_gitlabs =
+            lease.revocation == Revocation::Gitlab && matches!(lease.phase, Phase::Active { .. });
         if is_gitlabs && life::has_ended_by_itself(lease, self.time.now()) {
             drop(permit);
             return self.over(lease, busy, |at| Phase::Expired { at }).await;

@@ -128,7 +128,11 @@ impl Inner {
     }
 
     /// Tells a lease to die, durably: whoever is told so may rely on it.
-    pub(super) async fn condemn_for(self: &Arc<Self>, id: LeaseId, why: &'static str) -> Result<bool, Refused> {
+    pub(super) async fn condemn_for(
+        self: &Arc<Self>,
+        id: LeaseId,
+        why: &'static str,
+    ) -> Result<bool, Refused> {
         self.condemn(id, why).await.map_err(|error| {
             Refused::new(Code::StoreUnavailable).retry_after(LATER).because(error.to_string())
         })

@@ -33,7 +33,10 @@ impl Inner {
                 return false;
             }
             book.unwritten.retain(|id| !ids.contains(id));
-            let changes = ids.iter().filter_map(|id| book.get(*id)).map(|lease| Change::Lease(Box::new((**lease).clone())));
+            let changes = ids
+                .iter()
+                .filter_map(|id| book.get(*id))
+                .map(|lease| Change::Lease(Box::new((**lease).clone())));
             let written = self.writer.write(changes.collect());
             (ids, written)
         };

@@ -1,7 +1,7 @@
 //! A store in memory, for tests: faults on demand, and a copy of its state as a crash would leave it.
 
 use super::attempt::Attempt;
-use super::ports::{Change, Kept, KeepError, LeaseStore};
+use super::ports::{Change, KeepError, Kept, LeaseStore};
 use crate::broker::{Lease, LeaseId};
 use crate::environment::UnixMillis;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,7 +81,11 @@ impl LeaseStore for MemoryLeases {
         Ok(Kept {
             leases: state.leases.values().cloned().collect(),
             used: state.used.iter().map(|(key, (count, until))| (*key, *count, *until)).collect(),
-            credentials: state.credentials.iter().map(|(name, record)| (name.clone(), record.clone())).collect(),
+            credentials: state
+                .credentials
+                .iter()
+                .map(|(name, record)| (name.clone(), record.clone()))
+                .collect(),
             attempts: state.attempts.iter().map(|(slot, attempt)| (*slot, attempt.clone())).collect(),
         })
     }

@@ -76,7 +76,11 @@ impl Drop for Reserved<'_> {
 
 impl Inner {
     /// The whole way. Refusals before the intent leave nothing; later ones leave a lease that ends as it must.
-    pub(super) async fn mint(self: &Arc<Self>, wish: &Wish, attempt: &mut Attempt) -> Result<Handed, Refused> {
+    pub(super) async fn mint(
+        self: &Arc<Self>,
+        wish: &Wish,
+        attempt: &mut Attempt,
+    ) -> Result<Handed, Refused> {
         let site = self.sites.get(&wish.target).ok_or_else(|| {
             Refused::new(Code::TargetRefused).because("the role's target is not configured")
         })?;
@@ -172,7 +176,12 @@ impl Inner {
     }
 
     /// Writes down that GitLab is about to be asked.
-    async fn intend(&self, wish: &Wish, holder: &Holder, mut reserved: Reserved<'_>) -> Result<Lease, Refused> {
+    async fn intend(
+        &self,
+        wish: &Wish,
+        holder: &Holder,
+        mut reserved: Reserved<'_>,
+    ) -> Result<Lease, Refused> {
         let id = LeaseId::random(&*self.random);
         let created = self.time.now();
         let expires = wish.kind.expires_at_gitlab();
@@ -322,7 +331,9 @@ impl Inner {
             Some(lease) if matches!(lease.phase, Phase::Active { .. }) => {
                 Ok(Handed { lease, token: made.token, username: made.username })
             }
-            _ => Err(Refused::new(Code::TargetRefused).because("the lease was told to die while it was made")),
+            _ => {
+                Err(Refused::new(Code::TargetRefused).because("the lease was told to die while it was made"))
+            }
         }
     }
 }
@@ -377,4 +388,3 @@ impl Wish {
         attempt.ttl = Some(self.ttl.as_secs());
     }
 }
-

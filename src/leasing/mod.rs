@@ -154,7 +154,8 @@ impl Broker {
     /// yet; the record says why.
     pub async fn rotate(&self, target: &str) -> Result<Rotated, Refused> {
         let site = self.inner.sites.get(target);
-        let site = site.ok_or_else(|| Refused::new(Code::TargetRefused).because("there is no such target"))?;
+        let site =
+            site.ok_or_else(|| Refused::new(Code::TargetRefused).because("there is no such target"))?;
         self.inner.rotate(site).await
     }
 

@@ -3,7 +3,7 @@
 use super::book::Book;
 use super::inner::{EXCHANGES, Inner};
 use super::life;
-use super::ports::{Kept, KeepError, LeaseStore, Observer};
+use super::ports::{KeepError, Kept, LeaseStore, Observer};
 use super::records::Attempts;
 use super::site::{Site, Target};
 use super::time::Time;
@@ -67,7 +67,9 @@ pub enum OpenError {
         live: usize,
     },
     /// A credential in the store cannot be used.
-    #[error("target {target}: {reason}. Put the seal key back, or configure a new main credential, which goes before the one in the store")]
+    #[error(
+        "target {target}: {reason}. Put the seal key back, or configure a new main credential, which goes before the one in the store"
+    )]
     Credential {
         /// The target.
         target: String,

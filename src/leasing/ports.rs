@@ -146,7 +146,8 @@ pub trait Gitlab: Send + Sync {
     fn rotate_credential(&self, expiry: Expiry) -> Answer<'_, Result<(Credential, Secret), CallError>>;
 
     /// Credentials of this user with this name, dead ones left out.
-    fn find_credentials<'a>(&'a self, user_id: u64, name: &'a str) -> Answer<'a, Result<Vec<u64>, CallError>>;
+    fn find_credentials<'a>(&'a self, user_id: u64, name: &'a str)
+    -> Answer<'a, Result<Vec<u64>, CallError>>;
 
     /// Ends a credential by its number.
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>>;

@@ -64,7 +64,9 @@ impl Inner {
     async fn note_found(self: &Arc<Self>, lease: &Lease, found: &Minted) {
         let now = self.time.now();
         let changed = self.change(lease.id, |lease| match &lease.phase {
-            Phase::Revoking { minted, since, tries, next, fault, stuck, .. } if minted.as_ref() != Some(found) => {
+            Phase::Revoking { minted, since, tries, next, fault, stuck, .. }
+                if minted.as_ref() != Some(found) =>
+            {
                 Some(Phase::Revoking {
                     minted: Some(found.clone()),
                     since: *since,

@@ -35,7 +35,8 @@ impl Inner {
         self.observer.exchanged(&attempt);
         if result.is_err() && attempt.job.is_some() {
             let next = |slot: u32| Some((slot + 1) % ATTEMPTS);
-            let slot = self.next_attempt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or_default();
+            let slot =
+                self.next_attempt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or_default();
             let kept = Arc::new(attempt.clone());
             self.attempts.lock().unwrap_or_else(PoisonError::into_inner).0.insert(slot, kept);
             drop(self.writer.write(vec![Change::Attempt { slot, attempt: Box::new(attempt) }]));

@@ -56,10 +56,8 @@ impl Sealing for SealKey {
         };
         let mut sealed = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let text = self
-            .key
-            .open_in_place(nonce, Aad::from(target.as_bytes()), &mut sealed)
-            .map_err(|_| wrong())?;
+        let text =
+            self.key.open_in_place(nonce, Aad::from(target.as_bytes()), &mut sealed).map_err(|_| wrong())?;
         let text = std::str::from_utf8(text).map_err(|_| wrong())?;
         Ok(Secret::new(text.to_owned()))
     }

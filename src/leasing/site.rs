@@ -112,7 +112,9 @@ impl Inner {
         let status = result.as_ref().map_or_else(status_of, |_| 200);
         self.observer.called(&site.name, route, status, now.saturating_sub(began));
         let turn = match &result {
-            Err(error @ (CallError::NotDone { retry_after, .. } | CallError::Unknown { retry_after, .. })) => {
+            Err(
+                error @ (CallError::NotDone { retry_after, .. } | CallError::Unknown { retry_after, .. }),
+            ) => {
                 // A target that says when to come again means everybody who comes with this credential.
                 let told = retry_after.is_some();
                 site.breaker().failed(now, told, *retry_after, &detail_of(error), &*self.random)
@@ -121,7 +123,9 @@ impl Inner {
                 site.breaker().failed(now, true, None, &detail_of(error), &*self.random)
             }
             // A credential that lacks a right for one project serves the others.
-            Ok(_) | Err(CallError::Refused { .. } | CallError::Credential { .. }) => site.breaker().answered(),
+            Ok(_) | Err(CallError::Refused { .. } | CallError::Credential { .. }) => {
+                site.breaker().answered()
+            }
         };
         match turn {
             Turn::None => {}

@@ -92,7 +92,8 @@ async fn run(
         {
             group.push(next);
         }
-        let changes: Vec<_> = group.iter_mut().flat_map(|pending| std::mem::take(&mut pending.changes)).collect();
+        let changes: Vec<_> =
+            group.iter_mut().flat_map(|pending| std::mem::take(&mut pending.changes)).collect();
         let write = move || {
             let result = if changes.is_empty() { store.check() } else { store.write(&changes) };
             (store, result)

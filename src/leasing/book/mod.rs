@@ -108,8 +108,7 @@ impl Book {
 
     /// A lease as it is now, in place of what it was.
     pub(super) fn put(&mut self, lease: Lease) -> Arc<Lease> {
-        let (busy, search) =
-            self.remove(lease.id).map(|held| (held.busy, held.search)).unwrap_or_default();
+        let (busy, search) = self.remove(lease.id).map(|held| (held.busy, held.search)).unwrap_or_default();
         let id = lease.id;
         let lease = self.insert(lease, busy, None);
         if let Some(held) = self.leases.get_mut(&id) {

@@ -36,8 +36,7 @@ impl Inner {
             }
         };
         let sealed = site.seal(new.id, &secret)?;
-        let created =
-            Record { step: Step::Created { new: sealed, old: credential.id }, ..record.clone() };
+        let created = Record { step: Step::Created { new: sealed, old: credential.id }, ..record.clone() };
         if let Err(error) = self.save(site, record, created).await {
             // Else it is found by its name.
             let _ = self.call(site, "revoke-credential", site.gitlab.revoke_credential(new.id)).await;

@@ -203,7 +203,8 @@ impl Inner {
             return Ok((Rest::Waits, None));
         }
         let credential = self.look(site).await?;
-        let Some(rotation) = site.rotation.filter(|rotation| now || self.is_due(&credential, rotation)) else {
+        let Some(rotation) = site.rotation.filter(|rotation| now || self.is_due(&credential, rotation))
+        else {
             return Ok((Rest::Done, None));
         };
         let creates = match rotation.method {

@@ -80,7 +80,8 @@ impl Sealed {
 impl Record {
     /// From the store.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("the record of its main credential is damaged: {error}"))
+        serde_json::from_slice(bytes)
+            .map_err(|error| format!("the record of its main credential is damaged: {error}"))
     }
 
     /// For the store.

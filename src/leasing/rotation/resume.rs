@@ -90,7 +90,8 @@ impl Inner {
                     Ok(()) => {}
                     // It is another user's, whom this one, which was accepted a moment ago, may not touch: there is nobody else to ask.
                     Err(error @ (CallError::Refused { .. } | CallError::Credential { .. })) => {
-                        let detail = format!("credential {old} is to be revoked by hand: {}", detail_of(&error));
+                        let detail =
+                            format!("credential {old} is to be revoked by hand: {}", detail_of(&error));
                         self.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
                     }
                     Err(error) => return Err(error.into()),

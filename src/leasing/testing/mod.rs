@@ -1,0 +1,7 @@
+//! For tests: a GitLab in memory that does as a script says, a machine that crashes where it is told, and time that passes at once.
+
+mod gitlab;
+mod machine;
+
+pub(super) use gitlab::{Fault, World};
+pub(super) use machine::{Machine, Seeded, finish, wish};

@@ -1,0 +1,211 @@
+//! Clocks that are set, targets and roles that go, callers that go away, stops.
+
+use crate::broker::{Code, Kind};
+use crate::leasing::memory::MemoryLeases;
+use crate::leasing::testing::{Fault, Machine, finish, wish};
+use crate::leasing::{Filter, OpenError};
+use std::sync::Arc;
+use std::time::Duration;
+
+const HOUR: u64 = 3600;
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_gives_no_token_more_time() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.watch.set_wrong(-3 * 3_600_000);
+    machine.pass(302).await;
+    assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_before_a_start_gives_no_more_than_the_time_again() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.watch.set_wrong(-3 * 3_600_000);
+    let machine = machine.restart().await;
+    machine.pass(302).await;
+    assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
+}
+
+/// A clock that is wrong by years must not make a token count as ended by GitLab.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_ahead_ends_tokens_and_believes_none_dead() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap();
+    machine.watch.set_wrong(365 * 24 * 3_600_000);
+    machine.pass(10).await;
+    assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_gitlab_ended_itself_is_let_go_when_gitlab_cannot_be_asked() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.world.set_down(Some(Fault::Lost));
+    machine.pass(2 * HOUR).await;
+    assert_eq!(machine.phases(), ["stuck"], "midnight has passed, and GitLab's clock may be behind");
+    machine.pass(2 * HOUR).await;
+    assert_eq!(machine.phases(), ["expired"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_leases_of_one_job_live_and_end_apart() {
+    let machine = Machine::new().await;
+    let one = machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap();
+    let two = machine.mint(wish(Kind::Project, HOUR, "two")).await.unwrap();
+    machine.broker.revoke_token(one.token.expose()).await.unwrap();
+    machine.pass(1).await;
+    assert!(!machine.world.accepts(one.token.expose()) && machine.world.accepts(two.token.expose()));
+    let job = Filter { job_id: Some("1000".to_owned()), ..Filter::default() };
+    assert_eq!(machine.broker.revoke_where(&job).await, Ok(1));
+    machine.pass(1).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_of_a_role_that_is_gone_end_as_they_would_have() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.broker.replace_roles(Arc::default());
+    machine.pass(62).await;
+    assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_with_live_leases_cannot_be_taken_away() {
+    let machine = Machine::new().await;
+    machine.mint(crate::leasing::minting::Wish { ..wish(Kind::Project, 60, "one") }).await.unwrap();
+    let mut lease = machine.store.leases().remove(0);
+    lease.target = "gone".to_owned();
+    let write = |lease| {
+        let store = MemoryLeases::default();
+        let change = crate::leasing::ports::Change::Lease(Box::new(lease));
+        crate::leasing::ports::LeaseStore::write(&mut store.clone(), &[change]).unwrap();
+        store
+    };
+    let store = write(lease.clone());
+    let started = Machine::start(&machine.watch, &machine.world, store, i64::MAX, 9, None).await;
+    let Err(error @ OpenError::TargetGone { live: 1, .. }) = started.map(drop) else { panic!("it starts") };
+    assert!(
+        error.to_string().contains("target gone") && error.to_string().contains("Put it back"),
+        "{error}"
+    );
+    lease.phase = crate::broker::Phase::Revoked { at: lease.created };
+    let store = write(lease);
+    assert!(Machine::start(&machine.watch, &machine.world, store, i64::MAX, 9, None).await.is_ok());
+    finish(&machine).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_leaves_no_token() {
+    let machine = Machine::new().await;
+    for millis in 0..12 {
+        let jti = millis.to_string();
+        let minting = machine.mint(wish(Kind::Project, HOUR, &jti));
+        let _ = tokio::time::timeout(Duration::from_millis(millis), minting).await;
+        machine.pass(2).await;
+        if machine.world.live().is_empty() {
+            continue;
+        }
+        // It was quick enough: the answer was there.
+        assert!(millis > 5, "{millis}");
+        let lease = machine.broker.leases(&Filter::default(), None, 1).leases.remove(0);
+        machine.broker.not_delivered(lease.id).await;
+        machine.pass(1).await;
+        assert_eq!(machine.world.live(), [] as [u64; 0]);
+    }
+    assert!(machine.phases().iter().all(|phase| *phase == "revoked"), "{:?}", machine.phases());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_drains_what_it_is_told_to_drain_and_leaves_the_rest_to_the_next_start() {
+    for drain in [true, false] {
+        let machine = Machine::new().await;
+        for job in 0..9 {
+            machine.mint(wish(Kind::Project, HOUR, &job.to_string())).await.unwrap();
+        }
+        machine.broker.close(drain).await;
+        assert_eq!(machine.world.live().len(), if drain { 0 } else { 9 });
+        let refused = machine.mint(wish(Kind::Project, HOUR, "late")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ShuttingDown);
+        machine.broker.close(drain).await;
+        let machine = machine.restart().await;
+        finish(&machine).await;
+        assert_eq!(machine.phases(), ["revoked"; 9]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_what_is_under_way_and_for_no_gitlab_that_hangs() {
+    let machine = Machine::new().await;
+    let minting = machine.mint(wish(Kind::Project, HOUR, "one"));
+    let closing = async {
+        tokio::task::yield_now().await;
+        machine.broker.close(false).await;
+    };
+    let (handed, ()) = tokio::join!(minting, closing);
+    assert!(handed.is_ok());
+    assert_eq!(machine.store.leases()[0].phase.code(), "active");
+    let machine = machine.restart().await;
+    // Defect 7 of the Vault plugin: calls that nothing could end.
+    machine.world.set_down(Some(Fault::Hang));
+    machine.pass(HOUR + 5).await;
+    let began = machine.watch.true_time();
+    machine.broker.close(true).await;
+    assert!(machine.watch.true_time().since(began).as_secs() <= 180);
+    machine.world.heal();
+    let machine = machine.restart().await;
+    finish(&machine).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_come_in_pages_the_newest_first() {
+    let machine = Machine::new().await;
+    for job in 0..7 {
+        machine.mint(wish(Kind::Project, 60, &job.to_string())).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = machine.broker.leases(&Filter::default(), after, 3);
+        seen.extend(page.leases.iter().map(|lease| (lease.created, lease.id)));
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    assert_eq!(seen.len(), 7);
+    assert!(seen.is_sorted_by(|one, two| one > two));
+    let none = Filter { user: Some("bob".to_owned()), ..Filter::default() };
+    assert_eq!(machine.broker.leases(&none, None, 3).leases.len(), 0);
+    finish(&machine).await;
+    // And in the end they are forgotten.
+    machine.pass(31 * 24 * HOUR).await;
+    assert_eq!((machine.phases().len(), machine.store.leases().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn impersonation_is_of_people_who_may_be_impersonated() {
+    let table = [
+        (Some((true, false, false)), true),
+        (Some((true, true, false)), false),
+        (Some((false, false, false)), false),
+        (Some((true, false, true)), false),
+        (None, false),
+    ];
+    for (user, allowed) in table {
+        let machine = Machine::new().await;
+        if let Some(user) = user {
+            machine.world.user(42, user);
+        }
+        let result = machine.mint(wish(Kind::Impersonation, 60, "one")).await;
+        assert_eq!(result.is_ok(), allowed, "{user:?}");
+        if let Err(refused) = result {
+            assert_eq!((refused.code(), machine.world.calls("mint")), (Code::TargetRefused, 0));
+            // Nothing was written, and the ID token is as good as before.
+            assert_eq!(machine.store.leases().len(), 0);
+            machine.world.user(42, (true, false, false));
+            machine.mint(wish(Kind::Impersonation, 60, "one")).await.unwrap();
+        }
+        finish(&machine).await;
+    }
+}
