@@ -226,7 +226,8 @@ mod tests {
     }
 
     fn pinned(source: &str) -> Option<Pin> {
-        let condition = Condition::compile(source, &scope()).unwrap_or_else(|fault| panic!("{source}: {fault}"));
+        let condition =
+            Condition::compile(source, &scope()).unwrap_or_else(|fault| panic!("{source}: {fault}"));
         condition.pins().ok()
     }
 
@@ -251,24 +252,65 @@ mod tests {
 
     /// Conditions as somebody may write them, right or wrong.
     fn conditions() -> impl Strategy<Value = String> {
-        let claim = prop::sample::select(vec!["project_path", "namespace_path", "project_id", "namespace_id", "sub", "ref"]);
+        let claim = prop::sample::select(vec![
+            "project_path",
+            "namespace_path",
+            "project_id",
+            "namespace_id",
+            "sub",
+            "ref",
+        ]);
         let text = prop::sample::select(vec![
-            "", "/", "acme", "acme/", "acme/app", "1", "7", "main", "app", "evil", "project_path:", "project_path:acme", "project_path:acme/",
+            "",
+            "/",
+            "acme",
+            "acme/",
+            "acme/app",
+            "1",
+            "7",
+            "main",
+            "app",
+            "evil",
+            "project_path:",
+            "project_path:acme",
+            "project_path:acme/",
             "project_path:acme/app:",
         ]);
         let pattern = prop::sample::select(vec![
-            "^acme", "^acme/", "^acme/?", "acme/", "^acme/app$", "^acme/|evil", "^(acme/)?", "^acme/a+", "^.*app$", "^acme.evil/app$", "^1$", "^1",
-            "^project_path:acme/", "^project_path:acme", "\\\\Aacme/app\\\\z", "^acme/(app|evil)", "^[a]cme/", "(?i)^ACME/", "^acme/*-evil", "^acme/{0}-evil",
+            "^acme",
+            "^acme/",
+            "^acme/?",
+            "acme/",
+            "^acme/app$",
+            "^acme/|evil",
+            "^(acme/)?",
+            "^acme/a+",
+            "^.*app$",
+            "^acme.evil/app$",
+            "^1$",
+            "^1",
+            "^project_path:acme/",
+            "^project_path:acme",
+            "\\\\Aacme/app\\\\z",
+            "^acme/(app|evil)",
+            "^[a]cme/",
+            "(?i)^ACME/",
+            "^acme/*-evil",
+            "^acme/{0}-evil",
         ]);
         let texts = prop::collection::vec(text.clone(), 1..3);
-        let listed = |texts: Vec<&str>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
+        let listed =
+            |texts: Vec<&str>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
         let leaf = prop_oneof![
             (claim.clone(), text.clone()).prop_map(|(claim, text)| format!("claims.{claim} == \"{text}\"")),
             (claim.clone(), text.clone()).prop_map(|(claim, text)| format!("claims.{claim} != \"{text}\"")),
-            (claim.clone(), text.clone()).prop_map(|(claim, text)| format!("claims.{claim}.startsWith(\"{text}\")")),
+            (claim.clone(), text.clone())
+                .prop_map(|(claim, text)| format!("claims.{claim}.startsWith(\"{text}\")")),
             (claim.clone(), text).prop_map(|(claim, text)| format!("claims.{claim}.contains(\"{text}\")")),
-            (claim.clone(), pattern).prop_map(|(claim, pattern)| format!("claims.{claim}.matches(\"{pattern}\")")),
-            (claim.clone(), texts.clone()).prop_map(move |(claim, texts)| format!("claims.{claim} in [{}]", listed(texts))),
+            (claim.clone(), pattern)
+                .prop_map(|(claim, pattern)| format!("claims.{claim}.matches(\"{pattern}\")")),
+            (claim.clone(), texts.clone())
+                .prop_map(move |(claim, texts)| format!("claims.{claim} in [{}]", listed(texts))),
             (claim, texts, any::<bool>()).prop_map(move |(claim, texts, all)| {
                 let (texts, search) = (listed(texts), if all { "all" } else { "exists" });
                 format!("[{texts}].{search}(x, claims.{claim}.startsWith(x) || claims.{claim} == x)")

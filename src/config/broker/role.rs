@@ -128,7 +128,8 @@ impl Reader<'_> {
 
     /// The target that it names, or the only one. Where a target could not be read, nothing is said of its name.
     fn target(&self, section: &Section<'_>) -> Option<&Sketch> {
-        let names = || self.targets.iter().filter_map(|target| target.name.as_deref()).collect::<Vec<_>>().join(", ");
+        let names =
+            || self.targets.iter().filter_map(|target| target.name.as_deref()).collect::<Vec<_>>().join(", ");
         let Some(field) = section.get("target") else {
             return match self.targets {
                 _ if section.has("target") => None,
@@ -142,7 +143,10 @@ impl Reader<'_> {
         };
         let name = field.text()?;
         let found = self.targets.iter().find(|target| target.name.as_deref() == Some(name));
-        if found.is_none() && self.targets.iter().all(|target| target.name.is_some()) && !self.targets.is_empty() {
+        if found.is_none()
+            && self.targets.iter().all(|target| target.name.is_some())
+            && !self.targets.is_empty()
+        {
             field.error(format!("{} is no target; there are {}", quoted(name), names()));
         }
         found
