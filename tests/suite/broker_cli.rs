@@ -206,7 +206,7 @@ fn what_may_have_been_done_is_not_asked_for_again() {
 fn a_command_has_the_token_while_it_runs_and_no_longer() {
     let broker = Broker::start();
     let script = "printf %s \"$GITLAB_TOKEN\" >seen; exit 3";
-    for how in [&["--"][..], &["--exec"]] {
+    for how in [&["--"][..], &["--exec"], &["--exec", "--"]] {
         let ended = broker.run(&[&["token", "--role", "bot"], how, &["sh", "-c", script]].concat());
         assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (3, "", ""));
         assert_eq!(fs::read_to_string(broker.directory.path().join("seen")).unwrap(), TOKEN);

@@ -44,6 +44,17 @@ pub struct TokenArgs {
     pub command: Vec<OsString>,
 }
 
+impl TokenArgs {
+    /// The command, however it was given: `-- CMD`, `--exec CMD`, `--exec -- CMD`.
+    fn line(&self) -> &[OsString] {
+        match self.exec.split_first() {
+            Some((first, rest)) if first == "--" => rest,
+            Some(_) => &self.exec,
+            None => &self.command,
+        }
+    }
+}
+
 /// The name of a variable.
 fn variable(text: &str) -> Result<String, String> {
     let octets = text.as_bytes();
@@ -56,7 +67,7 @@ fn variable(text: &str) -> Result<String, String> {
 pub fn run(args: TokenArgs, output: &mut Output) -> Result<(), CliError> {
     let broker = args.wanted.broker()?;
     let id_token = args.wanted.id_token()?;
-    let line = if args.exec.is_empty() { &args.command } else { &args.exec };
+    let line = args.line();
     let Some((program, arguments)) = line.split_first() else {
         let exchange = args.wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
         let handed = broker.runtime.block_on(exchange)?;
