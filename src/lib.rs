@@ -33,7 +33,7 @@
 //!   [`bundle`], [`broker`];
 //! - application, which talks only to traits of its own: [`issuance`], [`leasing`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
-//! - adapters, which implement those traits and never import each other: [`oidc`], [`ct_client`], [`signer`], [`store`],
+//! - adapters, which implement those traits and never import each other: [`oidc`], [`gitlab`], [`ct_client`], [`signer`], [`store`],
 //!   [`api`], [`telemetry`], [`config`];
 //! - outermost: [`server`] puts the parts together, [`cli`] and [`demo`] are what people run.
 

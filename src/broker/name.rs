@@ -162,3 +162,74 @@ const fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric()
         || matches!(character, '.' | '_' | '-' | '/' | '@' | ':' | '+' | ',' | '=')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Job;
+
+    fn render(template: &str, job: &Job) -> String {
+        let scopes = ["api".to_owned(), "read_user".to_owned()];
+        let facts = NameFacts {
+            role: "ci",
+            path: "acme/app",
+            scopes: &scopes,
+            access_level: "reporter",
+            ttl: 300,
+            kind: Kind::Project,
+            target: "default",
+            job,
+        };
+        let id = LeaseId::parse(&"0".repeat(32)).expect("an id");
+        NameTemplate::parse(template).expect(template).render(&facts, id)
+    }
+
+    fn job() -> Job {
+        Job {
+            project_path: "acme/app".into(),
+            job_id: "4".into(),
+            pipeline_id: "3".into(),
+            reference: "main".into(),
+            user: "ada".into(),
+            ..Job::default()
+        }
+    }
+
+    #[test]
+    fn names_are_made_of_what_is_known_of_the_job() {
+        let zeros = "0".repeat(32);
+        for (template, name) in [
+            (NameTemplate::DEFAULT, "ci-acme/app"),
+            ("bot", "bot"),
+            ("for {user_login} of {target}", "for ada of default"),
+            ("{kind}:{path}:{scopes}:{access_level}:{ttl}", "project:acme/app:api+read_user:reporter:300"),
+            ("{pipeline_id},{job_id}@{ref}", "3,4@main"),
+        ] {
+            assert_eq!(render(template, &job()), format!("{name}-{zeros}"), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_a_job_is_called_cannot_make_a_name_of_another() {
+        let odd = Job { reference: "é\u{202e}\"<\n% x".into(), ..job() };
+        assert_eq!(render("{ref}", &odd), format!("_______x-{}", "0".repeat(32)));
+        let long = Job { reference: "é".repeat(1000), ..job() };
+        let name = render("{ref}", &long);
+        assert_eq!(name.len(), 255);
+        assert!(name.ends_with(&format!("-{}", "0".repeat(32))), "the lease's name is never cut");
+    }
+
+    /// The Vault plugin took empty templates and unknown names, and failed when a token was asked for.
+    #[test]
+    fn what_no_name_can_be_made_of_is_refused_when_it_is_read() {
+        for template in [
+            "", " x", "x ", "{", "}", "{}", "{role", "role}", "{{role}}", "{nobody}", "{Role}", "{ role }",
+            "a\nb", "a\"b", "é",
+        ] {
+            assert!(NameTemplate::parse(template).is_err(), "{template:?}");
+        }
+        assert!(NameTemplate::parse(&"x".repeat(513)).is_err());
+        let fault = NameTemplate::parse("{project}").expect_err("refused").to_string();
+        assert!(fault.contains("project_path"), "{fault}");
+    }
+}

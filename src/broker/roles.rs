@@ -6,7 +6,7 @@ use super::{Code, Kind, Refused};
 use crate::condition::{Facts, Step, Undecided, Value};
 use crate::environment::UnixMillis;
 use crate::identity::gitlab::GitlabRules;
-use crate::identity::{Entry, Issuer};
+use crate::identity::{IdentityType, Issuer};
 use crate::policy::claim_of;
 use crate::token::{Claims, VerifiedToken};
 use serde_json::Value as Json;
@@ -77,23 +77,26 @@ impl Roles {
         self.roles.values()
     }
 
-    /// Whether a verified token is a GitLab job's, and for the broker alone: who asks. Everything that is done for a job begins with it.
+    /// Whether a verified token is a GitLab job's, and for the broker alone: who asks. Everything that is done for a job begins with it. A
+    /// fork's pipeline that runs in its parent is refused, whatever the issuer's entries admit.
     ///
     /// # Errors
     /// [`Code::TokenRefused`]; the record says why.
     pub fn job(&self, issuer: &Issuer, token: &VerifiedToken) -> Result<Job, Refused> {
         self.check_audience(issuer, token.claims())?;
-        let is_gitlab = |entry: &&Entry| entry.kind.as_type::<GitlabRules>().is_some();
-        let mut entries = issuer.entries.iter().filter(is_gitlab).peekable();
-        if entries.peek().is_none() {
-            return Err(Refused::new(Code::TokenRefused).because("its issuer is no GitLab"));
+        let mut gitlabs =
+            issuer.entries.iter().filter_map(|entry| entry.kind.as_type::<GitlabRules>()).peekable();
+        if gitlabs.peek().is_none() {
+            return Err(refused("its issuer is no GitLab"));
         }
-        // Where several are listed, the strictest counts.
-        for entry in entries {
-            if !entry.kind.algorithms().contains(&token.algorithm()) {
-                return Err(Refused::new(Code::TokenRefused).because("its algorithm is not GitLab's"));
+        for rules in gitlabs {
+            // Whoever lets forks have certificates of their parent does not mean its tokens.
+            let strict =
+                GitlabRules { allow_fork_pipelines: false, allow_undecidable_forks: false, ..rules.clone() };
+            if !strict.algorithms().contains(&token.algorithm()) {
+                return Err(refused("its algorithm is not GitLab's"));
             }
-            entry.kind.principal(&issuer.url, token)?;
+            strict.principal(&issuer.url, token)?;
         }
         let expires = token.expires();
         Job::of(&issuer.url, token.claims(), expires.ok_or_else(|| refused("it has no exp"))?)
@@ -240,3 +243,6 @@ impl Facts for RoleFacts<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,3 +209,94 @@ impl<'de> Deserialize<'de> for AccessLevel {
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not an access level"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(kind: Kind, scopes: &[&str], version: Option<(u16, u16)>) -> Vec<String> {
+        let scopes: Vec<_> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let version = version.map(|(major, minor)| GitlabVersion::of(major, minor));
+        check_scopes(kind, &scopes, version).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_kind_has_scopes_of_its_own() {
+        for (kind, count, without) in [
+            (Kind::Impersonation, 17, "read_package_registry"),
+            (Kind::Personal, 17, "write_package_registry"),
+            (Kind::UserServiceAccount, 17, "x"),
+            (Kind::Project, 11, "read_virtual_registry"),
+            (Kind::Group, 13, "sudo"),
+            (Kind::GroupServiceAccount, 13, "read_user"),
+            (Kind::ProjectServiceAccount, 13, "admin_mode"),
+            (Kind::ProjectDeploy, 7, "write_repository"),
+            (Kind::GroupDeploy, 7, "api"),
+        ] {
+            let names = names_of(kind);
+            assert_eq!(names.len(), count, "{kind}: {names:?}");
+            assert_eq!(faults(kind, &names, None), [""; 0]);
+            assert_eq!(faults(kind, &[names[0], without], None).len(), 1, "{kind} {without}");
+            assert_eq!(faults(kind, &[], None).len(), 1, "{kind}");
+        }
+        assert!(faults(Kind::PipelineTrigger, &[], None).is_empty());
+        assert_eq!(faults(Kind::PipelineTrigger, &["api"], None).len(), 1);
+    }
+
+    /// Defect 3: what a release had brought was refused on that very release, because its version ends in `-ee`.
+    #[test]
+    fn defect_3_a_release_has_what_it_brought() {
+        for (name, kind, major, minor) in [
+            ("manage_runner", Kind::Project, 17, 1),
+            ("self_rotate", Kind::Group, 17, 9),
+            ("read_virtual_registry", Kind::GroupDeploy, 18, 0),
+            ("read_service_ping", Kind::Personal, 17, 1),
+        ] {
+            let text = format!("{major}.{minor}.0-ee");
+            let version = GitlabVersion::parse(&text).expect("a version");
+            assert_eq!(faults(kind, &[name], Some((version.major, version.minor))), [""; 0], "{text}");
+            let before = if minor == 0 { (major - 1, 11) } else { (major, minor - 1) };
+            let told = faults(kind, &[name], Some(before));
+            assert_eq!(
+                told,
+                [format!(
+                    "{name} is there since GitLab {major}.{minor}, and this one is {}.{}",
+                    before.0, before.1
+                )]
+            );
+        }
+        let of = |text| GitlabVersion::parse(text);
+        assert_eq!(AccessLevel::SecurityManager.check(of("18.11.0-ee")), None);
+        assert!(AccessLevel::SecurityManager.check(of("18.10.9-ee")).is_some());
+        assert!(AccessLevel::Planner.check(of("17.6.0")).is_some());
+        assert_eq!(AccessLevel::Planner.check(None), None);
+        assert_eq!(AccessLevel::Guest.check(of("9.0")), None);
+    }
+
+    #[test]
+    fn levels_have_gitlabs_numbers() {
+        let numbers: Vec<_> = AccessLevel::ALL.iter().map(|level| level.number()).collect();
+        assert_eq!(numbers, [10, 15, 20, 25, 30, 40, 50]);
+        for level in AccessLevel::ALL {
+            assert_eq!(AccessLevel::parse(level.code()), Some(*level));
+        }
+        for none in ["no_permissions", "minimal_access", "Owner", "50", ""] {
+            assert_eq!(AccessLevel::parse(none), None);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_scope_is_said() {
+        assert_eq!(
+            faults(Kind::Project, &["read_apo"], None),
+            [r#""read_apo" is no scope of project; did you mean read_api?"#]
+        );
+        assert_eq!(faults(Kind::Project, &["api", "api"], None), ["names api a second time"]);
+        assert_eq!(
+            faults(Kind::ProjectDeploy, &["x"], None),
+            [
+                r#""x" is no scope of project-deploy; there are read_repository, read_registry, write_registry, read_package_registry, write_package_registry, read_virtual_registry, write_virtual_registry"#
+            ]
+        );
+    }
+}

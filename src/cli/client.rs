@@ -3,6 +3,7 @@
 //! Redirects are not followed (a token must not travel on), answers are capped, the system's roots count
 //! (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and a private CA may be added to them. Proxies come from the environment.
 
+pub mod broker;
 mod post;
 
 pub use post::Post;

@@ -26,8 +26,8 @@ enum ConfigCommand {
         names are checked too: the chain, key sets, certificates and the Fulcio identity configuration are read, private \
         keys have to be there, for their owner alone (0600 or 0400). Nothing is fetched and nothing is written. A Fulcio identity configuration can be \
         checked by itself.\n\n\
-        A running server takes over issuers, identity_config, extensions, tls and the files that they name (SIGHUP); all other \
-        keys need a restart.",
+        A running server takes over issuers, identity_config, policy, extensions, tls, of the broker its roles, and the files that they name \
+        (SIGHUP); all other keys need a restart.",
     after_long_help = "Examples:\n  \
         countersign config check ca/countersign.yaml\n  \
         countersign config check --ignore-missing-files countersign.yaml   in the CI of a repository without the keys\n  \

@@ -22,30 +22,35 @@ pub struct TokenSource {
 impl TokenSource {
     /// The token's text without the white space around it.
     pub fn read(&self) -> Result<Zeroizing<String>, CliError> {
-        let text = match &self.token_file {
-            Some(path) => from_file(path)?,
-            None => Zeroizing::new(std::env::var(TOKEN_VARIABLE).unwrap_or_default()),
-        };
-        let token = Zeroizing::new(text.trim().to_owned());
-        if token.is_empty() {
-            return Err(CliError::usage(match &self.token_file {
-                Some(path) => format!("{} holds no token", path.display()),
-                None => format!(
-                    "no ID token: {TOKEN_VARIABLE} is not set. In .gitlab-ci.yml the job asks for one with\n  \
-                     id_tokens:\n    {TOKEN_VARIABLE}:\n      aud: sigstore\n\
-                     Elsewhere give a file with --token-file, or `--token-file -` for standard input."
-                ),
-            }));
-        }
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(CliError::refused(format!(
-                "the token has {} bytes; no ID token is larger than {} KiB",
-                token.len(),
-                MAX_TOKEN_BYTES / 1024
-            )));
-        }
-        Ok(token)
+        read_from(self.token_file.as_deref(), TOKEN_VARIABLE, "sigstore")
     }
+}
+
+/// The token's text, from the file, or from this variable, for which a job asks with this audience.
+pub fn read_from(file: Option<&Path>, variable: &str, audience: &str) -> Result<Zeroizing<String>, CliError> {
+    let text = match file {
+        Some(path) => from_file(path)?,
+        None => Zeroizing::new(std::env::var(variable).unwrap_or_default()),
+    };
+    let token = Zeroizing::new(text.trim().to_owned());
+    if token.is_empty() {
+        return Err(CliError::usage(match file {
+            Some(path) => format!("{} holds no token", path.display()),
+            None => format!(
+                "no ID token: {variable} is not set. In .gitlab-ci.yml the job asks for one with\n  \
+                 id_tokens:\n    {variable}:\n      aud: {audience}\n\
+                 Elsewhere give a file with --token-file, or `--token-file -` for standard input."
+            ),
+        }));
+    }
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(CliError::refused(format!(
+            "the token has {} bytes; no ID token is larger than {} KiB",
+            token.len(),
+            MAX_TOKEN_BYTES / 1024
+        )));
+    }
+    Ok(token)
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, CliError> {

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod audit_source;
 pub mod backup;
 pub mod backup_source;
+pub mod broker;
 pub mod bundle;
 pub mod client;
 pub mod completions;
@@ -94,6 +95,7 @@ pub enum Command {
     Token(token::TokenArgs),
     Log(log::LogArgs),
     Policy(policy::PolicyArgs),
+    Broker(broker::BrokerArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Trust(trust::TrustArgs),
@@ -115,6 +117,7 @@ impl Command {
             Self::Token(args) => token::run(args, output),
             Self::Log(args) => log::run(args, output),
             Self::Policy(args) => policy::run(args, output),
+            Self::Broker(args) => broker::run(args, output),
             Self::Backup(args) => backup::run(args, output),
             Self::Restore(args) => restore::run(args, output),
             Self::Trust(args) => trust::run(args, output),

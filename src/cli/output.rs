@@ -38,6 +38,16 @@ impl CliError {
         Self { code: CONFIGURATION, message: message.into(), json: None }
     }
 
+    /// A command that was run for the caller ended so, and has said itself what there is to say.
+    pub const fn ended(code: u8) -> Self {
+        Self { code, message: String::new(), json: None }
+    }
+
+    /// A command that was to be run for the caller was not: 126 or 127, as shells have it.
+    pub fn not_started(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), json: None }
+    }
+
     /// The same error with the document that `--json` prints in place of `{"error": message}`.
     pub fn with_json(mut self, document: Value) -> Self {
         self.json = Some(document);
@@ -140,6 +150,9 @@ impl Output {
 
     /// How a failure is told: on standard error for people, as a document on standard output for programs.
     pub fn failure(&mut self, error: &CliError) {
+        if error.message.is_empty() && error.json.is_none() {
+            return;
+        }
         let _ = if self.json {
             let document = error.json.clone().unwrap_or_else(|| json!({ "error": error.message }));
             self.document(&document)

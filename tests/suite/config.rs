@@ -1,5 +1,6 @@
 //! Configurations: what is refused and in which words, what is accepted and what it becomes.
 
+mod broker;
 mod fulcio;
 mod policy;
 mod refused;
@@ -450,6 +451,37 @@ fn the_commented_sample_names_every_key() {
         "extensions",
         "gitlab_claims",
         "arc",
+        "broker",
+        "seal_key",
+        "keep",
+        "drain",
+        "compat",
+        "role",
+        "targets",
+        "token",
+        "env",
+        "sudo_user",
+        "max_inflight",
+        "allow_http",
+        "rotate",
+        "before",
+        "lifetime",
+        "method",
+        "roles",
+        "target",
+        "issuer",
+        "kind",
+        "path",
+        "requested",
+        "scopes",
+        "access_level",
+        "ttl",
+        "max_ttl",
+        "revoke",
+        "token_name",
+        "max_active",
+        "max_per_token",
+        "allow_admin",
     ] {
         assert!(sample.contains(&format!("{key}:")), "{key}");
     }

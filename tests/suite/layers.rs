@@ -29,7 +29,7 @@ const LAYERS: [&[&str]; 8] = [
     &["issuance"],
     &["leasing"],
     &["outbound"],
-    &["config", "api", "ct_client", "oidc", "signer", "store", "telemetry"],
+    &["config", "api", "ct_client", "gitlab", "oidc", "signer", "store", "telemetry"],
     &["server"],
     &["cli", "demo"],
 ];

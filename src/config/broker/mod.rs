@@ -71,11 +71,10 @@ pub(super) fn read(
         None => Some(DEFAULT_KEEP),
     };
     let drain = section.get("drain").map_or(Some(false), |field| field.boolean());
-    let targets = section
+    let (targets, sketches) = section
         .require("targets", "write the GitLab whose tokens are handed out: [{ name: default, url: …, token: { file: gitlab.token } }]")
-        .and_then(|field| target::read_all(&field, directory));
-    let rotates =
-        targets.as_ref().is_some_and(|targets| targets.iter().any(|target| target.rotate.is_some()));
+        .map_or_else(|| (None, Vec::new()), |field| target::read_all(&field, directory));
+    let rotates = sketches.iter().any(|target| target.rotates);
     let seal_key = match section.get("seal_key") {
         Some(field) => {
             read_secret(&field, directory, "; `countersign broker seal-key FILE` makes one").map(Some)
@@ -90,12 +89,9 @@ pub(super) fn read(
             Some(None)
         }
     };
-    let roles_field = section.require("roles", "write who gets which tokens");
-    let roles = match (&roles_field, &targets) {
-        (Some(field), Some(targets)) => role::read_all(field, targets, issuers),
-        // Without targets, roles cannot be judged.
-        _ => None,
-    };
+    let roles = section
+        .require("roles", "write who gets which tokens")
+        .and_then(|field| role::read_all(&field, &sketches, issuers));
     let compat = match section.get("compat") {
         Some(field) => read_compat(&field, roles.as_deref()).map(Some),
         None => Some(None),

@@ -1,6 +1,6 @@
 //! `broker.roles`: read here, judged by [`Role::check`].
 
-use super::target::TargetConfig;
+use super::target::Sketch;
 use super::{MOST_ROLES, refuse_twice, warnings};
 use crate::broker::{self, AccessLevel, Draft, Kind, MAX_ACTIVE, NameTemplate, PathText, Revocation, Role};
 use crate::condition::{Condition, Scope};
@@ -21,13 +21,13 @@ const MOST_SCOPES: usize = 32;
 
 /// What roles are read against.
 struct Reader<'a> {
-    targets: &'a [TargetConfig],
+    targets: &'a [Sketch],
     issuers: Vec<&'a Issuer>,
     scope: Scope,
 }
 
 /// All of them, or none where one is wrong.
-pub(super) fn read_all(list: &Field<'_>, targets: &[TargetConfig], issuers: &Issuers) -> Option<Vec<Role>> {
+pub(super) fn read_all(list: &Field<'_>, targets: &[Sketch], issuers: &Issuers) -> Option<Vec<Role>> {
     let items = list.items()?;
     if items.is_empty() || items.len() > MOST_ROLES {
         list.error(format!("has {} roles; 1 to {MOST_ROLES} are possible", items.len()));
@@ -37,7 +37,8 @@ pub(super) fn read_all(list: &Field<'_>, targets: &[TargetConfig], issuers: &Iss
         |issuer: &&Issuer| issuer.entries.iter().any(|entry| entry.kind.as_type::<GitlabRules>().is_some());
     let reader =
         Reader { targets, issuers: issuers.iter().filter(is_gitlab).collect(), scope: broker::scope() };
-    if reader.issuers.is_empty() {
+    // Without any issuer at all there is an error already.
+    if reader.issuers.is_empty() && !issuers.is_empty() {
         list.error(
             "are for jobs of GitLab, and issuers lists none: write an entry with type: gitlab-pipeline",
         );
@@ -68,8 +69,8 @@ impl Reader<'_> {
         let draft = Draft {
             name: name.clone(),
             issuer: self.issuer(&section, target),
-            target: target.map(|target| target.name.clone()),
-            hosting: target.map(|target| target.hosting),
+            target: target.and_then(|target| target.name.clone()),
+            hosting: target.and_then(|target| target.hosting),
             kind: section
                 .require("kind", &format!("there are {}", kinds().collect::<Vec<_>>().join(", ")))
                 .and_then(|field| field.parse(kind)),
@@ -125,14 +126,14 @@ impl Reader<'_> {
         Read { name, role: role.ok() }
     }
 
-    /// The target that it names, or the only one.
-    fn target(&self, section: &Section<'_>) -> Option<&TargetConfig> {
-        let names = || self.targets.iter().map(|target| &*target.name).collect::<Vec<_>>().join(", ");
+    /// The target that it names, or the only one. Where a target could not be read, nothing is said of its name.
+    fn target(&self, section: &Section<'_>) -> Option<&Sketch> {
+        let names =
+            || self.targets.iter().filter_map(|target| target.name.as_deref()).collect::<Vec<_>>().join(", ");
         let Some(field) = section.get("target") else {
-            if section.has("target") {
-                return None;
-            }
             return match self.targets {
+                _ if section.has("target") => None,
+                [] => None,
                 [target] => Some(target),
                 _ => {
                     section.error_at("target", format!("is missing; there are {}", names()));
@@ -141,15 +142,18 @@ impl Reader<'_> {
             };
         };
         let name = field.text()?;
-        let found = self.targets.iter().find(|target| target.name == name);
-        if found.is_none() {
+        let found = self.targets.iter().find(|target| target.name.as_deref() == Some(name));
+        if found.is_none()
+            && self.targets.iter().all(|target| target.name.is_some())
+            && !self.targets.is_empty()
+        {
             field.error(format!("{} is no target; there are {}", quoted(name), names()));
         }
         found
     }
 
     /// The issuer that it names; else the only GitLab, or that of the target. A path means something else at another GitLab.
-    fn issuer(&self, section: &Section<'_>, target: Option<&TargetConfig>) -> Option<String> {
+    fn issuer(&self, section: &Section<'_>, target: Option<&Sketch>) -> Option<String> {
         let names = || self.issuers.iter().map(|issuer| &*issuer.url).collect::<Vec<_>>().join(", ");
         if let Some(field) = section.get("issuer") {
             let url = field.text()?;
@@ -162,11 +166,13 @@ impl Reader<'_> {
         if section.has("issuer") {
             return None;
         }
-        if let [issuer] = self.issuers.as_slice() {
-            return Some(issuer.url.clone());
+        match self.issuers.as_slice() {
+            [] => return None,
+            [issuer] => return Some(issuer.url.clone()),
+            _ => {}
         }
-        let target = target?;
-        let of_target = self.issuers.iter().find(|issuer| is_at(issuer, &target.url));
+        let url = target?.url.as_deref()?;
+        let of_target = self.issuers.iter().find(|issuer| is_at(issuer, url));
         if of_target.is_none() {
             section.error_at(
                 "issuer",

@@ -75,20 +75,34 @@ pub enum RotationMethod {
     Itself,
 }
 
-/// All of them, or none where one is wrong.
-pub(super) fn read_all(list: &Field<'_>, directory: &Path) -> Option<Vec<TargetConfig>> {
-    let items = list.items()?;
-    if items.is_empty() || items.len() > MOST_TARGETS {
-        list.error(format!("has {} targets; 1 to {MOST_TARGETS} are possible", items.len()));
-        return None;
-    }
-    let targets: Vec<_> = items.iter().map(|item| read(&item.section()?, directory)).collect();
-    let names = targets.iter().map(|target| target.as_ref().map(|target| &*target.name));
-    let unique = refuse_twice(&items, names, "target");
-    targets.into_iter().collect::<Option<Vec<_>>>().filter(|_| unique)
+/// What roles have to know of a target, as far as it could be read: of one with a fault in it, roles are judged all the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sketch {
+    pub name: Option<String>,
+    pub url: Option<String>,
+    pub hosting: Option<Hosting>,
+    pub rotates: bool,
 }
 
-fn read(section: &Section<'_>, directory: &Path) -> Option<TargetConfig> {
+/// All of them, or none where one is wrong; and what is known of each.
+pub(super) fn read_all(list: &Field<'_>, directory: &Path) -> (Option<Vec<TargetConfig>>, Vec<Sketch>) {
+    let Some(items) = list.items() else { return (None, Vec::new()) };
+    if items.is_empty() || items.len() > MOST_TARGETS {
+        list.error(format!("has {} targets; 1 to {MOST_TARGETS} are possible", items.len()));
+        return (None, Vec::new());
+    }
+    let mut sketches = vec![Sketch::default(); items.len()];
+    let targets: Vec<_> = items
+        .iter()
+        .zip(&mut sketches)
+        .map(|(item, sketch)| read(&item.section()?, directory, sketch))
+        .collect();
+    let unique = refuse_twice(&items, sketches.iter().map(|sketch| sketch.name.as_deref()), "target");
+    let targets = targets.into_iter().collect::<Option<Vec<_>>>().filter(|_| unique);
+    (targets, sketches)
+}
+
+fn read(section: &Section<'_>, directory: &Path, sketch: &mut Sketch) -> Option<TargetConfig> {
     let name = section
         .require("name", "roles and records name the instance by it; write default where there is but one")
         .and_then(|field| field.parse(name));
@@ -128,6 +142,7 @@ fn read(section: &Section<'_>, directory: &Path) -> Option<TargetConfig> {
         None => Some(None),
     };
     section.report_unknown();
+    *sketch = Sketch { name: name.clone(), url: url.clone(), hosting, rotates: section.has("rotate") };
     Some(TargetConfig {
         name: name?,
         url: url?,

@@ -402,7 +402,9 @@ async fn faulty(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     let response = next.run(request).await;
     match fault {
         Fault::DropAfter => faults::dropped(),
-        Fault::StatusAfter(status) => Reply::message(status, format!("{status} from the proxy")).into_response(),
+        Fault::StatusAfter(status) => {
+            Reply::message(status, format!("{status} from the proxy")).into_response()
+        }
         Fault::HeldAfter(gate) => {
             gate.pass().await;
             response

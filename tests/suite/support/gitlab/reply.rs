@@ -76,9 +76,8 @@ impl Reply {
         let (total, pages) = (items.len(), items.len().div_ceil(per_page).max(1));
         let shown: Vec<_> = items.into_iter().skip((page - 1) * per_page).take(per_page).collect();
         let path = ask.uri.split('?').next().unwrap_or_default();
-        let link = |to: usize, rel: &str| {
-            format!("<{base}{path}?page={to}&per_page={per_page}>; rel=\"{rel}\"")
-        };
+        let link =
+            |to: usize, rel: &str| format!("<{base}{path}?page={to}&per_page={per_page}>; rel=\"{rel}\"");
         let mut links = vec![link(1, "first"), link(pages, "last")];
         let next = (page < pages).then_some(page + 1);
         links.extend(next.map(|next| link(next, "next")));

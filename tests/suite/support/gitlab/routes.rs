@@ -42,7 +42,11 @@ pub const ROUTES: &[(&str, &str, Handler)] = &[
         "/groups/{id}/service_accounts/{user_id}/personal_access_tokens/{token_id}",
         accounts::end_token::<false>,
     ),
-    ("POST", "/projects/{id}/service_accounts/{user_id}/personal_access_tokens", accounts::make_token::<true>),
+    (
+        "POST",
+        "/projects/{id}/service_accounts/{user_id}/personal_access_tokens",
+        accounts::make_token::<true>,
+    ),
     ("GET", "/projects/{id}/service_accounts/{user_id}/personal_access_tokens", accounts::tokens::<true>),
     (
         "DELETE",

@@ -61,8 +61,18 @@ impl Tried {
 }
 
 const PERSONAL: [&str; 12] = [
-    "id", "name", "revoked", "created_at", "description", "scopes", "user_id", "last_used_at", "active", "granular",
-    "expires_at", "last_used_ips",
+    "id",
+    "name",
+    "revoked",
+    "created_at",
+    "description",
+    "scopes",
+    "user_id",
+    "last_used_at",
+    "active",
+    "granular",
+    "expires_at",
+    "last_used_ips",
 ];
 
 #[tokio::test]
@@ -89,12 +99,24 @@ async fn tokens_have_the_members_that_were_recorded() {
         (
             format!("/projects/{project}/triggers"),
             &json!({ "description": "n" }),
-            vec!["id", "token", "description", "created_at", "updated_at", "last_used", "expires_at", "owner"],
+            vec![
+                "id",
+                "token",
+                "description",
+                "created_at",
+                "updated_at",
+                "last_used",
+                "expires_at",
+                "owner",
+            ],
         ),
     ];
     for (path, body, members) in table {
         let made = it.ask("POST", &path, Some(body.clone())).await;
-        assert_eq!((made.status.as_u16(), made.members()), (201, members.iter().map(ToString::to_string).collect()));
+        assert_eq!(
+            (made.status.as_u16(), made.members()),
+            (201, members.iter().map(ToString::to_string).collect())
+        );
         assert!(it.gitlab.opens(made.json()["token"].as_str().unwrap()), "{path}");
         // Made, listed without its text (but for triggers), ended once, and then not there.
         let path = match path.strip_suffix("/personal_access_tokens") {
@@ -165,14 +187,20 @@ async fn a_token_that_ends_today_is_dead_and_none_lives_longer_than_a_year() {
         .unwrap();
     assert_eq!(sent.status(), 201);
     let made: Value = serde_json::from_str(&sent.text().await.unwrap()).unwrap();
-    assert_eq!((made["expires_at"].as_str(), &made["scopes"]), (Some("2026-06-30"), &json!(["read_api", "api"])));
+    assert_eq!(
+        (made["expires_at"].as_str(), &made["scopes"]),
+        (Some("2026-06-30"), &json!(["read_api", "api"]))
+    );
     assert_eq!(it.gitlab.live_tokens().len(), 1);
     it.clock.advance(Duration::from_secs(14 * 3600));
     assert_eq!(it.gitlab.live_tokens(), []);
     let mut wrong = wanted("2026-07-30").unwrap();
     wrong["scopes"] = json!(["everything"]);
     let refused = it.ask("POST", &path, Some(wrong)).await;
-    assert_eq!((refused.status.as_u16(), &refused.json()["error"]), (400, &json!("scopes does not have a valid value")));
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["error"]),
+        (400, &json!("scopes does not have a valid value"))
+    );
 }
 
 #[tokio::test]
@@ -288,10 +316,14 @@ async fn faults_happen_as_they_are_scripted() {
 #[tokio::test]
 async fn it_is_the_issuer_of_id_tokens_too() {
     let it = Tried::new(MakeBelieve::builder().relative_root("/gitlab")).await;
-    let document = client().get(format!("{}/.well-known/openid-configuration", it.gitlab.url())).send().await.unwrap();
+    let document =
+        client().get(format!("{}/.well-known/openid-configuration", it.gitlab.url())).send().await.unwrap();
     let document: Value = serde_json::from_str(&document.text().await.unwrap()).unwrap();
     assert_eq!(document["issuer"], it.gitlab.url());
     it.gitlab.faults().script("GET /gitlab/oauth/discovery/keys", [Fault::Status(500, "{}")]);
     let keys = || client().get(document["jwks_uri"].as_str().unwrap()).send();
-    assert_eq!((keys().await.unwrap().status().as_u16(), keys().await.unwrap().status().as_u16()), (500, 200));
+    assert_eq!(
+        (keys().await.unwrap().status().as_u16(), keys().await.unwrap().status().as_u16()),
+        (500, 200)
+    );
 }

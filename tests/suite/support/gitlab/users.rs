@@ -94,9 +94,7 @@ pub fn impersonations(world: &mut World, ask: &Ask) -> Answered {
 pub fn impersonation(world: &mut World, ask: &Ask) -> Answered {
     world.administrator(ask)?;
     let (user, id) = (existing(world, ask)?, ask.number("token_id"));
-    let is = |token: &&Token| {
-        token.table == Table::Impersonation && (token.user_id, token.id) == (user, id)
-    };
+    let is = |token: &&Token| token.table == Table::Impersonation && (token.user_id, token.id) == (user, id);
     let found = world.tokens.iter().find(is).ok_or_else(|| Reply::not_found("Impersonation Token"))?;
     Ok(Reply::ok(&world.shown(found)))
 }
@@ -130,8 +128,7 @@ pub fn personals(world: &mut World, ask: &Ask) -> Answered {
 fn by_number(world: &mut World, ask: &Ask) -> Result<(Caller, Token), Reply> {
     let caller = world.caller(ask)?;
     let id = ask.number("token_id");
-    let personal =
-        |table| matches!(table, Table::Personal | Table::Impersonation | Table::Access(_));
+    let personal = |table| matches!(table, Table::Personal | Table::Impersonation | Table::Access(_));
     let found = world.tokens.iter().find(|token| personal(token.table) && token.id == id).cloned();
     match found {
         Some(token) if caller.user.is_admin || token.user_id == caller.user.id => Ok((caller, token)),
@@ -179,7 +176,8 @@ fn rotated(world: &mut World, ask: &Ask, token: &Token) -> Answered {
     world.revoke(|one| one.text == token.text);
     let wanted = (token.name.clone(), token.scopes.clone(), expires);
     let made = world.make(token.table, token.user_id, wanted);
-    (made.family, made.is_standing, made.access_level) = (token.family, token.is_standing, token.access_level);
+    (made.family, made.is_standing, made.access_level) =
+        (token.family, token.is_standing, token.access_level);
     let made = made.clone();
     Ok(Reply::ok(&world.shown_once(&made)))
 }

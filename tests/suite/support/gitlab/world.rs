@@ -11,12 +11,34 @@ use std::collections::BTreeMap;
 const MOST_DAYS: u64 = 365;
 
 pub const USER_SCOPES: [&str; 15] = [
-    "api", "read_api", "read_user", "read_repository", "write_repository", "read_registry", "write_registry", "sudo",
-    "admin_mode", "create_runner", "manage_runner", "ai_features", "k8s_proxy", "self_rotate", "read_service_ping",
+    "api",
+    "read_api",
+    "read_user",
+    "read_repository",
+    "write_repository",
+    "read_registry",
+    "write_registry",
+    "sudo",
+    "admin_mode",
+    "create_runner",
+    "manage_runner",
+    "ai_features",
+    "k8s_proxy",
+    "self_rotate",
+    "read_service_ping",
 ];
 pub const RESOURCE_SCOPES: [&str; 11] = [
-    "api", "read_api", "read_repository", "write_repository", "read_registry", "write_registry", "create_runner",
-    "manage_runner", "ai_features", "k8s_proxy", "self_rotate",
+    "api",
+    "read_api",
+    "read_repository",
+    "write_repository",
+    "read_registry",
+    "write_registry",
+    "create_runner",
+    "manage_runner",
+    "ai_features",
+    "k8s_proxy",
+    "self_rotate",
 ];
 pub const DEPLOY_SCOPES: [&str; 5] =
     ["read_repository", "read_registry", "write_registry", "read_package_registry", "write_package_registry"];
@@ -165,9 +187,11 @@ impl World {
 
     pub fn is_expired(&self, token: &Token) -> bool {
         token.expires.is_some_and(|expires| expires <= self.today())
-            || token.expires_at.as_deref().and_then(|at| DateTime::parse_from_rfc3339(at).ok()).is_some_and(
-                |at| u64::try_from(at.timestamp_millis()).is_ok_and(|at| at <= self.now.0),
-            )
+            || token
+                .expires_at
+                .as_deref()
+                .and_then(|at| DateTime::parse_from_rfc3339(at).ok())
+                .is_some_and(|at| u64::try_from(at.timestamp_millis()).is_ok_and(|at| at <= self.now.0))
     }
 
     /// Whether it would open anything.
@@ -277,13 +301,10 @@ impl World {
     /// Name, scopes and end of a new token of the kinds with a date.
     pub fn wanted(&self, ask: &Ask, scopes: &[&str]) -> Result<(String, Vec<String>, NaiveDate), Reply> {
         let (name, wanted) = (ask.text("name"), ask.list("scopes"));
-        let missing: Vec<_> = [
-            (name.is_none(), "name is missing"),
-            (wanted.is_empty(), "scopes is missing"),
-        ]
-        .iter()
-        .filter_map(|(is, words)| is.then_some(*words))
-        .collect();
+        let missing: Vec<_> = [(name.is_none(), "name is missing"), (wanted.is_empty(), "scopes is missing")]
+            .iter()
+            .filter_map(|(is, words)| is.then_some(*words))
+            .collect();
         if !missing.is_empty() {
             return Err(Reply::error(400, &missing.join(", ")));
         }

@@ -1,0 +1,114 @@
+//! `countersign broker token`: a GitLab token for this job, printed, or for one command.
+
+use super::exchange::{Wanted, revoke};
+use super::running::{Ended, Running, Signals};
+use crate::cli::report::printable;
+use crate::cli::{CliError, Output};
+use std::ffi::OsString;
+
+/// Get a GitLab token, for this job or for one command
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Get a GitLab token, for this job or for one command.\n\n\
+        Shows the broker the job's ID token and prints the token that it gives for a role, and nothing else. With a command the token is not printed \
+        but put into the command's environment, and revoked when the command ends, however it ends.",
+    after_long_help = "In .gitlab-ci.yml:\n  \
+        comment:\n    \
+          id_tokens:\n      \
+            BROKER_ID_TOKEN:\n        \
+              aud: https://ca.example.com/broker\n    \
+          script:\n      \
+            - countersign broker token --url https://ca.example.com --role bot-comment -- ./comment.sh\n\n\
+        The command finds the token in GITLAB_TOKEN. It gets the signals TERM, HUP, QUIT, USR1 and USR2 that come to countersign, and INT where no \
+        terminal sends it to both.\n\n\
+        Without a command:\n  \
+        countersign broker token --role bot-comment >token       ends when its role says; sooner with `broker revoke --token-file token`\n\n\
+        Exit codes: those of the command, 128 and more when a signal ended it, 126 or 127 when it could not be started; without a command 0. \
+        1 the broker gave no token, 2 usage."
+)]
+pub struct TokenArgs {
+    #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// The variable in which the command finds the token
+    #[arg(long, value_name = "NAME", default_value = "GITLAB_TOKEN", value_parser = variable)]
+    pub env: String,
+    /// The variable in which the command finds a deploy token's user name
+    #[arg(long, value_name = "NAME", default_value = "GITLAB_USERNAME", value_parser = variable)]
+    pub username_env: String,
+    /// The command, without `--`: everything that follows is the command's
+    #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true, conflicts_with = "command")]
+    pub exec: Vec<OsString>,
+    /// A command to run with the token, and its arguments
+    #[arg(value_name = "CMD", last = true)]
+    pub command: Vec<OsString>,
+}
+
+impl TokenArgs {
+    /// The command, however it was given: `-- CMD`, `--exec CMD`, `--exec -- CMD`.
+    fn line(&self) -> &[OsString] {
+        match self.exec.split_first() {
+            Some((first, rest)) if first == "--" => rest,
+            Some(_) => &self.exec,
+            None => &self.command,
+        }
+    }
+}
+
+/// The name of a variable.
+fn variable(text: &str) -> Result<String, String> {
+    let octets = text.as_bytes();
+    let fits = octets.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'_');
+    let begins = octets.first().is_some_and(|octet| !octet.is_ascii_digit());
+    if fits && begins { Ok(text.to_owned()) } else { Err("letters, digits and _, no digit first".to_owned()) }
+}
+
+/// Runs the command.
+pub fn run(args: TokenArgs, output: &mut Output) -> Result<(), CliError> {
+    let broker = args.wanted.broker()?;
+    let id_token = args.wanted.id_token()?;
+    let line = args.line();
+    let Some((program, arguments)) = line.split_first() else {
+        let exchange = args.wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
+        let handed = broker.runtime.block_on(exchange)?;
+        output.say(handed.token.as_str())?;
+        return output.json(&handed.document);
+    };
+    broker.runtime.block_on(async {
+        // From before there is a token: whoever ends this ends the command, and the token after it.
+        let mut signals = Signals::catch()
+            .map_err(|error| CliError::refused(format!("cannot wait for signals: {error}")))?;
+        let handed = args.wanted.exchange(&broker, &id_token, |line| output.note(printable(line))).await?;
+        let mut variables = vec![(args.env.as_str(), handed.token.as_str())];
+        variables.extend(handed.username().map(|name| (args.username_env.as_str(), name)));
+        let ended = match Running::start(program, arguments, &variables) {
+            Ok(running) => running.wait(&mut signals).await,
+            Err(failed) => failed,
+        };
+        let revoked = revoke(&broker, &handed.token, |line| output.note(printable(line))).await;
+        if let Err(error) = revoked {
+            let seconds = handed.expires_in();
+            output.note(format_args!(
+                "warning: the token could not be revoked, and ends by itself within {seconds} s: {error}"
+            ));
+        }
+        match ended {
+            Ended::With(0) => Ok(()),
+            Ended::With(code) => Err(CliError::ended(code)),
+            Ended::NotStarted(code, error) => {
+                Err(CliError::not_started(code, format!("cannot run {}: {error}", program.display())))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::variable;
+
+    #[test]
+    fn a_variable_has_a_name() {
+        assert!(["GITLAB_TOKEN", "_x", "a1"].iter().all(|name| variable(name).is_ok()));
+        assert!(["", "1a", "A-B", "A=B", "Ä"].iter().all(|name| variable(name).is_err()));
+    }
+}

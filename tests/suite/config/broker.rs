@@ -1,0 +1,637 @@
+//! `broker:`: what is refused, each with its line; what is told; what it becomes.
+
+use super::{Place, WHOLE, with_issuers};
+use countersign::broker::{AccessLevel, Hosting, Kind, Revocation};
+use countersign::config::Config;
+use countersign::config::broker::{CredentialSource, RotationConfig, RotationMethod};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+/// It begins on line 9 of the file.
+const BROKER: &str = "\
+broker:
+  audience: https://ca.example.com/broker
+  targets:
+    - name: default
+      url: https://gitlab.com
+      type: saas
+      token: { file: gitlab.token }
+  roles:
+    - name: ci
+      kind: project
+      path: '{project_path}'
+      scopes: [read_api]
+      access_level: reporter
+      ttl: 5m
+      when: claims.project_path == \"acme/app\"
+";
+
+fn place() -> Place {
+    let place = Place::new();
+    for name in ["gitlab.token", "broker.key"] {
+        let path = place.write(name, "glpat-secret");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode");
+    }
+    place
+}
+
+fn load(place: &Place, from: &str, to: &str) -> Result<(Config, Vec<String>), Vec<String>> {
+    assert!(BROKER.contains(from), "{from}");
+    place.load(format!("{WHOLE}{}", BROKER.replacen(from, to, 1)))
+}
+
+/// Each: what to replace in `BROKER`, by what, and the errors that follow, without the file's name.
+const REFUSED: &[(&str, &str, &[&str])] = &[
+    // the section
+    (
+        BROKER,
+        "broker: {}\n",
+        &[
+            "9: broker.audience: is missing; write the only audience that jobs' ID tokens may have here, https://ca.example.com/broker for instance",
+            "9: broker.targets: is missing; write the GitLab whose tokens are handed out: [{ name: default, url: …, token: { file: gitlab.token } }]",
+            "9: broker.roles: is missing; write who gets which tokens",
+        ],
+    ),
+    (BROKER, "broker: true\n", &["9: broker: is not a mapping; write `key: value` lines"]),
+    (
+        "  audience:",
+        "  audeince:",
+        &[
+            "9: broker.audience: is missing; write the only audience that jobs' ID tokens may have here, https://ca.example.com/broker for instance",
+            "10: broker.audeince: unknown key; did you mean audience?",
+        ],
+    ),
+    (
+        "https://ca.example.com/broker",
+        "sigstore",
+        &[
+            "10: broker.audience: is the audience of https://gitlab.com too, so a token for certificates would buy tokens of GitLab's; give the broker one of its own",
+        ],
+    ),
+    ("https://ca.example.com/broker", "''", &["10: broker.audience: has 0 octets; 1 to 255 are possible"]),
+    (
+        "https://ca.example.com/broker",
+        "a b",
+        &["10: broker.audience: has a space or a control character in it"],
+    ),
+    (
+        "broker:\n",
+        "broker:\n  keep: 59m\n",
+        &["10: broker.keep: \"59m\" is out of bounds; from 1h to 366d is possible"],
+    ),
+    (
+        "broker:\n",
+        "broker:\n  drain: sometimes\n",
+        &["10: broker.drain: is a string, true or false is expected"],
+    ),
+    (
+        "broker:\n",
+        "broker:\n  seal_key: nowhere\n",
+        &["10: broker.seal_key: nowhere does not exist; `countersign broker seal-key FILE` makes one"],
+    ),
+    (
+        "      token:",
+        "      rotate: {}\n      token:",
+        &[
+            "9: broker.seal_key: is missing; a target rotates, and its new credential is sealed with it. `countersign broker seal-key FILE` makes one",
+        ],
+    ),
+    (
+        "broker:\n",
+        "broker:\n  compat: { role: nobody }\n",
+        &["10: broker.compat.role: \"nobody\" is no role"],
+    ),
+    (
+        "broker:\n",
+        "broker:\n  compat: {}\n",
+        &["10: broker.compat.role: is missing; name the role whose tokens GET /token gives"],
+    ),
+    // targets
+    (
+        "    - name: default\n      url: https://gitlab.com\n      type: saas\n      token: { file: gitlab.token }\n",
+        "    []\n",
+        &["11: broker.targets: has 0 targets; 1 to 64 are possible"],
+    ),
+    (
+        "  roles:",
+        "    - { name: default, url: https://gitlab.example.com, token: { env: T } }\n  roles:",
+        &["16: broker.targets[1]: has the name of the target on line 12: default; give it one of its own"],
+    ),
+    (
+        "name: default",
+        "name: a b",
+        &["12: broker.targets[0].name: is 1 to 64 letters, digits, _ - and full stops"],
+    ),
+    (
+        "url: https://gitlab.com",
+        "url: http://gitlab.example.com",
+        &[
+            "13: broker.targets[0].url: is plain http, over which the credential would go in the clear; write https, or set allow_http: true",
+        ],
+    ),
+    (
+        "url: https://gitlab.com",
+        "url: https://ada:glpat-x@gitlab.com",
+        &["13: broker.targets[0].url: has a user name in it; remove what stands before the @"],
+    ),
+    (
+        "url: https://gitlab.com",
+        "url: https://gitlab.com/?x=1",
+        &[
+            "13: broker.targets[0].url: \"https://gitlab.com/?x=1\" has a query or a fragment; remove what follows the ? or #",
+        ],
+    ),
+    (
+        "type: saas",
+        "type: cloud",
+        &[
+            "14: broker.targets[0].type: \"cloud\" is no type of instance; there are self-managed, saas, dedicated",
+        ],
+    ),
+    (
+        "token: { file: gitlab.token }",
+        "token: glpat-secret",
+        &[
+            "15: broker.targets[0].token: is no place for the credential itself; put it into a file, and write { file: gitlab.token }, or { env: NAME }",
+        ],
+    ),
+    (
+        "token: { file: gitlab.token }",
+        "token: { env: glpat-secret }",
+        &["15: broker.targets[0].token.env: is no name of an environment variable: letters, digits and _"],
+    ),
+    (
+        "token: { file: gitlab.token }",
+        "token: { file: gitlab.token, env: A }",
+        &["15: broker.targets[0].token.env: has no use beside file; name one of the two"],
+    ),
+    (
+        "token: { file: gitlab.token }",
+        "token: {}",
+        &["15: broker.targets[0].token: names no place; write { file: gitlab.token }, or { env: NAME }"],
+    ),
+    (
+        "token: { file: gitlab.token }",
+        "token: { file: nowhere }",
+        &["15: broker.targets[0].token.file: nowhere does not exist"],
+    ),
+    (
+        "type: saas",
+        "sudo_user: a/b",
+        &["14: broker.targets[0].sudo_user: is not the name of a user, which has no slash in it"],
+    ),
+    (
+        "type: saas",
+        "timeout: 61s\n      max_inflight: 0",
+        &[
+            "14: broker.targets[0].timeout: \"61s\" is out of bounds; from 1s to 1m is possible",
+            "15: broker.targets[0].max_inflight: \"0\" is no whole number from 1 to 256",
+        ],
+    ),
+    (
+        "type: saas",
+        "ca_certificate: jwks.json",
+        &[
+            "14: broker.targets[0].ca_certificate: has no certificate; a line -----BEGIN CERTIFICATE----- is expected",
+        ],
+    ),
+    ("broker:\n", "broker:\n  seal_key: broker.key\n", &[]),
+    (
+        "type: saas",
+        "rotate: { before: 1h, lifetime: 366d, method: both }",
+        &[
+            "9: broker.seal_key: is missing; a target rotates, and its new credential is sealed with it. `countersign broker seal-key FILE` makes one",
+            "14: broker.targets[0].rotate.before: \"1h\" is out of bounds; from 1d to 730h is possible",
+            "14: broker.targets[0].rotate.lifetime: \"366d\" is out of bounds; from 2d to 365d is possible",
+            "14: broker.targets[0].rotate.method: \"both\" is no method; write auto, create or self",
+        ],
+    ),
+    (
+        "type: saas",
+        "rotate: { before: 72h, lifetime: 3d }",
+        &[
+            "14: broker.targets[0].rotate.before: is not less than lifetime, so that every new credential would be replaced at once",
+        ],
+    ),
+    // roles
+    (
+        "  roles:\n",
+        "  roles: []\n  rules:\n",
+        &[
+            "16: broker.roles: has 0 roles; 1 to 1000 are possible",
+            "17: broker.rules: unknown key; did you mean roles?",
+        ],
+    ),
+    (
+        "name: ci",
+        "name: -ci",
+        &[
+            "17: broker.roles[0].name: begins with a letter, a digit or _, and has those, full stops and hyphens behind it",
+        ],
+    ),
+    (
+        "kind: project",
+        "kind: projects",
+        &["18: broker.roles[0].kind: \"projects\" is no kind of token; did you mean project?"],
+    ),
+    (
+        "kind: project",
+        "kind: impersonation",
+        &[
+            "18: broker.roles[0].kind: is impersonation, which needs an administrator's credential, which nobody has at GitLab.com",
+            "19: broker.roles[0].path: is not for impersonation, which is of the user who triggered the job; remove it",
+            "21: broker.roles[0].access_level: is for projects' and groups' own tokens, not for impersonation; remove it",
+        ],
+    ),
+    (
+        "'{project_path}'",
+        "'{project}'",
+        &[
+            "19: broker.roles[0].path: names \"project\", which paths are not made of; there are project_path, project_id, namespace_path, namespace_id",
+        ],
+    ),
+    (
+        "'{project_path}'",
+        "acme",
+        &["19: broker.roles[0].path: is not the path of a project: the group's path, a slash, and its name"],
+    ),
+    (
+        "'{project_path}'",
+        "{ requested: '(' }",
+        &["19: broker.roles[0].path: is no regular expression (RE2's syntax)"],
+    ),
+    (
+        "'{project_path}'",
+        "{ pattern: 'a' }",
+        &[
+            "19: broker.roles[0].path.requested: is missing; write a regular expression that has to match the whole path",
+            "19: broker.roles[0].path.pattern: unknown key; known here: requested",
+        ],
+    ),
+    (
+        "      path: '{project_path}'\n",
+        "",
+        &["17: broker.roles[0].path: is missing; write whose token it is, \"{project_path}\" for instance"],
+    ),
+    (
+        "[read_api]",
+        "[read_apo, sudo]",
+        &[
+            "20: broker.roles[0].scopes: \"read_apo\" is no scope of project; did you mean read_api?",
+            "20: broker.roles[0].scopes: \"sudo\" is no scope of project; there are api, read_api, read_repository, write_repository, read_registry, write_registry, create_runner, manage_runner, ai_features, k8s_proxy, self_rotate",
+        ],
+    ),
+    (
+        "      scopes: [read_api]\n",
+        "",
+        &[
+            "17: broker.roles[0].scopes: is empty, and GitLab makes no token without a scope; there are api, read_api, read_repository, write_repository, read_registry, write_registry, create_runner, manage_runner, ai_features, k8s_proxy, self_rotate",
+        ],
+    ),
+    (
+        "reporter",
+        "minimal_access",
+        &[
+            "21: broker.roles[0].access_level: \"minimal_access\" is no access level; there are guest, planner, reporter, security_manager, developer, maintainer, owner",
+        ],
+    ),
+    (
+        "      access_level: reporter\n",
+        "",
+        &[
+            "17: broker.roles[0].access_level: is missing; write guest, planner, reporter, security_manager, developer, maintainer or owner",
+        ],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 9s",
+        &["22: broker.roles[0].ttl: is out of bounds; 10s to 24h is possible where the broker revokes"],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 300",
+        &["22: broker.roles[0].ttl: \"300\" is not a duration; write 10m, 600s or 1h30m"],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      max_ttl: 1m",
+        &["23: broker.roles[0].max_ttl: is less than ttl, which it bounds"],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 23h\n      revoke: gitlab",
+        &[
+            "22: broker.roles[0].ttl: is out of bounds; 24h to 365d is possible where GitLab ends it, which it does at midnight",
+        ],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      revoke: vault",
+        &["23: broker.roles[0].revoke: \"vault\" ends no token; write broker or gitlab"],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      token_name: '{token}'",
+        &[
+            "23: broker.roles[0].token_name: names \"token\", which tokens' names are not made of; there are role, path, scopes, access_level, ttl, kind, target, project_path, job_id, pipeline_id, ref, user_login",
+        ],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      max_active: -1\n      max_per_token: 0",
+        &[
+            "23: broker.roles[0].max_active: \"-1\" is no whole number from 0 to 100000",
+            "24: broker.roles[0].max_per_token: is 0, so that nobody would get a token; remove the role",
+        ],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      target: other",
+        &["23: broker.roles[0].target: \"other\" is no target; there are default"],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      issuer: https://gitlab.example.com",
+        &[
+            "23: broker.roles[0].issuer: \"https://gitlab.example.com\" is not listed as a GitLab; there are https://gitlab.com",
+        ],
+    ),
+    (
+        "      when: claims.project_path == \"acme/app\"\n",
+        "",
+        &[
+            "17: broker.roles[0].when: is missing; write for which jobs it is: claims.project_path == \"acme/app\" for instance",
+        ],
+    ),
+    (
+        "claims.project_path == \"acme/app\"",
+        "claims.project_pth == \"acme/app\"",
+        &[
+            "23: broker.roles[0].when: claims.project_pth is unknown; did you mean project_path? (character 7)",
+        ],
+    ),
+    (
+        "claims.project_path == \"acme/app\"",
+        "'claims.ref == \"main\"'",
+        &[
+            "23: broker.roles[0].when: does not say whose jobs: claims.ref == \"main\" can hold for jobs of any project; compare claims.project_path, project_id, namespace_path, namespace_id or sub with what you write out, by ==, in, or startsWith(\"group/\") with its slash",
+        ],
+    ),
+];
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    let place = place();
+    for (from, to, expected) in REFUSED {
+        let errors = load(&place, from, to).map_or_else(|errors| errors, |_| Vec::new());
+        let expected: Vec<_> = expected.iter().map(|error| format!("countersign.yaml:{error}")).collect();
+        assert_eq!(errors, expected, "{from} -> {to}");
+        assert!(!errors.join("").contains("glpat"), "{errors:?}");
+    }
+}
+
+/// Defect 2 of the Vault plugin: one mistake hid another.
+#[test]
+fn defect_2_everything_that_is_wrong_with_a_role_is_said_at_once() {
+    let errors = load(
+        &place(),
+        "      path: '{project_path}'\n      scopes: [read_api]\n      access_level: reporter\n      ttl: 5m\n      when: claims.project_path == \"acme/app\"\n",
+        "      path: { requested: '(' }\n      scopes: [sudo]\n      access_level: king\n      ttl: 1s\n      when: 'true'\n      token_name: '{x}'\n    - name: ci\n      kind: pipeline-trigger\n      path: acme/app\n      ttl: 30d\n      revoke: gitlab\n      when: claims.project_id == '1'\n",
+    )
+    .map(|_| ())
+    .expect_err("refused");
+    let places: Vec<_> = errors.iter().filter_map(|error| error.split(": ").nth(1)).collect();
+    assert_eq!(
+        places,
+        [
+            "broker.roles[0].path",
+            "broker.roles[0].scopes",
+            "broker.roles[0].access_level",
+            "broker.roles[0].ttl",
+            "broker.roles[0].when",
+            "broker.roles[0].token_name",
+            "broker.roles[1]",
+            "broker.roles[1].revoke",
+        ],
+        "{errors:#?}"
+    );
+}
+
+#[test]
+fn a_whole_broker_becomes_values() {
+    let place = place();
+    let (config, warnings) = load(
+        &place,
+        BROKER,
+        "\
+broker:
+  audience: https://ca.example.com/broker
+  seal_key: broker.key
+  keep: 7d
+  drain: true
+  compat: { role: me }
+  targets:
+    - { name: default, url: https://gitlab.com, type: saas, token: { env: GITLAB_TOKEN } }
+    - name: own
+      url: http://127.0.0.1:8080/gitlab
+      token: { file: gitlab.token }
+      sudo_user: bot
+      ca_certificate: gitlab-ca.pem
+      timeout: 30s
+      max_inflight: 4
+      rotate: { before: 48h, lifetime: 60d, method: self }
+  roles:
+    - { name: ci, target: default, kind: group-deploy, path: '{namespace_path}', scopes: [read_registry], ttl: 30d, revoke: gitlab,
+        when: 'claims.namespace_id == \"7\"', max_active: 3, max_per_token: 2, token_name: 'for {user_login}' }
+    - { name: me, target: own, kind: impersonation, scopes: [write_repository], ttl: 60s, max_ttl: 10m,
+        when: 'claims.project_path == \"acme/app\"' }
+    - { name: one, target: own, kind: group, path: 77, scopes: [read_api], access_level: guest, ttl: 10s, when: 'claims.project_id == \"1\"' }
+",
+    )
+    .expect("accepted");
+    assert_eq!(warnings, [""; 0]);
+    let broker = config.broker.expect("a broker");
+    assert_eq!(broker.seal_key, Some(place.path("broker.key")));
+    assert_eq!((broker.keep, broker.drain), (Duration::from_secs(7 * 86_400), true));
+    let [default, own] = &broker.targets[..] else { panic!("{:?}", broker.targets) };
+    assert_eq!((&*default.name, default.hosting), ("default", Hosting::Saas));
+    assert_eq!(default.token, CredentialSource::Environment("GITLAB_TOKEN".into()));
+    assert_eq!(
+        (default.timeout, default.max_inflight, &default.rotate),
+        (Duration::from_secs(10), 16, &None)
+    );
+    assert_eq!((&*own.url, own.hosting), ("http://127.0.0.1:8080/gitlab", Hosting::SelfManaged));
+    assert_eq!(own.token, CredentialSource::File(place.path("gitlab.token")));
+    assert_eq!((own.sudo_user.as_deref(), own.max_inflight), (Some("bot"), 4));
+    assert!(own.ca_certificate.is_some());
+    let rotation = RotationConfig {
+        before: Duration::from_secs(48 * 3600),
+        lifetime: Duration::from_secs(60 * 86_400),
+        method: RotationMethod::Itself,
+    };
+    assert_eq!(own.rotate, Some(rotation));
+    let roles = &broker.roles;
+    assert_eq!((roles.audience(), roles.compat()), ("https://ca.example.com/broker", Some("me")));
+    let ci = roles.get("ci").expect("a role");
+    assert_eq!(
+        (ci.kind(), ci.revocation(), ci.issuer()),
+        (Kind::GroupDeploy, Revocation::Gitlab, "https://gitlab.com")
+    );
+    assert_eq!(
+        (ci.ttl(), ci.max_ttl()),
+        (Duration::from_secs(30 * 86_400), Duration::from_secs(30 * 86_400))
+    );
+    assert_eq!((ci.max_active(), ci.max_per_token(), ci.allow_admin()), (3, 2, false));
+    let me = roles.get("me").expect("a role");
+    assert_eq!((me.target(), me.max_ttl(), me.max_active()), ("own", Duration::from_secs(600), 100));
+    assert_eq!(roles.get("one").expect("a role").access_level(), Some(AccessLevel::Guest));
+    // Off where it is absent.
+    assert!(place.load(WHOLE).expect("accepted").0.broker.is_none());
+}
+
+/// A path is somebody else's at another GitLab: with several of them a role has to be for one.
+#[test]
+fn a_role_is_for_the_jobs_of_one_gitlab() {
+    let place = place();
+    let issuers = "issuers:\n  - { url: https://gitlab.com, type: gitlab-pipeline }\n  - { url: https://gitlab.example.com, type: gitlab-pipeline }\n";
+    let issuer = |broker: &str| {
+        let (config, _) = place.load(format!("{}{broker}", with_issuers(issuers)))?;
+        Ok::<_, Vec<String>>(
+            config.broker.expect("a broker").roles.get("ci").expect("a role").issuer().to_owned(),
+        )
+    };
+    assert_eq!(issuer(BROKER).as_deref(), Ok("https://gitlab.com"));
+    let elsewhere = BROKER
+        .replace("url: https://gitlab.com", "url: https://git.example.com")
+        .replace("saas", "dedicated");
+    assert_eq!(
+        issuer(&elsewhere).expect_err("refused"),
+        [
+            "countersign.yaml:18: broker.roles[0].issuer: is missing; a project's path is somebody else's at another GitLab, and there are https://gitlab.com, https://gitlab.example.com"
+        ]
+    );
+    let named =
+        elsewhere.replace("kind: project\n", "kind: project\n      issuer: https://gitlab.example.com\n");
+    assert_eq!(issuer(&named).as_deref(), Ok("https://gitlab.example.com"));
+    // Where there is no GitLab at all.
+    let email = with_issuers("issuers:\n  - { url: https://accounts.example.com, type: email }\n");
+    assert_eq!(
+        place.load(format!("{email}{BROKER}")).map(|_| ()).expect_err("refused"),
+        [
+            "countersign.yaml:16: broker.roles: are for jobs of GitLab, and issuers lists none: write an entry with type: gitlab-pipeline"
+        ]
+    );
+}
+
+#[test]
+fn roles_and_targets_that_give_more_than_is_meant_are_told() {
+    let place = place();
+    for (from, to, expected) in [
+        (
+            "scopes: [read_api]\n      access_level: reporter\n      ttl: 5m\n      when: claims.project_path == \"acme/app\"",
+            "scopes: [api]\n      access_level: owner\n      ttl: 5m\n      when: claims.project_path.startsWith(\"acme/\")",
+            &["gives every project of a group", "can make others (api"][..],
+        ),
+        ("[read_api]", "[api]", &[]),
+        ("[read_api]", "[read_api, self_rotate]", &["has the scope self_rotate"]),
+        (
+            "claims.project_path == \"acme/app\"",
+            "claims.project_path == \"acme/app\" && claims.ref == \"main\"",
+            &["REF_WITHOUT_PROTECTION"],
+        ),
+        ("'{project_path}'", "{ requested: '.*' }", &["lets jobs choose any path"]),
+        ("'{project_path}'", "{ requested: 'acme/[a-z]+' }", &[]),
+        (
+            "path: '{project_path}'\n      scopes: [read_api]\n      access_level: reporter\n      ttl: 5m\n      when: claims.project_path == \"acme/app\"",
+            "path: { requested: '.*' }\n      scopes: [read_api]\n      access_level: reporter\n      ttl: 5m\n      when: claims.project_path == \"acme/app\" && request.path in [\"acme/a\", \"acme/b\"]",
+            &[],
+        ),
+        ("type: saas", "type: self-managed", &["is GitLab.com; write type: saas"]),
+        (
+            "url: https://gitlab.com\n      type: saas",
+            "url: http://gitlab.example.com\n      allow_http: true",
+            &["is plain http: whoever is on the way"],
+        ),
+    ] {
+        let (_, warnings) = load(&place, from, to).expect("accepted");
+        assert_eq!(warnings.len(), expected.len(), "{to}: {warnings:#?}");
+        for (warning, expected) in warnings.iter().zip(expected) {
+            assert!(warning.contains(expected), "{warning}");
+        }
+    }
+    let two = "    - { name: unused, url: https://gitlab.example.com, token: { env: T } }\n  roles:";
+    let errors =
+        load(&place, "  roles:", two).map(|_| ()).expect_err("of two targets a role has to name one");
+    assert_eq!(
+        errors,
+        ["countersign.yaml:18: broker.roles[0].target: is missing; there are default, unused"]
+    );
+    let text =
+        BROKER.replace("  roles:", two).replace("kind: project\n", "kind: project\n      target: default\n");
+    let (_, warnings) = place.load(format!("{WHOLE}{text}")).expect("accepted");
+    assert_eq!(warnings, ["countersign.yaml:11: broker.targets: has unused, and no role is for it"]);
+    let path = place.path("gitlab.token");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");
+    let (_, warnings) = load(&place, "broker:", "broker:").expect("accepted");
+    assert_eq!(
+        warnings,
+        [
+            "countersign.yaml:15: broker.targets[0].token.file: gitlab.token has mode 0644, so others than its owner may use it; make it 0600 or 0400 (chmod 600)"
+        ]
+    );
+    // The seal's key is ours: there the same is an error.
+    fs::set_permissions(place.path("broker.key"), fs::Permissions::from_mode(0o640)).expect("its mode");
+    let errors =
+        load(&place, "broker:\n", "broker:\n  seal_key: broker.key\n").map(|_| ()).expect_err("refused");
+    assert!(errors[0].contains("has mode 0640"), "{errors:?}");
+}
+
+#[test]
+fn a_running_server_takes_over_roles_and_nothing_else_of_the_broker() {
+    let place = place();
+    let read = |from: &str, to: &str| load(&place, from, to).expect("accepted").0;
+    let now = read("broker:", "broker:");
+    for (from, to, keys) in [
+        ("reporter", "guest", &[][..]),
+        ("https://ca.example.com/broker", "https://ca.example.com/other", &[]),
+        ("broker:\n", "broker:\n  compat: { role: ci }\n", &[]),
+        ("broker:\n", "broker:\n  keep: 1d\n", &["broker.keep"]),
+        ("broker:\n", "broker:\n  drain: true\n", &["broker.drain"]),
+        ("broker:\n", "broker:\n  seal_key: broker.key\n", &["broker.seal_key"]),
+        ("type: saas", "timeout: 5s", &["broker.targets"]),
+    ] {
+        assert_eq!(now.keys_that_need_a_restart(&read(from, to)), keys, "{to}");
+    }
+    let off = place.load(WHOLE).expect("accepted").0;
+    assert_eq!(now.keys_that_need_a_restart(&off), ["broker (on or off)"]);
+}
+
+#[test]
+fn roles_are_judged_beside_targets_that_are_wrong() {
+    let place = place();
+    let errors = |from: &str, to: &str| load(&place, from, to).map(|_| ()).expect_err("refused");
+    let short =
+        BROKER.replace("type: saas", "type: cloud").replace("ttl: 5m", "ttl: 1s\n      target: other");
+    assert_eq!(
+        errors(BROKER, &short),
+        [
+            "countersign.yaml:14: broker.targets[0].type: \"cloud\" is no type of instance; there are self-managed, saas, dedicated",
+            "countersign.yaml:22: broker.roles[0].ttl: is out of bounds; 10s to 24h is possible where the broker revokes",
+            "countersign.yaml:23: broker.roles[0].target: \"other\" is no target; there are default",
+        ]
+    );
+    // A target whose name could not be read may be the one that is meant.
+    let nameless =
+        BROKER.replace("name: default", "name: a b").replace("ttl: 5m", "ttl: 1s\n      target: other");
+    assert_eq!(
+        errors(BROKER, &nameless),
+        [
+            "countersign.yaml:12: broker.targets[0].name: is 1 to 64 letters, digits, _ - and full stops",
+            "countersign.yaml:22: broker.roles[0].ttl: is out of bounds; 10s to 24h is possible where the broker revokes",
+        ]
+    );
+    let without = BROKER.replace("  targets:", "  goals:").replace("ttl: 5m", "ttl: 1s");
+    let errors = errors(BROKER, &without).join("\n");
+    assert!(errors.contains("broker.targets: is missing") && errors.contains("roles[0].ttl"), "{errors}");
+}
