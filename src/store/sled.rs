@@ -35,6 +35,9 @@ const IDENTITY: &[u8] = b"i";
 /// The first byte of the head's and the identity's encoding: the format of the whole head store.
 const VERSION: u8 = 2;
 
+/// A key and its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
 /// A database of sled's, open, whatever is in it.
 pub(super) struct Raw {
     sled: ::sled::Db,
@@ -51,7 +54,7 @@ impl Raw {
     }
 
     /// Everything.
-    pub(super) fn all(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn all(&self) -> Result<Vec<Pair>, StoreError> {
         let pair = |item: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
             item.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(sled_error)
         };

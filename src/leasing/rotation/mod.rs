@@ -168,8 +168,10 @@ pub(super) async fn keep(inner: Arc<Inner>, site: Arc<Site>) {
             Ok((Rest::Waits, _)) => SOON,
             Err(error) => {
                 failures = failures.saturating_add(1);
-                let detail = error.to_string();
-                inner.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+                if site.rotation.is_some() {
+                    let detail = error.to_string();
+                    inner.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+                }
                 backoff::bound(failures).max(SOON)
             }
         };
