@@ -37,7 +37,8 @@ impl RestClient {
         if !self.is_old().await? || self.ask_itself(None).await?.is_admin {
             return Ok(());
         }
-        let detail = "before GitLab 17.11 only an administrator's credential can revoke tokens of service accounts";
+        let detail =
+            "before GitLab 17.11 only an administrator's credential can revoke tokens of service accounts";
         Err(CallError::Refused { status: 0, detail: detail.into() })
     }
 

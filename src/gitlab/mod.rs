@@ -25,9 +25,7 @@ use self::verdict::Failure;
 use crate::broker::{Expiry, GitlabVersion, Kind, Minted};
 use crate::environment::{Clock, Stopwatch};
 use crate::issuance::Answer;
-use crate::leasing::ports::{
-    CallError, Credential, Gitlab, Holder, Made, Observer, Order, Secret, User,
-};
+use crate::leasing::ports::{CallError, Credential, Gitlab, Holder, Made, Observer, Order, Secret, User};
 use crate::outbound::Clients;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -59,7 +59,8 @@ impl TokenRecord {
     /// The token's text, which is there once; `None`: it is not there, or cannot be one.
     pub fn take_token(&mut self) -> Option<Secret> {
         let text = self.token.take()?;
-        let fits = (1..=LONGEST_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits =
+            (1..=LONGEST_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         let secret = Secret::new(text);
         fits.then_some(secret)
     }
@@ -187,7 +188,8 @@ mod tests {
         }
         let long = "x".repeat(LONGEST_TOKEN + 1);
         assert!(token(&format!(r#"{{"id":1,"token":"{long}"}}"#)).into_made().is_none());
-        for text in ["{}", r#"{"id":-1}"#, r#"{"id":"1"}"#, r#"{"id":1.5}"#, r#"{"id":1,"id":2}"#, "[]", "1"] {
+        for text in ["{}", r#"{"id":-1}"#, r#"{"id":"1"}"#, r#"{"id":1.5}"#, r#"{"id":1,"id":2}"#, "[]", "1"]
+        {
             assert!(serde_json::from_str::<TokenRecord>(text).is_err(), "{text}");
         }
     }

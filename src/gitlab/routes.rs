@@ -82,10 +82,9 @@ impl Tokens {
                 ],
                 format!("users/{user}/impersonation_tokens"),
             ),
-            (Kind::Personal | Kind::UserServiceAccount, [user]) => personal(
-                ("POST users/:id/personal_access_tokens", format!("users/{user}/{PERSONAL}")),
-                *user,
-            ),
+            (Kind::Personal | Kind::UserServiceAccount, [user]) => {
+                personal(("POST users/:id/personal_access_tokens", format!("users/{user}/{PERSONAL}")), *user)
+            }
             (Kind::Project, [project]) => one(
                 [
                     "POST projects/:id/access_tokens",
@@ -149,7 +148,11 @@ impl Tokens {
                 format!("groups/{group}/deploy_tokens"),
             ),
             (Kind::PipelineTrigger, [project]) => one(
-                ["POST projects/:id/triggers", "GET projects/:id/triggers", "DELETE projects/:id/triggers/:id"],
+                [
+                    "POST projects/:id/triggers",
+                    "GET projects/:id/triggers",
+                    "DELETE projects/:id/triggers/:id",
+                ],
                 format!("projects/{project}/triggers"),
             ),
             _ => return None,
@@ -276,7 +279,8 @@ mod tests {
     fn only_impersonation_tokens_are_asked_for_as_somebody_else() {
         for kind in Kind::ALL {
             let tokens = Tokens::of(&holder(*kind, NUMBERS(*kind)), false).unwrap();
-            let routes = [tokens.make(Some("bot")), tokens.list(Some("n"), Some("bot")), tokens.end(1, Some("bot"))];
+            let routes =
+                [tokens.make(Some("bot")), tokens.list(Some("n"), Some("bot")), tokens.end(1, Some("bot"))];
             let acts = routes.iter().map(|route| route.query.contains(&("sudo", "bot".into())));
             let expected = *kind == Kind::Impersonation;
             assert_eq!(acts.collect::<Vec<_>>(), [expected; 3], "{kind}");

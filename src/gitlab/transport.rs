@@ -117,8 +117,8 @@ impl Transport {
     /// Status, headers and body; the body's error apart, so that the status is counted.
     async fn exchange(&self, call: Call<'_>) -> Result<(u16, HeaderMap, Read), CallError> {
         let not_sent = |detail: String| CallError::NotDone { detail, retry_after: None };
-        let mut url =
-            Url::parse(&format!("{}{}", self.api, call.route.path)).map_err(|error| not_sent(error.to_string()))?;
+        let mut url = Url::parse(&format!("{}{}", self.api, call.route.path))
+            .map_err(|error| not_sent(error.to_string()))?;
         if !call.route.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.route.query);
         }
@@ -135,7 +135,11 @@ impl Transport {
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         // What ended needs no body, and has none.
-        let body = if call.purpose == Purpose::End && status == 204 { Ok(Zeroizing::default()) } else { read(response).await };
+        let body = if call.purpose == Purpose::End && status == 204 {
+            Ok(Zeroizing::default())
+        } else {
+            read(response).await
+        };
         Ok((status, headers, body))
     }
 
@@ -207,7 +211,10 @@ mod tests {
         assert_eq!(told(&[]), None);
         assert_eq!(told(&[("x-next-page", "2")]), Some(true));
         assert_eq!(told(&[("x-next-page", ""), ("link", "<a>; rel=\"next\"")]), Some(false));
-        assert_eq!(told(&[("link", "<https://evil.example/>; rel=\"next\", <b>; rel=\"first\"")]), Some(true));
+        assert_eq!(
+            told(&[("link", "<https://evil.example/>; rel=\"next\", <b>; rel=\"first\"")]),
+            Some(true)
+        );
         assert_eq!(told(&[("link", "<b>; rel=\"first\"")]), Some(false));
     }
 }

@@ -107,8 +107,7 @@ mod tests {
     use super::Purpose::{End, Look, Make};
     use super::*;
 
-    const REVOKED: &str =
-        r#"{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}"#;
+    const REVOKED: &str = r#"{"error":"invalid_token","error_description":"Token was revoked. You have to re-authorize from the user."}"#;
     const SCOPE: &str = r#"{"error":"insufficient_scope","error_description":"…","scope":"api"}"#;
     const SUDO: &str = r#"{"message":"403 Forbidden - Must be admin to use sudo"}"#;
 

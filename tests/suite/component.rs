@@ -47,7 +47,7 @@ fn is_yaml(name: &str, text: &str) {
 fn every_component_is_yaml_and_uses_the_inputs_that_it_names() {
     let templates = templates();
     let names: Vec<_> = templates.iter().map(|template| template.name.as_str()).collect();
-    assert_eq!(names, ["attest", "sign-image", "sign", "verify-image", "verify"]);
+    assert_eq!(names, ["attest", "broker-token", "sign-image", "sign", "verify-image", "verify"]);
     for Template { name, header, content } in &templates {
         is_yaml(name, header);
         is_yaml(name, &content.replace("$[[", "").replace("]]", ""));

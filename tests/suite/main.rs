@@ -12,6 +12,7 @@ mod advisories;
 mod api;
 mod backup;
 mod broker;
+mod broker_cli;
 mod broker_import;
 mod ca_keys;
 mod cli_operator;

@@ -1,10 +1,10 @@
 //! To a broker, and what it answers: JSON, or an error of OAuth (RFC 6749 §5.2).
 
+use crate::cli::client::Patience;
+use crate::cli::client::broker::{Ask, Failed, Told};
 use crate::cli::client::{Http, is_loopback};
 use crate::cli::report::{printable, table};
 use crate::cli::{CliError, Output};
-use crate::cli::client::broker::{Ask, Failed, Told};
-use crate::cli::client::Patience;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
@@ -33,7 +33,9 @@ impl Broker {
     pub fn for_jobs(url: &str, reach: &Reach) -> Result<Self, CliError> {
         let parsed = parse(url)?;
         if parsed.scheme() == "http" && !is_loopback(&parsed) {
-            return Err(CliError::usage(format!("{url}: tokens would cross the network in the clear; use https://")));
+            return Err(CliError::usage(format!(
+                "{url}: tokens would cross the network in the clear; use https://"
+            )));
         }
         Self::new(url, reach)
     }
@@ -85,7 +87,8 @@ fn explain(failed: &Failed) -> CliError {
                 text.push('\n');
                 text.push_str(table(&rows).trim_end());
             }
-            let document = json!({ "error": description, "status": status, "reason": reason, "oauth_error": error });
+            let document =
+                json!({ "error": description, "status": status, "reason": reason, "oauth_error": error });
             CliError::refused(text).with_json(document)
         }
     }

@@ -74,7 +74,9 @@ impl Question {
         let Ok(asked) = Url::parse(&format!("{}://{}/", self.protocol, self.host)) else { return false };
         // A host with a user or a path in it is none.
         let plain = asked.username().is_empty() && asked.password().is_none() && asked.path() == "/";
-        let origin = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
+        let origin = |url: &Url| {
+            (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default())
+        };
         plain && asked.query().is_none() && asked.fragment().is_none() && origin(&asked) == origin(gitlab)
     }
 }
@@ -146,7 +148,10 @@ mod tests {
     fn only_this_gitlab_is_meant() {
         let about = |text: &str, url: &str| Question::read(text).is_about(&gitlab(url).unwrap());
         let gitlab = "https://gitlab.example.com/relative";
-        for yes in ["protocol=https\nhost=gitlab.example.com\n", "protocol=https\nhost=GitLab.Example.com:443\npath=a/b\n"] {
+        for yes in [
+            "protocol=https\nhost=gitlab.example.com\n",
+            "protocol=https\nhost=GitLab.Example.com:443\npath=a/b\n",
+        ] {
             assert!(about(yes, gitlab), "{yes}");
         }
         for no in [

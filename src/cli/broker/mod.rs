@@ -20,7 +20,6 @@ pub struct BrokerArgs {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a process has one of them, once")]
 enum BrokerCommand {
     Token(token::TokenArgs),
     GitCredential(git_credential::GitCredentialArgs),

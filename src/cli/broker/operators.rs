@@ -108,7 +108,9 @@ pub fn leases(args: LeasesArgs, output: &mut Output) -> Result<(), CliError> {
 }
 
 fn no_broker() -> CliError {
-    CliError::refused("the answer is no list: is this the operators' listener of a countersign with a broker?")
+    CliError::refused(
+        "the answer is no list: is this the operators' listener of a countersign with a broker?",
+    )
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -202,7 +204,8 @@ fn lease_id(text: &str) -> Result<String, String> {
 /// Ends them.
 pub fn revoke(args: RevokeArgs, output: &mut Output) -> Result<(), CliError> {
     if let Some(file) = &args.token_file {
-        let url = args.url.as_deref().ok_or_else(|| CliError::usage("--token-file needs --url, the broker's"))?;
+        let url =
+            args.url.as_deref().ok_or_else(|| CliError::usage("--token-file needs --url, the broker's"))?;
         let broker = Broker::for_jobs(url, &args.reach)?;
         let octets = Zeroizing::new(files::read_up_to(file, "the token", 4096)?);
         let text = std::str::from_utf8(&octets).map(str::trim).ok().filter(|text| !text.is_empty());
@@ -213,7 +216,8 @@ pub fn revoke(args: RevokeArgs, output: &mut Output) -> Result<(), CliError> {
         return output.json(&json!({ "revoked": true }));
     }
     let admin = args.admin.as_deref();
-    let admin = admin.ok_or_else(|| CliError::usage("leases are ended on the operators' listener: give --admin"))?;
+    let admin =
+        admin.ok_or_else(|| CliError::usage("leases are ended on the operators' listener: give --admin"))?;
     let broker = Broker::for_operators(admin, &args.reach)?;
     let (path, mut fields) = match &args.lease {
         Some(lease) => (format!("/v1/leases/{lease}/revoke"), Vec::new()),
@@ -251,7 +255,8 @@ pub fn rotate(args: RotateArgs, output: &mut Output) -> Result<(), CliError> {
     let name = percent_encoding::utf8_percent_encode(&args.target, percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/v1/targets/{name}/rotate");
     // Not sent again when its answer was lost: it would be replaced twice.
-    let answer = broker.ask_now(&Ask { method: Method::POST, path, fields: vec![], repeatable: false }, output)?;
+    let answer =
+        broker.ask_now(&Ask { method: Method::POST, path, fields: vec![], repeatable: false }, output)?;
     let end = answer["credential_expires_at"].as_str().unwrap_or("nobody knows when");
     let line = format!("{} has a new main credential, good until {end}", args.target);
     output.say(printable(&line))?;

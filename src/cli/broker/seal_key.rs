@@ -28,7 +28,7 @@ pub struct SealKeyArgs {
 pub fn run(args: SealKeyArgs, output: &mut Output) -> Result<(), CliError> {
     let mut key = Zeroizing::new([0; 32]);
     Environment::system().random.fill(&mut *key);
-    let text = Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(&*key))));
+    let text = Zeroizing::new(format!("{}\n", &*Zeroizing::new(hex::encode(*key))));
     files::write(&args.file, text.as_bytes(), true, Existing::Keep)?;
     output.say(format_args!("{} is made; back it up apart from the data directory", args.file.display()))?;
     output.json(&json!({ "file": args.file.display().to_string() }))

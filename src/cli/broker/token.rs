@@ -36,12 +36,23 @@ pub struct TokenArgs {
     /// The variable in which the command finds a deploy token's user name
     #[arg(long, value_name = "NAME", default_value = "GITLAB_USERNAME", value_parser = variable)]
     pub username_env: String,
-    /// A command to run with the token, and its arguments: all that follow
+    /// The command, without `--`: everything that follows is the command's
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true, conflicts_with = "command")]
     pub exec: Vec<OsString>,
-    /// The same behind `--`
+    /// A command to run with the token, and its arguments
     #[arg(value_name = "CMD", last = true)]
     pub command: Vec<OsString>,
+}
+
+impl TokenArgs {
+    /// The command, however it was given: `-- CMD`, `--exec CMD`, `--exec -- CMD`.
+    fn line(&self) -> &[OsString] {
+        match self.exec.split_first() {
+            Some((first, rest)) if first == "--" => rest,
+            Some(_) => &self.exec,
+            None => &self.command,
+        }
+    }
 }
 
 /// The name of a variable.
@@ -56,10 +67,9 @@ fn variable(text: &str) -> Result<String, String> {
 pub fn run(args: TokenArgs, output: &mut Output) -> Result<(), CliError> {
     let broker = args.wanted.broker()?;
     let id_token = args.wanted.id_token()?;
-    let line = if args.exec.is_empty() { &args.command } else { &args.exec };
+    let line = args.line();
     let Some((program, arguments)) = line.split_first() else {
-        let exchange =
-            args.wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
+        let exchange = args.wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
         let handed = broker.runtime.block_on(exchange)?;
         output.say(handed.token.as_str())?;
         return output.json(&handed.document);

@@ -99,12 +99,16 @@ impl Http {
         })?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_redirection() {
-            return Err(failed(format!("{url} redirects elsewhere ({status}); give the broker's own URL"), false));
+            return Err(failed(
+                format!("{url} redirects elsewhere ({status}); give the broker's own URL"),
+                false,
+            ));
         }
         let octets = Zeroizing::new(body(response).await.map_err(|error| lost(&error))?);
         if status.is_success() {
-            return serde_json::from_slice(&octets)
-                .map_err(|_| failed(format!("{url} answered, but not as a broker does: is this its URL?"), false));
+            return serde_json::from_slice(&octets).map_err(|_| {
+                failed(format!("{url} answered, but not as a broker does: is this its URL?"), false)
+            });
         }
         let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         // These say that nothing was done; of others only what can be done twice is tried again.
@@ -145,7 +149,10 @@ mod tests {
         assert_eq!(told(StatusCode::BAD_REQUEST, body), expected);
         for body in [&b""[..], b"<html>", b"[]", br#"{"error":1}"#] {
             let told = told(StatusCode::BAD_GATEWAY, body);
-            assert_eq!((told.description.as_str(), told.error), ("502 Bad Gateway, without an explanation", None));
+            assert_eq!(
+                (told.description.as_str(), told.error),
+                ("502 Bad Gateway, without an explanation", None)
+            );
         }
     }
 }
