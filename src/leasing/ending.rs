@@ -30,7 +30,7 @@ impl Inner {
     ) {
         let is_gitlabs =
             lease.revocation == Revocation::Gitlab && matches!(lease.phase, Phase::Active { .. });
-        if is_gitlabs && life::has_ended_by_itself(lease, self.time.now()) {
+        if is_gitlabs && life::has_ended_by_itself(lease, self.time.at_least()) {
             drop(permit);
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }
@@ -65,7 +65,7 @@ impl Inner {
     /// A call on the way to a token's end has failed: it is tried again, for as long as the token may live.
     pub(super) async fn not_ended(self: &Arc<Self>, lease: &Lease, why: &str, error: &CallError, busy: Busy) {
         let now = self.time.now();
-        if life::has_ended_by_itself(lease, now) {
+        if life::has_ended_by_itself(lease, self.time.at_least()) {
             self.told(lease, "expired");
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }

@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::inner::Inner;
 use super::minting::{Handed, Wish};
 use super::secret::sha256_hex;
-use crate::broker::{Code, Lease, LeaseId, Refused, TokenRequest};
+use crate::broker::{Code, Lease, LeaseId, Refused, Roles, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, UnverifiedToken, VerifiedToken};
@@ -86,7 +86,21 @@ impl Inner {
         attempt.job = Some(roles.job(&issuer, &token)?);
         let wish = Wish::of(roles.grant(&issuer, &token, request, now)?);
         wish.note(attempt);
+        self.check_version(&roles, &wish)?;
         Ok(wish)
+    }
+
+    /// A scope or access level that the instance is too old for, once its version is known: GitLab would refuse it as well, and say less.
+    fn check_version(&self, roles: &Roles, wish: &Wish) -> Result<(), Refused> {
+        let known = self.sites.get(&wish.target).and_then(|site| site.version());
+        let faults = match (roles.get(&wish.role), known) {
+            (Some(role), Some(version)) => role.check_version(version),
+            _ => return Ok(()),
+        };
+        match faults.first() {
+            Some(fault) => Err(Refused::new(Code::TargetRefused).because(fault.to_string())),
+            None => Ok(()),
+        }
     }
 
     async fn verified(&self, id_token: &str) -> Result<(Issuer, VerifiedToken), Refused> {

@@ -49,14 +49,14 @@ impl Inner {
 
     /// Forgets leases that have been over for long, and uses of ID tokens that have expired. Whether there may be more.
     async fn forget(&self) -> bool {
-        let now = self.time.now();
+        let now = self.time.at_least();
         let keep = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
         let since = crate::environment::UnixMillis(now.0.saturating_sub(keep));
         let (count, written) = {
             let mut book = self.book();
             let mut changes: Vec<_> =
                 book.forget_ended(since, MANY).into_iter().map(Change::Forget).collect();
-            changes.extend(book.uses.forget_before(now.min(self.time.of_day()), MANY));
+            changes.extend(book.uses.forget_before(now, MANY));
             if changes.is_empty() {
                 return false;
             }

@@ -276,24 +276,27 @@ impl Inner {
             Ok(made) => self.activated(lease, made, busy, attempt).await,
             Err(error @ CallError::Unknown { .. }) => {
                 // It may exist: its name is looked up, now and for a while. Nobody will ever have it, so the ID token may be used again.
-                self.give_back(wish);
+                self.give_back(wish).await;
                 busy.done(None);
                 Err(refusal(&error))
             }
             Err(error) => {
-                self.give_back(wish);
+                self.give_back(wish).await;
                 self.over(&lease, busy, |at| Phase::Aborted { at, why: detail_of(&error) }).await;
                 Err(refusal(&error))
             }
         }
     }
 
-    fn give_back(&self, wish: &Wish) {
-        let mut book = self.book();
-        let key = use_key(&wish.job.issuer, &wish.job.jti, &wish.role);
-        if let Some(change) = book.uses.give_back(key) {
+    async fn give_back(&self, wish: &Wish) {
+        let written = {
+            let mut book = self.book();
+            let key = use_key(&wish.job.issuer, &wish.job.jti, &wish.role);
+            book.uses.give_back(key).map(|change| self.writer.write(vec![change]))
+        };
+        if let Some(written) = written {
             // Should the store not take it, the ID token counts as used once more than it was.
-            drop(self.writer.write(vec![change]));
+            let _ = written.await;
         }
     }
 

@@ -7,7 +7,7 @@ use super::rotation::NEAR;
 use super::{Filter, Page};
 use crate::broker::{GitlabVersion, LeaseId, Refused};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Figures for metrics.
@@ -109,14 +109,13 @@ impl Inner {
         let now = self.time.now();
         let targets = self.sites.values().map(|site| {
             let credential = site.credentials.known().credential;
-            let version = *site.version.lock().unwrap_or_else(PoisonError::into_inner);
             TargetReading {
                 name: site.name.clone(),
                 configured: site.configured.clone(),
                 credential_left: credential.as_ref().and_then(|credential| self.credential_left(credential)),
                 credential: credential.map(|credential| credential.id),
                 down: site.fault(),
-                version: version.and_then(|(version, _)| version),
+                version: site.version(),
             }
         });
         let targets = targets.collect();

@@ -31,7 +31,7 @@ impl SealKey {
     pub fn generate(random: &dyn Random) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; 32]);
         random.fill(&mut *bytes);
-        Zeroizing::new(format!("{}\n", hex::encode(&*bytes)))
+        Zeroizing::new(format!("{}\n", hex::encode(bytes.as_slice())))
     }
 }
 

@@ -93,6 +93,11 @@ impl Site {
         self.breaker().fault().map(ToOwned::to_owned)
     }
 
+    /// GitLab's version, where it told.
+    pub(super) fn version(&self) -> Option<GitlabVersion> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).and_then(|(version, _)| version)
+    }
+
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }

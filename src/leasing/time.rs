@@ -31,6 +31,11 @@ impl Time {
         latest.0
     }
 
+    /// What has certainly passed, as far as one can know: a clock that was ahead for a while must not make a token count as ended.
+    pub(super) fn at_least(&self) -> UnixMillis {
+        self.now().min(self.clock.now())
+    }
+
     /// The machine's own time: for tokens that others have dated.
     pub(super) fn of_day(&self) -> UnixMillis {
         self.clock.now()
@@ -74,5 +79,7 @@ mod tests {
         clock.0.store(6_000_000, Ordering::SeqCst);
         assert_eq!(time.now(), UnixMillis(6_000_000));
         assert_eq!(time.of_day(), UnixMillis(6_000_000));
+        clock.0.store(5_500_000, Ordering::SeqCst);
+        assert_eq!((time.now(), time.at_least()), (UnixMillis(6_000_000), UnixMillis(5_500_000)));
     }
 }

@@ -7,6 +7,8 @@
 //! data/log/tile/…    sealed tiles, plain files
 //! data/log/index/…   where entries stand by their leaf hash; made anew from tiles where it is missing
 //! data/log/issuer/…  CA certificates by their SHA-256, plain files
+//! data/broker/        leases of GitLab tokens, in sled
+//! data/broker.record  how many writes of theirs were durable
 //! data/signatures/…  the signature log's head, head.record and log, as above
 //! data/RESTORING     while a backup is put back: nobody serves what is not whole
 //! ```
@@ -20,6 +22,7 @@ mod files;
 mod frame;
 mod head;
 mod journal;
+mod leases;
 mod lock;
 pub mod memory;
 mod record;
@@ -30,10 +33,12 @@ mod sled;
 pub use backup::{BackupDirectory, BackupError, BackupFiles, LogBackup, Unfinished};
 pub use files::FileTileStore;
 pub use head::EmbeddedHeadStore;
+pub use leases::EmbeddedLeases;
 pub use lock::{DirectoryLock, LockError};
 pub use record::FileHeadRecord;
 pub use restore::{RestoreError, RestoreTarget, check_owner, recorded_in, sealed_in};
 
+use crate::leasing::ports::KeepError;
 use crate::log::ports::StoreError;
 use crate::log::{LogKind, Stores};
 use std::path::{Path, PathBuf};
@@ -41,6 +46,9 @@ use std::sync::Arc;
 
 /// The signature log's directory in a data directory.
 const SIGNATURES: &str = "signatures";
+
+/// The broker's directory in a data directory.
+const BROKER: &str = "broker";
 
 /// Where a log's `head`, `head.record` and `log` lie in a data directory, or its part of a backup.
 pub fn log_directory(root: &Path, kind: LogKind) -> PathBuf {
@@ -132,6 +140,14 @@ impl LockedDirectory {
         files::make_directory(&path)
             .map_err(|problem| DataDirectoryError::Part { path: path.clone(), problem })?;
         self.stores(&path)
+    }
+
+    /// The leases of the broker.
+    ///
+    /// # Errors
+    /// As [`EmbeddedLeases::open`].
+    pub fn leases(&self) -> Result<EmbeddedLeases, KeepError> {
+        EmbeddedLeases::open(&self.path.join(BROKER))
     }
 
     fn stores(&self, path: &Path) -> Result<Stores, DataDirectoryError> {

@@ -35,14 +35,63 @@ const IDENTITY: &[u8] = b"i";
 /// The first byte of the head's and the identity's encoding: the format of the whole head store.
 const VERSION: u8 = 2;
 
-/// The database, open.
-pub(super) struct Database {
+/// A key and its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
+/// A database of sled's, open, whatever is in it.
+pub(super) struct Raw {
     sled: ::sled::Db,
     /// sled's file, to sync it.
     file: File,
     /// Where that file belongs.
     anchor: Anchor,
 }
+
+impl Raw {
+    /// A value.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(|| Ok(self.sled.get(key).map_err(sled_error)?.map(|value| value.to_vec())))
+    }
+
+    /// Everything.
+    pub(super) fn all(&self) -> Result<Vec<Pair>, StoreError> {
+        let pair = |item: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
+            item.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(sled_error)
+        };
+        guarded(|| self.sled.iter().map(pair).collect())
+    }
+
+    /// All of the batch or nothing, durably. After an error the database must not be touched any more, not even dropped: sled would
+    /// write and sync once more, or wait for a thread of its own that is gone.
+    pub(super) fn apply(&self, batch: ::sled::Batch) -> Result<(), StoreError> {
+        guarded(|| {
+            self.sled.apply_batch(batch).map_err(sled_error)?;
+            self.sled.flush().map_err(sled_error)?;
+            self.file.sync_data().map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
+        })
+    }
+
+    /// Whether its file is still in its place.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.anchor.check()
+    }
+
+    /// sled's file.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Closes it. sled flushes once more when it is dropped, and unwraps the result; everything that counts is durable.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        guarded(|| {
+            drop(self);
+            Ok(())
+        })
+    }
+}
+
+/// The head store's database, open.
+pub(super) struct Database(Raw);
 
 /// What it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +105,7 @@ pub(super) struct Founded {
 impl Database {
     /// What is there; `None`: nothing.
     pub(super) fn read(&self) -> Result<Option<Founded>, StoreError> {
-        let sled = &self.sled;
+        let sled = &self.0.sled;
         guarded(|| {
             let head = sled.get(HEAD).map_err(sled_error)?;
             let identity = sled.get(IDENTITY).map_err(sled_error)?;
@@ -72,36 +121,37 @@ impl Database {
         })
     }
 
-    /// Puts it there, durably. After an error the database must not be touched any more, not even dropped: sled would write
-    /// and sync once more, or wait for a thread of its own that is gone.
+    /// Puts it there, durably. After an error the database must not be touched any more, as [`Raw::apply`] says.
     pub(super) fn write(&self, founded: &Founded) -> Result<(), StoreError> {
         let mut batch = ::sled::Batch::default();
         batch.insert(IDENTITY, encode_identity(&founded.identity));
         batch.insert(HEAD, encode_head(founded.number, &founded.head));
-        guarded(|| {
-            self.sled.apply_batch(batch).map_err(sled_error)?;
-            self.sled.flush().map_err(sled_error)?;
-            self.file.sync_data().map_err(|error| StoreError::Unknown(format!("fdatasync failed: {error}")))
-        })
+        self.0.apply(batch)
     }
 
     /// Whether its file is still in its place.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.anchor.check()
+        self.0.check()
     }
 
-    /// Closes it. sled flushes once more when it is dropped, and unwraps the result; everything that counts is durable.
+    /// Closes it.
     pub(super) fn close(self) -> Result<(), StoreError> {
-        guarded(|| {
-            drop(self);
-            Ok(())
-        })
+        self.0.close()
     }
 }
 
 /// sled makes its files one after the other and syncs none of them; what a loss of power leaves of that it may call
 /// corruption. So a new store is made beside its place, synced, and then put there as a whole.
 pub(super) fn make_empty(path: &Path) -> Result<(), StoreError> {
+    make_with(path, journal::make)
+}
+
+/// The same with nothing but sled in it.
+pub(super) fn make_bare(path: &Path) -> Result<(), StoreError> {
+    make_with(path, |_| Ok(()))
+}
+
+fn make_with(path: &Path, more: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let not_made =
         |error: std::io::Error| StoreError::NotWritten(format!("cannot make {}: {error}", path.display()));
     let unfinished = path.with_extension("new");
@@ -111,7 +161,7 @@ pub(super) fn make_empty(path: &Path) -> Result<(), StoreError> {
     }
     super::files::make_directory(&unfinished)?;
     open(&unfinished)?.close()?;
-    journal::make(&unfinished)?;
+    more(&unfinished)?;
     sync_all(&unfinished)?;
     fs::rename(&unfinished, path).map_err(not_made)?;
     match path.parent() {
@@ -120,9 +170,14 @@ pub(super) fn make_empty(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Opens the head store's.
+pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+    open_raw(path).map(Database)
+}
+
 /// sled's file lock belongs to the process, and a store that was dropped a moment ago in this process may still
 /// have a thread with it; other processes are kept out by `LOCK`.
-pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+pub(super) fn open_raw(path: &Path) -> Result<Raw, StoreError> {
     let config = ::sled::Config::new()
         .path(path)
         .cache_capacity(CACHE)
@@ -147,7 +202,7 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let unusable = |error| StoreError::Unknown(format!("cannot open sled's file: {error}"));
     let (file, anchor) = (file.map_err(unusable)?, Anchor::of(&path.join("db")).map_err(unusable)?);
     sync_all(path)?;
-    Ok(Database { sled, file, anchor })
+    Ok(Raw { sled, file, anchor })
 }
 
 /// sled writes its snapshot under a name of its own and renames it, but when it opens it takes the newest of both kinds: a
@@ -212,7 +267,7 @@ fn encode_head(number: u64, head: &Head) -> Vec<u8> {
 
 fn decode_head(bytes: &[u8]) -> Result<(u64, Head), StoreError> {
     let damaged = || StoreError::Corrupt("the head is damaged".to_owned());
-    let rest = checked(bytes).ok_or_else(damaged)?;
+    let rest = checked(bytes, VERSION).ok_or_else(damaged)?;
     let (number, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
     let (size, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
     let (timestamp, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
@@ -245,24 +300,25 @@ fn decode_identity(bytes: &[u8]) -> Result<Identity, StoreError> {
             "it is of format {other}, and this version of countersign reads format {VERSION}; use the version that made it"
         )));
     }
-    let parsed = checked(bytes).and_then(|rest| {
+    let parsed = checked(bytes, VERSION).and_then(|rest| {
         let (log_id, origin): (&Hash, _) = rest.split_first_chunk()?;
         Some(Identity { origin: String::from_utf8(origin.to_vec()).ok()?, log_id: *log_id })
     });
     parsed.ok_or_else(|| StoreError::Corrupt("the log's identity is damaged".to_owned()))
 }
 
-fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+/// Adds the checksum to a version and what stands behind it.
+pub(super) fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     let check = digest(&SHA256, &bytes);
     bytes.extend(check.as_ref().iter().take(8));
     bytes
 }
 
 /// What stands between the version and the checksum.
-fn checked(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn checked(bytes: &[u8], expected: u8) -> Option<&[u8]> {
     let (body, check) = bytes.split_last_chunk::<8>()?;
     let (version, rest) = body.split_first()?;
-    (*version == VERSION && digest(&SHA256, body).as_ref().starts_with(check)).then_some(rest)
+    (*version == expected && digest(&SHA256, body).as_ref().starts_with(check)).then_some(rest)
 }
 
 #[cfg(test)]

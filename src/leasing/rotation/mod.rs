@@ -16,6 +16,7 @@ use super::inner::Inner;
 use super::ports::{CallError, Change, Credential, Secret};
 use super::site::{Site, detail_of};
 use crate::broker::{Code, Expiry, Refused};
+use crate::issuance::Answer;
 use record::{Record, Sealed, Step};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -167,8 +168,10 @@ pub(super) async fn keep(inner: Arc<Inner>, site: Arc<Site>) {
             Ok((Rest::Waits, _)) => SOON,
             Err(error) => {
                 failures = failures.saturating_add(1);
-                let detail = error.to_string();
-                inner.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+                if site.rotation.is_some() {
+                    let detail = error.to_string();
+                    inner.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+                }
                 backoff::bound(failures).max(SOON)
             }
         };
@@ -230,7 +233,7 @@ impl Inner {
 
     /// Asks GitLab about the credential in use, and about itself.
     async fn look(&self, site: &Site) -> Result<Credential, RotationError> {
-        let result = self.call(site, "self", site.gitlab.itself(None)).await;
+        let result = self.ask(site, "self", site.gitlab.itself(None)).await;
         site.credentials.know(|known| match &result {
             Ok(credential) => {
                 known.credential = Some(credential.clone());
@@ -244,7 +247,7 @@ impl Inner {
         if let Some(left) = self.left(&credential).filter(|left| *left <= NEAR) {
             self.observer.event(Event::CredentialEnding { target: &site.name, left });
         }
-        if let Ok(version) = self.call(site, "metadata", site.gitlab.version()).await {
+        if let Ok(version) = self.ask(site, "metadata", site.gitlab.version()).await {
             *site.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         }
         Ok(credential)
@@ -256,6 +259,17 @@ impl Inner {
 
     fn is_due(&self, credential: &Credential, rotation: &Rotation) -> bool {
         self.left(credential).is_some_and(|left| left <= rotation.before)
+    }
+
+    /// One call, among as many at once as the target may be asked.
+    async fn ask<T>(
+        &self,
+        site: &Site,
+        route: &'static str,
+        call: Answer<'_, Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let _permit = site.permit().await;
+        self.call(site, route, call).await
     }
 
     /// Makes a record durable. In memory it is what is on disk, unless `unsaved` says otherwise.

@@ -26,17 +26,24 @@ const BEGIN: u64 = 1_782_691_200_000 + 22 * 3_600_000;
 pub(in crate::leasing) struct Watch {
     began: Instant,
     set: Arc<AtomicI64>,
+    /// Milliseconds in which the machine slept, and nothing else did.
+    slept: Arc<AtomicU64>,
 }
 
 impl Watch {
     #[expect(clippy::disallowed_methods, reason = "the runtime's clock is paused, and turned by the test")]
     pub(in crate::leasing) fn new() -> Self {
-        Self { began: Instant::now(), set: Arc::default() }
+        Self { began: Instant::now(), set: Arc::default(), slept: Arc::default() }
     }
 
     /// The time, whatever the machine's clock says.
     pub(in crate::leasing) fn true_time(&self) -> UnixMillis {
         UnixMillis(BEGIN + self.elapsed().as_millis() as u64)
+    }
+
+    /// The machine sleeps for so many seconds, and nobody works meanwhile.
+    pub(in crate::leasing) fn sleep(&self, seconds: u64) {
+        self.slept.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
     /// Sets the machine's clock wrong by so many milliseconds.
@@ -53,7 +60,7 @@ impl Clock for Watch {
 
 impl Stopwatch for Watch {
     fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        self.began.elapsed() + Duration::from_millis(self.slept.load(Ordering::SeqCst))
     }
 }
 
@@ -316,15 +323,33 @@ impl Machine {
 
 /// Lets time pass until every lease is over, and says how it ended: no token lives, and the store knows it.
 pub(in crate::leasing) async fn finish(machine: &Machine) {
+    while_live(machine, || machine.pass(60)).await;
+    // Whatever GitLab still had to do is done.
+    machine.pass(700).await;
+    all_is_over(machine);
+}
+
+/// The same where GitLab is not at work on anything: the machine sleeps most of the time, and the test takes a tenth of it.
+pub(in crate::leasing) async fn finish_asleep(machine: &Machine) {
+    while_live(machine, || {
+        machine.watch.sleep(55);
+        machine.pass(6)
+    })
+    .await;
+    all_is_over(machine);
+}
+
+async fn while_live<F: Future<Output = ()>>(machine: &Machine, pass: impl Fn() -> F) {
     for _ in 0..400 {
         let all_over = machine.broker.inner.book().live().next().is_none();
         if all_over && machine.world.live().is_empty() && machine.broker.reading().unwritten == 0 {
             break;
         }
-        machine.pass(60).await;
+        pass().await;
     }
-    // Whatever GitLab still had to do is done.
-    machine.pass(700).await;
+}
+
+fn all_is_over(machine: &Machine) {
     assert_eq!(machine.world.live(), [] as [u64; 0], "tokens live on");
     let open: Vec<_> = machine.store.leases().into_iter().filter(|lease| !lease.phase.is_over()).collect();
     assert!(open.is_empty(), "the store has leases that are not over: {open:#?}");

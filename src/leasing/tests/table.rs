@@ -1,7 +1,7 @@
 //! Ten kinds × mint, use, revoke early, revoke at the deadline, crash at every step, reconcile.
 
 use crate::broker::Kind;
-use crate::leasing::testing::{Fault, Machine, finish, wish};
+use crate::leasing::testing::{Fault, Machine, finish_asleep, wish};
 
 /// How a lease of the table ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +70,7 @@ async fn defect_10_a_crash_at_any_step_leaves_no_token_without_a_lease() {
                     assert_eq!(leased.len(), 1, "{kind} {end:?} {steps}: a live token has a lease");
                 }
                 let machine = machine.restart().await;
-                finish(&machine).await;
+                finish_asleep(&machine).await;
                 let after: Vec<_> = machine.store.leases().iter().map(|lease| lease.id).collect();
                 assert_eq!(leased, after, "{kind} {end:?} {steps}: no lease is forgotten");
                 assert!(machine.world.calls("mint") <= 1, "no second POST");

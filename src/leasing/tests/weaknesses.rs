@@ -146,8 +146,10 @@ async fn weakness_13_what_is_found_by_name_has_the_whole_name() {
     machine.mint(wish(Kind::Project, 60, "one")).await.unwrap_err();
     let (_, name, _) = machine.world.orders().remove(0);
     let holder = Holder { kind: Kind::Project, path: "acme/app".to_owned(), owner: vec![7] };
-    let others =
-        [machine.world.foreign(&holder, &format!("{name}0")), machine.world.foreign(&holder, &name[1..])];
+    let others = [
+        machine.world.foreign(&holder, &format!("{name}0")),
+        machine.world.foreign(&holder, name.trim_start_matches("bot-")),
+    ];
     machine.pass(700).await;
     assert_eq!(machine.world.live(), others);
     assert_eq!(machine.phases(), ["revoked"]);
@@ -192,7 +194,9 @@ async fn defect_8_triggers_are_ended_by_the_broker_whatever_a_role_says() {
     let handed = machine.mint(wish).await.unwrap();
     assert_eq!((handed.lease.revocation, handed.lease.asked_expiry), (Revocation::Broker, None));
     machine.world.set_down(Some(Fault::Lost));
-    machine.pass(3 * 24 * HOUR).await;
+    machine.pass(HOUR).await;
+    machine.watch.sleep(400 * 24 * HOUR);
+    machine.pass(HOUR).await;
     assert_eq!(machine.phases(), ["stuck"], "it is tried for ever");
     machine.world.heal();
     finish(&machine).await;
@@ -209,7 +213,8 @@ async fn defect_9_a_deploy_token_without_a_date_has_the_one_that_was_asked_for()
         let handed = machine.mint(wish).await.unwrap();
         let left = handed.lease.deadline.since(handed.lease.created).as_secs();
         assert!((24 * HOUR..=48 * HOUR).contains(&left), "{left}");
-        machine.pass(left - 10).await;
+        machine.watch.sleep(left - 60);
+        machine.pass(50).await;
         assert_eq!(machine.phases(), ["active"]);
         machine.pass(HOUR + 20).await;
         assert_eq!((machine.phases(), machine.world.calls("revoke")), (vec!["expired"], 0));
@@ -227,7 +232,8 @@ async fn a_token_that_gitlab_gave_no_end_is_ended_by_the_broker() {
         ..wish(Kind::Project, 24 * HOUR, "one")
     };
     let handed = machine.mint(wish).await.unwrap();
-    machine.pass(handed.lease.deadline.since(handed.lease.created).as_secs() + 5).await;
+    machine.watch.sleep(handed.lease.deadline.since(handed.lease.created).as_secs() - 60);
+    machine.pass(65).await;
     assert_eq!((machine.phases(), machine.world.calls("revoke")), (vec!["revoked"], 1));
     finish(&machine).await;
 }
