@@ -13,7 +13,7 @@ DEPLOY = HERE.parent.parent / "deploy"
 
 def components() -> dict[str, Component]:
     found = {path.stem: Component(path) for path in sorted((DEPLOY / "gitlab" / "templates").glob("*.yml"))}
-    assert len(found) == 5, found.keys()
+    assert len(found) == 6, found.keys()
     return found
 
 
