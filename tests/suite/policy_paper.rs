@@ -45,7 +45,7 @@ const ANSWERS: [(&str, &str); 8] = [
     (r#"{"team": ""}"#, ""),
     (r#"{"team": 7}"#, "CLAIM_WRONG_TYPE"),
     (r#"{"team": "a\tb"}"#, "CLAIM_CONTROL_CHARACTER"),
-    (r#"{"ref_path": "refs/heads/other"}"#, "REF_CONTRADICTION"),
+    (r#"{"ref_path": "refs/heads/other"}"#, "REF_PATH_CONTRADICTION"),
     (r#"{"sha": 7}"#, "CLAIM_WRONG_TYPE"),
     (r#"{"ref_protected": "false"}"#, "POLICY_DENIED"),
 ];

@@ -93,6 +93,10 @@ impl Checker<'_> {
     }
 
     fn values_of(&self, name: &IdedExpr, texts: &Possible) -> String {
+        let name = match &name.expr {
+            Expr::Call(call) if call.func_name == "orValue" => call.target.as_deref().unwrap_or(name),
+            _ => name,
+        };
         let values = self.member(name).map_or(&[][..], |member| member.values);
         texts.quoted(values)
     }

@@ -143,7 +143,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "rules:\n  - { name: a, effect: allow, when: 'claims.?environment_protected.orValue(\"none\") == \"yes\"', issuers: [https://gitlab.example.com] }",
-        "policy.yaml:2: rules[0].when: claims.?environment_protected.orValue(\"none\") is never that: it is one of \"true\", \"false\", \"\", \"none\" (character 48)",
+        "policy.yaml:2: rules[0].when: claims.?environment_protected.orValue(\"none\") is never that: it is one of \"true\", \"false\", \"\", \"none\" (character 50)",
     ),
     (
         "rules:\n  - { name: a, effect: allow, when: 'has(claims.emial)', issuers: [https://accounts.example.com] }",
