@@ -241,6 +241,8 @@ def only_what_the_right_pipeline_signed_for_a_protected_ref_is_deployed(world: W
 def a_ca_with_raw_claims_below_an_arc_of_its_operators_is_asked_below_that(world: World, _: argparse.Namespace) -> None:
     arc = "1.3.6.1.4.1.99999.7"
     (directory := world.path("own-arc")).mkdir()
+    # The same TLS: what other tests trust stays as it is.
+    shutil.copy(world.path("tls-ca.pem"), directory)
     own = World(world.countersign, directory, tls=True, beside=world, changes={"# arc: 1.3.6.1.4.1.99999.1": f"arc: {arc}"})
     try:
         pipeline = Pipeline(own, "jobs")

@@ -13,11 +13,7 @@ fn a_comparison_that_could_never_hold_is_an_error() {
             "1:42",
             never(r#"claims.?flag.orValue("none")"#),
         ),
-        (
-            "claims.ref == \"x\" &&\nclaims.ref_protected == claims.kind",
-            "2:",
-            never("claims.ref_protected"),
-        ),
+        ("claims.ref == \"x\" &&\nclaims.ref_protected == claims.kind", "2:", never("claims.ref_protected")),
         (r#"claims["ref_protected"] == claims.kind"#, "1:", never(r#"claims["ref_protected"]"#)),
         (r#"["true", "yes"].exists(v, claims.ref_protected == v)"#, "1:10", never("claims.ref_protected")),
         (r#"["true", "yes"].all(v, v != claims.ref_protected)"#, "1:10", never("claims.ref_protected")),
