@@ -132,9 +132,15 @@ flaws contains "it is of a pipeline for a fork: job_project_id is not project_id
 	claims.job_project_id != claims.project_id
 }
 
-# Before GitLab 18.4 a token does not tell a fork's merge request from the project's own.
-flaws contains "it may be of a pipeline for a fork: a merge request, without job_project_id" if {
-	claims.pipeline_source == "merge_request_event"
+# One project has one path. Where only one of the two differs, the claims contradict each other, and nobody knows which is right.
+flaws contains "it is of a pipeline for a fork: job_project_path is not project_path" if {
+	claims.job_project_path != claims.project_path
+}
+
+# Before GitLab 18.4 a token does not tell a fork's merge request from the project's own; nor a child pipeline of one from any other.
+flaws contains sprintf("it may be of a pipeline for a fork: %s, without job_project_id", [source]) if {
+	some source in ["merge_request_event", "parent_pipeline"]
+	claims.pipeline_source == source
 	not claims.job_project_id
 }
 

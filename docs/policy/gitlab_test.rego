@@ -39,6 +39,9 @@ certificate(changes) := certificate_below(gitlab.default_arc, object.union(job, 
 
 admits(claims, signers) if gitlab.allow with input as certificate(claims) with data.signers as signers
 
+# A project's other path; its jobs run in it.
+at(path) := {"project_path": path, "job_project_path": path}
+
 signer(changes) := object.union(releases, changes)
 
 denies(claims, signers) := found if {
@@ -87,8 +90,8 @@ test_a_path_taken_by_another_project if {
 }
 
 test_a_project_that_was_renamed if {
-	admits({"project_path": "acme/gadgets"}, [releases])
-	denies({"project_path": "acme/gadgets"}, [signer({"project_path": "acme/widgets"})]) == {"releases: project_path is acme/gadgets, not acme/widgets"}
+	admits(at("acme/gadgets"), [releases])
+	denies(at("acme/gadgets"), [signer({"project_path": "acme/widgets"})]) == {"releases: project_path is acme/gadgets, not acme/widgets"}
 }
 
 test_a_number_is_no_text if {
@@ -99,10 +102,10 @@ of_a_group := object.union(object.remove(releases, ["project_id"]), {"group": "a
 
 test_a_group_and_those_that_look_like_it if {
 	admits({}, [of_a_group])
-	admits({"project_path": "acme/tools/deep/widgets"}, [of_a_group])
-	not admits({"project_path": "acme-evil/widgets"}, [of_a_group])
-	not admits({"project_path": "acme"}, [of_a_group])
-	not admits({"project_path": "evil/acme/widgets"}, [of_a_group])
+	admits(at("acme/tools/deep/widgets"), [of_a_group])
+	not admits(at("acme-evil/widgets"), [of_a_group])
+	not admits(at("acme"), [of_a_group])
+	not admits(at("evil/acme/widgets"), [of_a_group])
 	not admits({"project_path": null}, [of_a_group])
 }
 
@@ -122,7 +125,18 @@ test_a_namespace_by_its_id if {
 test_pipelines_for_forks if {
 	not admits({"project_id": "77", "project_path": "eve/widgets"}, [releases, signer({"project_id": "77"})])
 	not admits({"job_project_id": null, "pipeline_source": "merge_request_event"}, [releases])
-	admits({"job_project_id": null}, [releases])
+	not admits({"job_project_id": null, "pipeline_source": "parent_pipeline"}, [releases])
+	admits({"pipeline_source": "merge_request_event"}, [releases])
+	admits({"pipeline_source": "parent_pipeline"}, [releases])
+	admits({"job_project_id": null, "job_project_path": null}, [releases])
+}
+
+test_a_fork_that_only_the_path_tells if {
+	elsewhere := {"job_project_path": "eve/widgets"}
+	denies(elsewhere, [releases]) == {"it is of a pipeline for a fork: job_project_path is not project_path"}
+	not admits(object.union(elsewhere, {"job_project_id": null}), [releases])
+	not admits(object.union(elsewhere, {"project_path": null}), [of_a_group])
+	count(denies({"job_project_path": "eve/widgets", "job_project_id": "77"}, [releases])) == 2
 }
 
 test_another_gitlab if {

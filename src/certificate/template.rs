@@ -9,7 +9,7 @@ use super::raw::{tbs_of, without_extension};
 use super::reader::{EXTENSIONS, SEQUENCE};
 use super::{encode, oids};
 use crate::environment::{Random, UnixMillis};
-use crate::identity::{IdentityExtension, SubjectAltName};
+use crate::identity::{IdentityExtension, Named, SubjectAltName};
 use crate::policy::Authorization;
 use crate::possession::ProvenKey;
 use crate::refusal::{Reason, Refusal};
@@ -20,6 +20,10 @@ use std::time::Duration;
 /// The largest TBSCertificate, in octets: with signature and SCT it is no more than our own log takes. A log that refused
 /// it would look like a log that is out.
 const MAX_TBS: usize = MAX_SUBMITTED - 1024;
+/// What the names and the identity extensions may take of it: the largest key and the CA's own name need less than the rest.
+const MAX_IDENTITY: usize = MAX_TBS - 4 * 1024;
+/// What an extension takes beside its content, at most: tags, lengths and its object identifier.
+const AROUND_CONTENT: usize = 64;
 
 /// What the CA's key signs, and the only thing it can be made to sign: the TBSCertificate of a [`Template`], with the
 /// poison, with the SCT list once it is proven to correspond to the logged precertificate, or, where SCTs are not embedded,
@@ -109,8 +113,21 @@ impl Template {
         random: &dyn Random,
     ) -> Result<Self, Refusal> {
         let principal = authorization.principal();
+        Self::fits(principal.named())?;
         let subject = (principal.name(), principal.extensions());
         Self::freeze(chain, subject, key.spki_der(), authorization.lifetime(lifetime), now, random)
+    }
+
+    /// Whether what a certificate would say of someone fits into one, whatever the key and the chain.
+    ///
+    /// # Errors
+    /// [`Reason::ClaimInvalid`].
+    pub fn fits(named: &Named) -> Result<(), Refusal> {
+        let extensions = named.extensions().iter().map(|extension| extension.content.len() + AROUND_CONTENT);
+        if named.name().text().len() + extensions.sum::<usize>() > MAX_IDENTITY {
+            return Err(too_large());
+        }
+        Ok(())
     }
 
     /// [`Self::new`] without the proofs that its arguments' types are.
@@ -133,8 +150,7 @@ impl Template {
         let extensions = profile::extensions(&contents).map_err(|_| unfit("an extension"))?;
         let precertificate_tbs = ToBeSigned { der: tbs(&fields, &extensions, &profile::poison()) };
         if precertificate_tbs.der.len() > MAX_TBS {
-            return Err(Refusal::new(Reason::ClaimInvalid)
-                .because("What the token claims makes a certificate that is larger than logs take."));
+            return Err(too_large());
         }
         let serial = hex::encode(serial);
         Ok(Self { chain: chain.clone(), serial, fields, extensions, precertificate_tbs })
@@ -217,6 +233,11 @@ fn tbs(fields: &[u8], extensions: &[u8], slot: &[u8]) -> Vec<u8> {
     out.extend_from_slice(extensions);
     out.extend_from_slice(slot);
     out
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(Reason::ClaimInvalid)
+        .because("What the token claims makes a certificate that is larger than logs take.")
 }
 
 /// Something does not fit into a certificate, though earlier steps made sure that it does.

@@ -3,24 +3,22 @@
 //! What is known to be there flows as CEL evaluates, from left to right: behind `has(claims.environment) &&`, behind
 //! `!has(claims.environment) ||`, and in the branches of `has(claims.environment) ? … : …`.
 
-use super::functions::{self, OF_TEXTS};
+mod calls;
+mod messages;
+mod possible;
+
+use super::functions;
 use super::scope::{Kind, Member, Record, Scope, Type};
 use super::show::show;
 use super::syntax::{DEEPEST, Parsed};
-use super::{Fault, Named, patterns};
+use super::{Fault, Named};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue};
+use messages::{differing, not_asked, not_there, unknown};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many elements a list may have that stands in the condition.
 const MOST_ELEMENTS: usize = 256;
-/// The longest regular expression, in octets.
-const LONGEST_PATTERN: usize = 512;
-
-/// Years in which a time may lie, and the longest duration, in seconds: their sums and differences can be computed.
-const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
-const LONGEST_SPAN: u64 = 10 * 366 * 24 * 3600;
-
 /// From a variable to a member.
 type Path = Vec<String>;
 
@@ -36,15 +34,23 @@ pub(super) fn check(parsed: &Parsed, scope: &Scope) -> Result<Vec<Named>, Fault>
             parsed.fault(&parsed.written, format!("is a {}, where a condition is true or false", checked.of))
         );
     }
-    Ok(checker.named.into_iter().map(|(path, of)| Named { path, of }).collect())
+    Ok(checker.named.into_iter().map(|(path, (of, at))| Named { path, of, at }).collect())
 }
 
 struct Checker<'c> {
     parsed: &'c Parsed,
     scope: &'c Scope,
-    named: BTreeMap<Path, Option<Type>>,
-    /// The variable of the `exists` that the check is in, and its type.
-    element: Option<(String, Type)>,
+    named: BTreeMap<Path, (Option<Type>, (usize, usize))>,
+    /// The variable of the `exists` that the check is in.
+    element: Option<Element>,
+}
+
+/// A variable that stands for the elements of a list.
+struct Element {
+    name: String,
+    of: Type,
+    /// The elements, where the list is written out.
+    written: Vec<IdedExpr>,
 }
 
 /// What a part is, and what its truth tells.
@@ -63,7 +69,7 @@ impl From<Type> for Checked {
 /// What a path leads to.
 enum Place<'s> {
     Record(&'s Record),
-    Value { of: Type, always: bool, values: &'static [&'static str] },
+    Value { of: Type, always: bool },
 }
 
 impl<'c> Checker<'c> {
@@ -97,23 +103,33 @@ impl<'c> Checker<'c> {
         }
     }
 
+    /// That a member is named.
+    fn note(&mut self, tree: &IdedExpr, path: Path, of: Option<Type>) {
+        let Fault { line, column, .. } = self.fault(tree, "");
+        self.named.entry(path).or_insert((of, (line, column)));
+    }
+
+    /// The variable of the `exists` that the check is in, if this is it.
+    fn element_named_by(&self, tree: &IdedExpr) -> Option<&Element> {
+        let Expr::Ident(name) = &tree.expr else { return None };
+        self.element.as_ref().filter(|element| element.name == *name)
+    }
+
     /// A variable, or a member of one.
     fn name(&mut self, tree: &IdedExpr, known: &Known) -> Result<Type, Fault> {
-        if let (Expr::Ident(name), Some((element, of))) = (&tree.expr, &self.element)
-            && name == element
-        {
-            return Ok(of.clone());
+        if let Some(element) = self.element_named_by(tree) {
+            return Ok(element.of.clone());
         }
         let path = self.path(tree)?;
         match self.place(tree, &path, known)? {
             Place::Record(_) => {
                 Err(self.fault(tree, format!("{} is a group of values; name one of them", path.join("."))))
             }
-            Place::Value { of, always, .. } => {
+            Place::Value { of, always } => {
                 if !always && !known.contains(&path) {
                     return Err(self.fault(tree, not_asked(&path, &of)));
                 }
-                self.named.insert(path, Some(of.clone()));
+                self.note(tree, path, Some(of.clone()));
                 Ok(of)
             }
         }
@@ -150,8 +166,8 @@ impl<'c> Checker<'c> {
                 return Err(self.fault(tree, format!("{} has no members", within.join("."))));
             };
             place = match (record.member(name), record.other()) {
-                (Some(Member { kind: Kind::Value(of), always, values }), _) => {
-                    Place::Value { of: of.clone(), always: *always, values }
+                (Some(Member { kind: Kind::Value(of), always, .. }), _) => {
+                    Place::Value { of: of.clone(), always: *always }
                 }
                 (Some(Member { kind: Kind::Record(members), always, .. }), _) => {
                     if !always && index + 1 < path.len() && !known.contains(so_far) {
@@ -162,7 +178,7 @@ impl<'c> Checker<'c> {
                 (None, other) => {
                     let meant = record.meant_by(name);
                     match (other, meant) {
-                        (Some(of), None) => Place::Value { of: of.clone(), always: false, values: &[] },
+                        (Some(of), None) => Place::Value { of: of.clone(), always: false },
                         (_, meant) => return Err(self.fault(tree, unknown(so_far, meant, record))),
                     }
                 }
@@ -245,8 +261,7 @@ impl<'c> Checker<'c> {
                 if of != other {
                     return Err(self.fault(tree, differing(left, &of, right, &other)));
                 }
-                self.refuse_impossible(left, right, known)?;
-                self.refuse_impossible(right, left, known)?;
+                self.refuse_different(left, right)?;
                 Ok(Type::Bool.into())
             }
             (name, None, [left, right]) if functions::is_ordering(name) => {
@@ -275,7 +290,7 @@ impl<'c> Checker<'c> {
                 path.push(self.text(member)?.to_owned());
                 match self.place(tree, &path, known)? {
                     Place::Value { of, .. } => {
-                        self.named.insert(path, Some(of.clone()));
+                        self.note(tree, path, Some(of.clone()));
                         Ok(Type::Optional(Box::new(of)).into())
                     }
                     Place::Record(_) => Err(self.fault(
@@ -304,7 +319,7 @@ impl<'c> Checker<'c> {
             Place::Value { of, .. } => Some(of),
             Place::Record(_) => None,
         };
-        self.named.insert(path.clone(), of);
+        self.note(tree, path.clone(), of);
         Ok(Checked { of: Type::Bool, when_true: Known::from([path]), when_false: Known::new() })
     }
 
@@ -318,7 +333,7 @@ impl<'c> Checker<'c> {
         depth: usize,
     ) -> Result<Checked, Fault> {
         if let Ok(mut path) = self.path(list)
-            && !matches!(&self.element, Some((name, _)) if path.first() == Some(name))
+            && self.element.as_ref().is_none_or(|element| path.first() != Some(&element.name))
             && let Place::Record(_) = self.place(list, &path, known)?
         {
             path.push(self.text(element)?.to_owned());
@@ -331,147 +346,10 @@ impl<'c> Checker<'c> {
         }
         if let Expr::List(literals) = &list.expr {
             for literal in &literals.elements {
-                self.refuse_impossible(element, literal, known)?;
+                self.refuse_different(element, literal)?;
             }
         }
         Ok(Type::Bool.into())
-    }
-
-    fn method(
-        &mut self,
-        tree: &IdedExpr,
-        name: &str,
-        target: &IdedExpr,
-        args: &[IdedExpr],
-        known: &Known,
-        depth: usize,
-    ) -> Result<Checked, Fault> {
-        match args {
-            [variable, condition] if functions::is_quantifier(name) => {
-                self.quantifier(tree, target, variable, condition, known, depth).map(Checked::from)
-            }
-            [argument] if OF_TEXTS.contains(&name) => {
-                self.expect(target, &Type::Text, known, depth)?;
-                self.expect(argument, &Type::Text, known, depth)?;
-                Ok(Type::Bool.into())
-            }
-            [pattern] if name == "matches" => {
-                self.expect(target, &Type::Text, known, depth)?;
-                self.pattern(pattern)?;
-                Ok(Type::Bool.into())
-            }
-            [] if name == "size" => self.size(target, known, depth),
-            [] if name == "hasValue" => match self.check(target, known, depth + 1)?.of {
-                Type::Optional(_) => Ok(Type::Bool.into()),
-                of => Err(self.fault(tree, format!("is a {of}, which always has a value"))),
-            },
-            [default] if name == "orValue" => match self.check(target, known, depth + 1)?.of {
-                Type::Optional(of) => {
-                    self.expect(default, &of, known, depth)?;
-                    Ok((*of).into())
-                }
-                of => Err(self.fault(tree, format!("is a {of}, which is always there; a default stands behind .?: claims.?environment.orValue(\"\")"))),
-            },
-            _ => Err(self.no_such(tree, name, args.len())),
-        }
-    }
-
-    fn function(
-        &mut self,
-        tree: &IdedExpr,
-        name: &str,
-        args: &[IdedExpr],
-        known: &Known,
-        depth: usize,
-    ) -> Result<Checked, Fault> {
-        match (name, args) {
-            ("size", [of]) => self.size(of, known, depth),
-            ("matches", [text, pattern]) => {
-                self.expect(text, &Type::Text, known, depth)?;
-                self.pattern(pattern)?;
-                Ok(Type::Bool.into())
-            }
-            ("timestamp", [text]) => {
-                let text = self.text(text)?;
-                match chrono::DateTime::parse_from_rfc3339(text) {
-                    Ok(time) if YEARS.contains(&chrono::Datelike::year(&time)) => Ok(Type::Time.into()),
-                    Ok(_) => Err(self.fault(tree, "is a time outside of the years 1970 to 2200")),
-                    Err(_) => Err(self.fault(tree, "is no time; write it as 2026-01-31T08:00:00Z")),
-                }
-            }
-            ("duration", [text]) => {
-                let text = self.text(text)?;
-                let whole = |unit: char, seconds: u64| {
-                    let number = text.strip_suffix(unit)?;
-                    if !number.bytes().all(|octet| octet.is_ascii_digit()) {
-                        return None;
-                    }
-                    number.parse::<u64>().ok()?.checked_mul(seconds)
-                };
-                match whole('s', 1).or(whole('m', 60)).or(whole('h', 3600)) {
-                    Some(seconds) if seconds <= LONGEST_SPAN => Ok(Type::Span.into()),
-                    Some(_) => Err(self.fault(tree, "is longer than ten years")),
-                    None => Err(self.fault(tree, "is no duration; write it as \"90s\", \"10m\" or \"24h\"")),
-                }
-            }
-            _ => Err(self.no_such(tree, name, args.len())),
-        }
-    }
-
-    fn size(&mut self, of: &IdedExpr, known: &Known, depth: usize) -> Result<Checked, Fault> {
-        match self.value(of, known, depth)? {
-            Type::Text | Type::List(_) => Ok(Type::Int.into()),
-            other => Err(self.fault(of, format!("is a {other}, which has no size"))),
-        }
-    }
-
-    /// `claims.groups_direct.exists(group, group == "acme")`. Not within another one: the work would be their product.
-    fn quantifier(
-        &mut self,
-        tree: &IdedExpr,
-        list: &IdedExpr,
-        variable: &IdedExpr,
-        condition: &IdedExpr,
-        known: &Known,
-        depth: usize,
-    ) -> Result<Type, Fault> {
-        let Expr::Ident(variable_name) = &variable.expr else {
-            return Err(self.fault(variable, "is no name for the list's elements"));
-        };
-        if self.element.is_some() {
-            return Err(self.fault(tree, "stands within another one of its kind; make several rules of it"));
-        }
-        if self.scope.member(variable_name).is_some() {
-            return Err(self.fault(
-                variable,
-                format!("{variable_name} is a variable already; give the elements another name"),
-            ));
-        }
-        let of = match self.value(list, known, depth)? {
-            Type::List(of) => *of,
-            other => return Err(self.fault(list, format!("is a {other}, and no list"))),
-        };
-        self.element = Some((variable_name.clone(), of));
-        let checked = self.boolean(condition, known, depth);
-        self.element = None;
-        checked.map(|_| Type::Bool)
-    }
-
-    /// A regular expression, which must be written out, so that it is checked when it is loaded.
-    fn pattern(&self, tree: &IdedExpr) -> Result<(), Fault> {
-        let pattern = self.text(tree)?;
-        if pattern.len() > LONGEST_PATTERN {
-            return Err(
-                self.fault(tree, format!("is a regular expression of more than {LONGEST_PATTERN} octets"))
-            );
-        }
-        match patterns::compile(pattern) {
-            Ok(_) => Ok(()),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                Err(self.fault(tree, "is a regular expression that takes too much memory"))
-            }
-            Err(_) => Err(self.fault(tree, "is no regular expression (RE2's syntax)")),
-        }
     }
 
     /// A text that is written out.
@@ -513,31 +391,6 @@ impl<'c> Checker<'c> {
         Err(self.fault(tree, format!("{} is a {of}, where a {expected} is needed", show(tree))))
     }
 
-    /// A comparison with something that a member never is.
-    fn refuse_impossible(&self, member: &IdedExpr, literal: &IdedExpr, known: &Known) -> Result<(), Fault> {
-        let Expr::Literal(LiteralValue::String(text)) = &literal.expr else { return Ok(()) };
-        let Ok(path) = self.path(member) else { return Ok(()) };
-        if let Ok(Place::Value { values, .. }) = self.place(member, &path, known)
-            && !values.is_empty()
-            && !values.contains(&text.inner())
-        {
-            let all = values.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(", ");
-            return Err(self.fault(literal, format!("{} is never that: it is one of {all}", path.join("."))));
-        }
-        Ok(())
-    }
-
-    fn no_such(&self, tree: &IdedExpr, name: &str, arguments: usize) -> Fault {
-        let name = functions::operator(name).unwrap_or(name);
-        self.fault(
-            tree,
-            format!(
-                "{name} with {arguments} arguments is nothing that conditions have; there are == != < <= > >= + - && || ! ?: in, has, \
-                 startsWith, endsWith, contains, matches, size, exists, all, exists_one, orValue, hasValue, timestamp and duration"
-            ),
-        )
-    }
-
     fn fault(&self, at: &IdedExpr, message: impl Into<String>) -> Fault {
         self.parsed.fault(at, message)
     }
@@ -549,32 +402,4 @@ fn union(one: &Known, other: &Known) -> Known {
 
 fn common(one: &Known, other: &Known) -> Known {
     one.intersection(other).cloned().collect()
-}
-
-fn not_asked(path: &[String], of: &Type) -> String {
-    let name = path.join(".");
-    let default = match (of, path) {
-        (Type::Text, [record, member]) => format!(", or {record}.?{member}.orValue(\"\")"),
-        _ => String::new(),
-    };
-    format!("{name} is not always there; write has({name}) && …{default}")
-}
-
-fn not_there(path: &[String]) -> String {
-    let name = path.join(".");
-    format!("{name} is not always there; write has({name}) && … before it")
-}
-
-fn unknown(path: &[String], meant: Option<&str>, record: &Record) -> String {
-    let name = path.join(".");
-    match meant {
-        Some(meant) => format!("{name} is unknown; did you mean {meant}?"),
-        None => format!("{name} is unknown; there are {}", record.names().collect::<Vec<_>>().join(", ")),
-    }
-}
-
-fn differing(left: &IdedExpr, of: &Type, right: &IdedExpr, other: &Type) -> String {
-    let quotes =
-        if matches!((of, other), (Type::Text, _) | (_, Type::Text)) { "; texts stand in quotes" } else { "" };
-    format!("compares {} (a {of}) with {} (a {other}){quotes}", show(left), show(right))
 }

@@ -3,7 +3,8 @@
 use super::scope::Type;
 use super::show::show;
 use super::syntax::STANDARD;
-use super::{Condition, Named, patterns};
+use super::work::{self, Size, Sizes};
+use super::{Condition, Named, paths, patterns};
 use crate::environment::UnixMillis;
 use crate::panics::contain;
 use cel::common::ast::Expr;
@@ -76,12 +77,16 @@ fn evaluate(program: &IdedExpr, context: &Context<'_, '_>) -> Result<bool, Undec
 /// The variables that a condition names, with the members that it names.
 fn context<'v>(condition: &Condition, facts: &dyn Facts) -> Result<Context<'static, 'v>, Undecided> {
     let mut tree = Tree::default();
-    for Named { path, of } in &condition.names {
+    let mut sizes = Sizes::new();
+    for Named { path, of, .. } in &condition.names {
         if let Some(value) = facts.value(path)? {
             if let Some(of) = of
                 && !value.is(of)
             {
                 return Err(Undecided(format!("{} is not a {of}", path.join("."))));
+            }
+            if condition.varies {
+                sizes.insert(path.clone(), value.size());
             }
             tree.put(path, value);
         }
@@ -96,6 +101,9 @@ fn context<'v>(condition: &Condition, facts: &dyn Facts) -> Result<Context<'stat
         if let [variable, _, ..] = path.as_slice() {
             tree.0.entry(variable.clone()).or_insert_with(|| Branch::Group(Tree::default()));
         }
+    }
+    if condition.varies && work::steps(&condition.written, &sizes) > work::MOST_STEPS {
+        return Err(Undecided("the values are too long for what is asked of them".to_owned()));
     }
     let mut context = Context::with_env(STANDARD.clone());
     patterns::give(&condition.patterns, &mut context);
@@ -156,6 +164,14 @@ impl Value {
             | (Self::Time(_), Type::Time) => true,
             (Self::Texts(_), Type::List(of)) => **of == Type::Text,
             _ => false,
+        }
+    }
+
+    fn size(&self) -> Size {
+        match self {
+            Self::Text(text) => Size::of_text(text.len() as u64),
+            Self::Texts(texts) => work::of_texts(texts),
+            Self::Bool(_) | Self::Int(_) | Self::Time(_) | Self::Group => Size::default(),
         }
     }
 
@@ -220,8 +236,10 @@ fn walk(
     }
     let mut named = Vec::new();
     for Named { path, .. } in &condition.names {
-        if names(written, path) {
-            let value = facts.value(path).unwrap_or_default().filter(|value| *value != Value::Group);
+        // Of what cannot be decided, nobody can say whether it is there.
+        if paths::names(written, path)
+            && let Ok(value) = facts.value(path)
+        {
             named.push((path.join("."), value));
         }
     }
@@ -262,18 +280,4 @@ fn flatten<'t>(
         }
         _ => parts.push(pair),
     }
-}
-
-/// Whether a part names this path.
-fn names(tree: &IdedExpr, path: &[String]) -> bool {
-    let spelled = path.join(".");
-    let quoted = path.split_last().map(|(last, group)| format!("{}[\"{last}\"]", group.join(".")));
-    let optional = path.split_last().map(|(last, group)| format!("{}.?{last}", group.join(".")));
-    let asked = path.split_last().map(|(last, group)| format!("\"{last}\" in {}", group.join(".")));
-    let text = show(tree);
-    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    [Some(spelled), quoted, optional, asked]
-        .into_iter()
-        .flatten()
-        .any(|name| text.split(&name).skip(1).any(ends))
 }

@@ -13,11 +13,14 @@ mod evaluation;
 mod functions;
 mod lint;
 mod partial;
+mod paths;
 mod patterns;
 mod pins;
 mod scope;
 mod show;
 mod syntax;
+mod truth;
+mod work;
 
 pub use evaluation::{Facts, Step, Undecided, Value};
 pub use lint::{Advice, Lint, PathKind};
@@ -41,6 +44,9 @@ pub struct Condition {
     patterns: Arc<[Regex]>,
     /// What it names.
     names: Vec<Named>,
+    /// Whether its work hangs on how large the values are.
+    varies: bool,
+    constant: Option<bool>,
 }
 
 /// A member that a condition names.
@@ -50,6 +56,8 @@ struct Named {
     path: Vec<String>,
     /// `None`: a group, which is only asked for.
     of: Option<Type>,
+    /// Line and column of the first place that names it.
+    at: (usize, usize),
 }
 
 /// What is wrong with a condition, and where in its text.
@@ -74,7 +82,21 @@ impl Condition {
         let names = check::check(&parsed, scope)?;
         let syntax::Parsed { written, mut program, .. } = parsed;
         let patterns = patterns::take(&mut program).into();
-        Ok(Self { source: source.to_owned(), written, program, patterns, names })
+        let (varies, constant) = (work::varies(&written), truth::constant(&written, scope));
+        Ok(Self { source: source.to_owned(), written, program, patterns, names, varies, constant })
+    }
+
+    /// Whether it holds for everybody (`true`), or for nobody, as far as that can be told without asking. What cannot be decided is
+    /// refused all the same.
+    pub const fn constant(&self) -> Option<bool> {
+        self.constant
+    }
+
+    /// A fault where it names a member for the first time.
+    pub fn fault_at(&self, path: &[String], message: String) -> Fault {
+        let (line, column) =
+            self.names.iter().find(|named| named.path == path).map_or((1, 1), |named| named.at);
+        Fault { line, column, message }
     }
 
     /// The text that it was made of.
@@ -90,7 +112,7 @@ impl Condition {
     /// Whether it holds.
     ///
     /// # Errors
-    /// [`Undecided`]: a fact has another type than its scope says, or a sum is too large.
+    /// [`Undecided`]: a fact has another type than its scope says, a sum is too large, or it would take too long.
     pub fn holds(&self, facts: &dyn Facts) -> Result<bool, Undecided> {
         evaluation::holds(self, facts)
     }

@@ -16,6 +16,13 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).size_limit(LARGEST).build()
 }
 
+/// Whether a pattern is known to be in every text of one line: it needs nothing, and is bound to no place.
+pub(super) fn matches_everything(pattern: &str) -> bool {
+    const BOUND: [&str; 7] = ["^", "$", "^.*", ".*$", "^.*$", "^(.*)$", "^.*?$"];
+    let is_free = !pattern.contains(['^', '$', '\\']);
+    BOUND.contains(&pattern) || is_free && compile(pattern).is_ok_and(|pattern| pattern.is_match(""))
+}
+
 /// Takes the patterns out of a program, in whose place their numbers stand.
 pub(super) fn take(program: &mut IdedExpr) -> Vec<Regex> {
     let mut patterns = Vec::new();

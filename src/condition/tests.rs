@@ -1,3 +1,7 @@
+mod constant;
+mod impossible;
+mod work;
+
 use super::*;
 use std::collections::BTreeMap;
 
@@ -21,6 +25,8 @@ fn scope() -> Scope {
         ("ref", Member::always(Type::Text)),
         ("ref_protected", Member::always(Type::Text).one_of(&["true", "false", ""])),
         ("environment", Member::sometimes(Type::Text)),
+        ("kind", Member::always(Type::Text).one_of(&["branch", "tag"])),
+        ("flag", Member::sometimes(Type::Text).one_of(&["true", "false", ""])),
         ("runner_id", Member::sometimes(Type::Int)),
         ("groups_direct", Member::sometimes(Type::texts())),
     ])
@@ -337,6 +343,10 @@ fn what_is_sure_without_a_member_is_sure_with_it() {
         r#"claims["ref"] == "main" && claims.?environment.orValue("x") != "y""#,
         r#"has(claims.environment) ? claims.environment == "production" : true"#,
         r#"claims.ref == "main""#,
+        // Names are names, however they are spelt, and texts are none.
+        r#"claims.ref == "dev" || claims.?environment.hasValue()"#,
+        r#"claims.ref == "claims.environment""#,
+        r#"has(claims.environment_tier) && claims.environment_tier == "x""#,
     ] {
         let condition = Condition::compile(source, &scope()).unwrap();
         let sure = condition.holds_without(&given(&[]), &unknown);
@@ -351,5 +361,52 @@ fn what_is_sure_without_a_member_is_sure_with_it() {
         told.push(sure);
     }
     let (yes, no) = (Some(true), Some(false));
-    assert_eq!(told, [None, no, yes, None, yes, None, None, None, yes]);
+    assert_eq!(told, [None, no, yes, None, yes, None, None, None, yes, None, no, no]);
+}
+
+/// A claim's name may have quotes and backslashes in it.
+#[test]
+fn a_name_is_unknown_whatever_it_is_made_of() {
+    for name in ["a\"b", "a\\b", "a.b", "a\"] || true", "x y"] {
+        let quoted = serde_json::Value::from(name);
+        let path = format!("claims.{name}");
+        for source in [
+            format!("{quoted} in claims"),
+            format!("!({quoted} in claims) || claims[{quoted}] == \"x\""),
+            format!("claims.ref == \"dev\" || {quoted} in claims && claims[{quoted}] == \"x\""),
+        ] {
+            let condition =
+                Condition::compile(&source, &scope()).unwrap_or_else(|fault| panic!("{source}: {fault}"));
+            assert_eq!(condition.holds_without(&given(&[]), &|unknown| unknown == path), None, "{source}");
+            assert!(
+                condition.holds_without(&given(&[]), &|unknown| unknown == "claims.b").is_some(),
+                "{source}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fault_stands_where_a_member_is_named_first() {
+    let condition = Condition::compile(
+        "claims.ref == \"x\" ||\n  has(claims.custom) &&\n claims.custom == \"y\"",
+        &scope(),
+    )
+    .unwrap();
+    let path = ["claims", "custom"].map(str::to_owned);
+    let fault = condition.fault_at(&path, "is odd".to_owned());
+    assert_eq!((fault.line, fault.column, fault.message.as_str()), (2, 13, "is odd"));
+}
+
+/// What is there is not said to be absent.
+#[test]
+fn a_group_that_is_there_is_shown_as_there() {
+    let condition = Condition::compile("!has(cert.gitlab)", &scope()).unwrap();
+    let facts =
+        |given: Given| condition.steps(&given).into_iter().flat_map(|step| step.facts).collect::<Vec<_>>();
+    assert_eq!(facts(given(&[])), [("cert.gitlab".to_owned(), None)]);
+    assert_eq!(
+        facts(given(&[("cert.gitlab", Value::Group)])),
+        [("cert.gitlab".to_owned(), Some(Value::Group))]
+    );
 }

@@ -79,6 +79,11 @@ impl<'s> Section<'s> {
         None
     }
 
+    /// That `key` may be there, whatever its value: somebody else reads it, or has no use for it.
+    pub fn expect(&self, key: &'static str) {
+        self.known.borrow_mut().push(key);
+    }
+
     /// The value of `key`, which must be there; `advice` says what to write.
     pub fn require(&self, key: &'static str, advice: &str) -> Option<Field<'s>> {
         let field = self.get(key);

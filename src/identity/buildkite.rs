@@ -3,9 +3,11 @@
 use super::claim::ClaimReader;
 use super::extensions::identity_extensions;
 use super::go_url::GoUrl;
-use super::{IdentityType, Principal, SubjectAltName};
+use super::kind::{registered_claims, texts};
+use super::{IdentityType, Named, SubjectAltName};
+use crate::condition::{Member, Record, Type};
 use crate::refusal::{Reason, Refusal};
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "buildkite-job";
 const BUILDKITE: &str = "https://buildkite.com";
@@ -20,8 +22,29 @@ impl IdentityType for BuildkiteRules {
     }
 
     /// A slug has no slash, so an organization and a pipeline make one name and no other.
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn claims(&self) -> Record {
+        let sometimes = [
+            "organization_id",
+            "pipeline_id",
+            "build_branch",
+            "build_tag",
+            "build_commit",
+            "build_source",
+            "step_key",
+            "job_id",
+            "agent_id",
+            "cluster_id",
+            "cluster_name",
+            "queue_id",
+            "queue_key",
+            "runner_environment",
+        ];
+        let build_number = ("build_number", Member::sometimes(Type::Int));
+        registered_claims(texts(["organization_slug", "pipeline_slug"], sometimes).chain([build_number]))
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         let slug = |name| {
             let slug = claims.required(name)?;
@@ -36,6 +59,6 @@ impl IdentityType for BuildkiteRules {
             .join(&[organization, pipeline])
             .ok_or_else(|| claims.invalid("pipeline_slug", "It cannot be part of a URL's path."))?;
         let name = SubjectAltName::Uri(uri.to_string());
-        Ok(Principal::new(issuer, name, identity_extensions(issuer, sub, []), sub))
+        Ok(Named::new(issuer, name, identity_extensions(issuer, sub, []), sub))
     }
 }

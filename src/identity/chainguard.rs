@@ -4,9 +4,11 @@ use super::claim::ClaimReader;
 use super::email::is_verified;
 use super::extensions::identity_extensions;
 use super::go_url::GoUrl;
-use super::{IdentityType, Principal, SubjectAltName};
+use super::kind::registered_claims;
+use super::{IdentityType, Named, SubjectAltName};
+use crate::condition::{Member, Record};
 use crate::refusal::{Reason, Refusal};
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "chainguard-identity";
 
@@ -20,8 +22,14 @@ impl IdentityType for ChainguardRules {
     }
 
     /// Clients sign the address when the token has one, whatever the certificate says; so that is what is verified.
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn claims(&self) -> Record {
+        // Objects: whether they are there can be asked, and nothing else.
+        let object = || Member::record(Record::default(), false);
+        registered_claims([("act", object()), ("internal", object())])
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         if !claims.object("act")?.is_of_texts() {
             return Err(claims
@@ -43,6 +51,6 @@ impl IdentityType for ChainguardRules {
             .join(&[sub])
             .ok_or_else(|| claims.invalid("sub", "It cannot be part of a URL's path."))?;
         let name = SubjectAltName::Uri(uri.to_string());
-        Ok(Principal::new(issuer, name, identity_extensions(issuer, sub, []), challenge))
+        Ok(Named::new(issuer, name, identity_extensions(issuer, sub, []), challenge))
     }
 }

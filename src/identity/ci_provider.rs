@@ -8,13 +8,15 @@
 //! that has a control character is refused when a template looks at it, and a claim does not replace a default that names a host.
 //! What this does not do: check that claims agree with each other, as the types of their own do.
 
+mod names;
+
 use super::claim::ClaimReader;
 use super::extensions::{self as oid, identity_extensions};
 use super::san_uri::{self, SanUri};
 use super::template::{Data, Datum, Fault, Template};
-use super::{IdentityType, Principal, SubjectAltName};
+use super::{IdentityType, Named, SubjectAltName};
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Claims, VerifiedToken};
+use crate::token::Claims;
 use der::asn1::ObjectIdentifier;
 use serde_json::{Number, Value};
 use std::borrow::Cow;
@@ -83,6 +85,8 @@ pub struct CompiledProvider {
     subject_domain: Option<String>,
     extensions: Vec<(ExtensionName, Source)>,
     defaults: Vec<(String, String)>,
+    /// The claims that templates name.
+    claims: Vec<String>,
 }
 
 /// Where a value comes from.
@@ -104,6 +108,8 @@ impl CiProvider {
         let start = self.subject_alternative_name_template.split_once("{{").map(|(start, _)| start);
         let subject_start = start.unwrap_or_default().trim().to_owned();
         let subject_domain = domain(&self.subject_alternative_name_template);
+        let templates = self.extension_templates.iter().map(|(_, template)| template);
+        let claims = names::of_templates(templates.chain([&self.subject_alternative_name_template]));
         let subject = Source::parse(self.subject_alternative_name_template)
             .map_err(|fault| format!("the template for the subject alternative name: {fault}"))?;
         let mut extensions = Vec::with_capacity(self.extension_templates.len());
@@ -115,18 +121,17 @@ impl CiProvider {
             }
         }
         let defaults = self.default_template_values;
-        Ok(CompiledProvider { subject, subject_start, subject_domain, extensions, defaults })
+        Ok(CompiledProvider { subject, subject_start, subject_domain, extensions, defaults, claims })
     }
 }
 
 impl CompiledProvider {
-    /// The principal that a token names. `issuer` is its `iss` as it was matched, byte for byte.
+    /// Whom claims name. `issuer` is their `iss` as it was matched, byte for byte.
     ///
     /// # Errors
     /// [`Reason::ClaimMissing`], [`Reason::ClaimWrongType`], [`Reason::ClaimControlCharacter`] and [`Reason::ClaimReplacesUrl`]
     /// for a claim that a template looks at; [`Reason::TemplateFailed`] for anything else, a name that is no URI included.
-    pub fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = token.claims();
+    fn of_claims(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
         let sub = ClaimReader::new(claims, NAME).sub()?;
         let data = self.data(claims, Winner::Claims);
         let name = self.subject_alt_name(&data)?;
@@ -138,7 +143,7 @@ impl CompiledProvider {
         }
         let values = values.iter().map(|(oid, value)| (*oid, Some(&**value)));
         let extensions = identity_extensions(issuer, sub, values);
-        Ok(Principal::new(issuer, SubjectAltName::Uri(name.text), extensions, sub))
+        Ok(Named::new(issuer, SubjectAltName::Uri(name.text), extensions, sub))
     }
 
     fn subject_alt_name(&self, data: &Data<'_>) -> Result<SanUri, Refusal> {
@@ -223,8 +228,12 @@ impl IdentityType for CompiledProvider {
         NAME
     }
 
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        Self::principal(self, issuer, token)
+    fn claims_of_templates(&self) -> &[String] {
+        &self.claims
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        self.of_claims(issuer, claims)
     }
 }
 

@@ -3,9 +3,11 @@
 use super::claim::ClaimReader;
 use super::extensions::{self as oid, identity_extensions};
 use super::go_url::GoUrl;
-use super::{IdentityType, Principal, SubjectAltName};
+use super::kind::{registered_claims, texts};
+use super::{IdentityType, Named, SubjectAltName};
+use crate::condition::Record;
 use crate::refusal::Refusal;
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "codefresh-workflow";
 const PLATFORM: &str = "https://g.codefresh.io";
@@ -20,8 +22,22 @@ impl IdentityType for CodefreshRules {
     }
 
     /// A self-hosted platform says its URL in the token. Names and ids have no slash (a pipeline's name has: project and pipeline).
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn claims(&self) -> Record {
+        let sometimes = [
+            "initiator",
+            "scm_user_name",
+            "scm_repo_url",
+            "scm_ref",
+            "scm_pull_request_target_branch",
+            "runner_environment",
+            "platform_url",
+        ];
+        let always = ["account_id", "account_name", "pipeline_id", "pipeline_name", "workflow_id"];
+        registered_claims(texts(always, sometimes))
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         let one_segment = |name| {
             let text = claims.required(name)?;
@@ -64,6 +80,6 @@ impl IdentityType for CodefreshRules {
                 (oid::RUN_INVOCATION_URI, Some(&build)),
             ],
         );
-        Ok(Principal::new(issuer, SubjectAltName::Uri(subject), extensions, sub))
+        Ok(Named::new(issuer, SubjectAltName::Uri(subject), extensions, sub))
     }
 }

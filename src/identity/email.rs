@@ -3,9 +3,11 @@
 use super::claim::ClaimReader;
 use super::extensions::identity_extensions;
 use super::json_path::JsonPath;
-use super::{Announcement, IdentityType, Principal, SubjectAltName, address};
+use super::kind::{registered_claims, texts};
+use super::{Announcement, IdentityType, Named, SubjectAltName, address};
+use crate::condition::Record;
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Claims, VerifiedToken};
+use crate::token::Claims;
 use serde_json::Value;
 
 pub(super) const NAME: &str = "email";
@@ -30,25 +32,29 @@ impl IdentityType for EmailRules {
         EMAIL
     }
 
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
-        let sub = claims.sub()?;
-        let address = claims.required(EMAIL)?;
-        let verified = is_verified(&claims)?;
+    fn claims(&self) -> Record {
+        registered_claims(texts([EMAIL], []))
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let reader = ClaimReader::new(claims, NAME);
+        let sub = reader.sub()?;
+        let address = reader.required(EMAIL)?;
+        let verified = is_verified(&reader)?;
         if !verified && !self.skip_verification {
-            return Err(claims.invalid(VERIFIED, "The issuer did not verify the address."));
+            return Err(reader.invalid(VERIFIED, "The issuer did not verify the address."));
         }
         if !address::is_address(address) || !address::is_plain(address) {
             return Err(
-                claims.invalid(EMAIL, "It must be a plain address in ASCII, such as ada@example.com.")
+                reader.invalid(EMAIL, "It must be a plain address in ASCII, such as ada@example.com.")
             );
         }
         let voucher = match &self.issuer_claim {
-            Some(path) => brokered_issuer(path, token.claims())?,
+            Some(path) => brokered_issuer(path, claims)?,
             None => issuer,
         };
         let name = SubjectAltName::Email(address.to_owned());
-        Ok(Principal::new(issuer, name, identity_extensions(voucher, sub, []), address))
+        Ok(Named::new(issuer, name, identity_extensions(voucher, sub, []), address))
     }
 
     fn announcement(&self) -> Announcement<'_> {
@@ -87,7 +93,9 @@ fn brokered_issuer<'t>(path: &JsonPath, claims: &'t Claims) -> Result<&'t str, R
 
 #[cfg(test)]
 mod tests {
+    use super::super::Principal;
     use super::*;
+    use crate::token::VerifiedToken;
     use serde_json::json;
 
     fn judge(rules: &EmailRules, changes: Value) -> Result<Principal, Reason> {

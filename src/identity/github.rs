@@ -3,9 +3,11 @@
 use super::claim::ClaimReader;
 use super::extensions::{self as oid, identity_extensions};
 use super::go_url::GoUrl;
-use super::{IdentityType, Principal, SubjectAltName};
+use super::kind::{registered_claims, texts};
+use super::{IdentityType, Named, SubjectAltName};
+use crate::condition::Record;
 use crate::refusal::{Reason, Refusal};
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "github-workflow";
 const GITHUB: &str = "https://github.com";
@@ -23,8 +25,44 @@ impl IdentityType for GithubRules {
         "repository"
     }
 
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn claims(&self) -> Record {
+        let always = [
+            "job_workflow_ref",
+            "job_workflow_sha",
+            "sha",
+            "event_name",
+            "repository",
+            "repository_id",
+            "repository_owner",
+            "repository_owner_id",
+            "workflow",
+            "workflow_ref",
+            "workflow_sha",
+            "ref",
+            "runner_environment",
+            "run_id",
+            "run_attempt",
+        ];
+        let sometimes = [
+            "repository_visibility",
+            "ref_type",
+            "ref_protected",
+            "base_ref",
+            "head_ref",
+            "run_number",
+            "check_run_id",
+            "actor",
+            "actor_id",
+            "environment",
+            "environment_node_id",
+            "enterprise",
+            "enterprise_id",
+        ];
+        registered_claims(texts(always, sometimes))
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         let job_workflow_ref = claims.required("job_workflow_ref")?;
         let sha = claims.required("sha")?;
@@ -78,6 +116,6 @@ impl IdentityType for GithubRules {
                 (oid::SOURCE_REPOSITORY_VISIBILITY_AT_SIGNING, visibility),
             ],
         );
-        Ok(Principal::new(issuer, SubjectAltName::Uri(signer), extensions, sub))
+        Ok(Named::new(issuer, SubjectAltName::Uri(signer), extensions, sub))
     }
 }

@@ -1,9 +1,9 @@
 //! The trait that every type of identity implements, and the handle under which the allow-list keeps one.
 
-use super::Principal;
+use super::{Named, Principal};
 use crate::condition::{Member, Record, Type};
 use crate::refusal::Refusal;
-use crate::token::{Algorithm, VerifiedToken};
+use crate::token::{Algorithm, Claims, VerifiedToken};
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
@@ -44,16 +44,30 @@ pub trait IdentityType: Any + fmt::Debug + Send + Sync {
         "sub"
     }
 
-    /// The claims of its tokens, as conditions of rules may name them. What is always there, [`Self::principal`] demands.
+    /// The claims of its tokens, as conditions of rules may name them. What is always there, [`Self::named`] demands.
     fn claims(&self) -> Record {
         registered_claims([])
     }
 
-    /// The principal that a token names. `issuer` is its `iss` as it was matched, byte for byte.
+    /// Claims that the operator's templates read, and maybe other words in them: tokens may have claims that nobody knows of, so a name that is near to one
+    /// of these is only told of.
+    fn claims_of_templates(&self) -> &[String] {
+        &[]
+    }
+
+    /// Whom claims name, whoever wrote them. `issuer` is their `iss` as it was matched, byte for byte.
     ///
     /// # Errors
-    /// What is wrong with its claims.
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal>;
+    /// What is wrong with them.
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal>;
+
+    /// The principal that a token names.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
+        self.named(issuer, token.claims()).map(Principal)
+    }
 
     /// What `GET /api/v2/configuration` says of it beside its name.
     fn announcement(&self) -> Announcement<'_> {
@@ -75,6 +89,15 @@ pub(super) fn registered_claims(besides: impl IntoIterator<Item = (&'static str,
         ("email_verified", Member::sometimes(Type::Bool)),
     ];
     Record::of(registered.into_iter().chain(besides)).and_others(Type::Text)
+}
+
+/// The same of a type whose tokens have texts alone: these always, those sometimes.
+pub(super) fn texts<const A: usize, const S: usize>(
+    always: [&'static str; A],
+    sometimes: [&'static str; S],
+) -> impl Iterator<Item = (&'static str, Member)> {
+    let always = always.map(|name| (name, Member::always(Type::Text)));
+    always.into_iter().chain(sometimes.map(|name| (name, Member::sometimes(Type::Text))))
 }
 
 /// Fields of the reference's `OIDCIssuer` message that only some types have.

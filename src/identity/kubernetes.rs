@@ -2,9 +2,11 @@
 
 use super::claim::ClaimReader;
 use super::extensions::identity_extensions;
-use super::{IdentityType, Principal, SubjectAltName};
+use super::kind::registered_claims;
+use super::{IdentityType, Named, SubjectAltName};
+use crate::condition::{Member, Record};
 use crate::refusal::Refusal;
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "kubernetes";
 
@@ -19,8 +21,13 @@ impl IdentityType for KubernetesRules {
 
     /// Namespace and name are what Kubernetes allows (DNS labels and subdomains, RFC 1123), so neither can pretend to be more
     /// of the URI than it is.
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn claims(&self) -> Record {
+        // An object: that it is there, and nothing else, can be asked.
+        registered_claims([("kubernetes.io", Member::record(Record::default(), true))])
+    }
+
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         let kubernetes = claims.object("kubernetes.io")?;
         let account = kubernetes.object("serviceaccount")?;
@@ -38,7 +45,7 @@ impl IdentityType for KubernetesRules {
             return Err(account.invalid("name", "It must be a name that Kubernetes allows."));
         }
         let uri = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{name}");
-        Ok(Principal::new(issuer, SubjectAltName::Uri(uri), identity_extensions(issuer, sub, []), sub))
+        Ok(Named::new(issuer, SubjectAltName::Uri(uri), identity_extensions(issuer, sub, []), sub))
     }
 }
 

@@ -31,6 +31,7 @@ pub use issuers::{Entry, Issuer, Issuers, KeySource};
 pub use kind::{ALGORITHMS, Announcement, EntryKind, IdentityType};
 pub use patterns::IssuerPattern;
 
+use crate::refusal::Refusal;
 use der::asn1::ObjectIdentifier;
 use std::fmt;
 
@@ -63,17 +64,18 @@ pub struct IdentityExtension {
     pub content: Vec<u8>,
 }
 
-/// Who the certificate is for. Only a verified token makes one.
+/// Whom claims name: what would be in the certificate, if somebody vouched for them. Rules are tried on it on paper; a certificate
+/// is made of a [`Principal`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct Principal {
+pub struct Named {
     issuer: String,
     name: SubjectAltName,
     extensions: Vec<IdentityExtension>,
     challenge: String,
 }
 
-impl Principal {
-    /// For the types of identity, which make one of a verified token alone.
+impl Named {
+    /// For the types of identity.
     fn new(
         issuer: &str,
         name: SubjectAltName,
@@ -88,7 +90,7 @@ impl Principal {
         self.extensions.push(extension);
     }
 
-    /// The issuer that vouches, `iss`.
+    /// The issuer of the claims, `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -100,15 +102,58 @@ impl Principal {
     pub fn extensions(&self) -> &[IdentityExtension] {
         &self.extensions
     }
+}
+
+/// Who the certificate is for: whom a token names that was verified. Nothing else makes one.
+///
+/// ```compile_fail,E0423
+/// # fn forge(named: countersign::identity::Named) {
+/// let forged = countersign::identity::Principal(named);
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Principal(Named);
+
+impl Principal {
+    /// With what a rule makes of it.
+    pub(crate) fn tightened(
+        self,
+        tighten: impl FnOnce(Named) -> Result<Named, Refusal>,
+    ) -> Result<Self, Refusal> {
+        tighten(self.0).map(Self)
+    }
+
+    /// What goes into the certificate.
+    pub const fn named(&self) -> &Named {
+        &self.0
+    }
+    /// The issuer that vouches, `iss`.
+    pub fn issuer(&self) -> &str {
+        self.0.issuer()
+    }
+    /// The name that goes into the certificate.
+    pub fn name(&self) -> &SubjectAltName {
+        self.0.name()
+    }
+    /// The identity extensions, in the order in which they go into the certificate.
+    pub fn extensions(&self) -> &[IdentityExtension] {
+        self.0.extensions()
+    }
     /// What the proof of possession signs: `sub`, for most types.
     pub fn challenge(&self) -> &str {
-        &self.challenge
+        &self.0.challenge
+    }
+}
+
+impl fmt::Debug for Named {
+    /// Without the values of claims: a `Debug` text may end in a log line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Named").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Principal {
-    /// Without the values of claims: a `Debug` text may end in a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Principal").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_tuple("Principal").field(&self.0).finish()
     }
 }

@@ -2,9 +2,9 @@
 
 use super::claim::ClaimReader;
 use super::extensions::identity_extensions;
-use super::{Announcement, IdentityType, Principal, SubjectAltName};
+use super::{Announcement, IdentityType, Named, SubjectAltName};
 use crate::refusal::Refusal;
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "spiffe";
 const SCHEME: &str = "spiffe://";
@@ -36,8 +36,8 @@ impl IdentityType for SpiffeRules {
         NAME
     }
 
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         match trust_domain_of(sub) {
             None => return Err(claims.invalid("sub", "It must be a SPIFFE ID.")),
@@ -47,7 +47,7 @@ impl IdentityType for SpiffeRules {
             Some(_) => {}
         }
         let name = SubjectAltName::Uri(sub.to_owned());
-        Ok(Principal::new(issuer, name, identity_extensions(issuer, sub, []), sub))
+        Ok(Named::new(issuer, name, identity_extensions(issuer, sub, []), sub))
     }
 
     fn announcement(&self) -> Announcement<'_> {

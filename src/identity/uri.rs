@@ -3,9 +3,9 @@
 use super::claim::ClaimReader;
 use super::extensions::identity_extensions;
 use super::go_url::GoUrl;
-use super::{Announcement, IdentityType, Principal, SubjectAltName};
+use super::{Announcement, IdentityType, Named, SubjectAltName};
 use crate::refusal::Refusal;
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "uri";
 
@@ -29,8 +29,8 @@ impl IdentityType for UriRules {
     }
 
     /// Scheme, host and port are the domain's, and there is no user name: all else could be somebody else's.
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         let uri = GoUrl::parse(sub)
             .ok_or_else(|| claims.invalid("sub", "It must be a URI with a host and no user name."))?;
@@ -40,7 +40,7 @@ impl IdentityType for UriRules {
             return Err(claims.invalid("sub", "Its scheme, host and port must be those that are configured."));
         }
         let name = SubjectAltName::Uri(uri.to_string());
-        Ok(Principal::new(issuer, name, identity_extensions(issuer, sub, []), sub))
+        Ok(Named::new(issuer, name, identity_extensions(issuer, sub, []), sub))
     }
 
     fn announcement(&self) -> Announcement<'_> {

@@ -2,9 +2,9 @@
 
 use super::claim::ClaimReader;
 use super::extensions::identity_extensions;
-use super::{Announcement, IdentityType, Principal, SubjectAltName, address};
+use super::{Announcement, IdentityType, Named, SubjectAltName, address};
 use crate::refusal::Refusal;
-use crate::token::VerifiedToken;
+use crate::token::Claims;
 
 pub(super) const NAME: &str = "username";
 
@@ -21,8 +21,8 @@ impl IdentityType for UsernameRules {
     }
 
     /// `sub` has no `!`, which is where the domain begins, and is no email address, which would name somebody else.
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        let claims = ClaimReader::new(token.claims(), NAME);
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        let claims = ClaimReader::new(claims, NAME);
         let sub = claims.sub()?;
         if sub.contains('!') {
             return Err(claims.invalid("sub", "A user name has no exclamation mark."));
@@ -31,7 +31,7 @@ impl IdentityType for UsernameRules {
             return Err(claims.invalid("sub", "A user name is no email address."));
         }
         let name = SubjectAltName::OtherName([sub, "!", &self.domain].concat());
-        Ok(Principal::new(issuer, name, identity_extensions(issuer, sub, []), sub))
+        Ok(Named::new(issuer, name, identity_extensions(issuer, sub, []), sub))
     }
 
     fn announcement(&self) -> Announcement<'_> {

@@ -1,18 +1,23 @@
 //! Where an entry stands, by its leaf hash: sorted files beside the tiles, so that a proof by hash costs the same at every size.
 //!
-//! A file covers a block of 16 or of 256 full tiles, 4,096 or 65,536 entries, and is written once, when its last tile is. It is
-//! made of the hash tiles alone: one that is missing is made anew at the next start, and until then its tiles are searched.
+//! A file covers a block of 16, 256 or 4,096 full tiles, 4,096 to 1,048,576 entries, and is written once, when its last tile is. It
+//! follows from the hash tiles alone: one that is missing is made anew at the next start, and until then its tiles are searched.
 //! What it says is looked up in the hash tile before it is believed.
 //!
-//! A record is the first 8 octets of a leaf hash and the entry's number in its block, 2 octets, both big-endian; records are in
-//! order. Hashes are spread evenly, so where one would stand is known to a few hundred records: one short read finds it.
+//! A record is the first 8 octets of a leaf hash and the entry's number in its block, 2 octets (3 in the largest), both big-endian;
+//! records are in order. Hashes are spread evenly, so where one would stand is known to a few hundred records: one short read finds it.
 
 use super::ports::{StoreError, TileStore};
 use super::view::{check_hashes, no_node, sealed_tile};
 use crate::transparency::Hash;
 use crate::transparency::tile::{TILE_WIDTH, TileKind, TilePath};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-const RECORD: usize = 10;
+/// Of a leaf hash, in a record.
+const PREFIX: usize = 8;
+/// How many records of each of its sources the largest span holds in memory while it is made.
+const HELD: usize = 4096;
 
 /// How many tiles a file covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +26,27 @@ pub(super) enum Span {
     Small,
     /// 256.
     Large,
+    /// 4,096.
+    Huge,
 }
 
 /// The largest first, as a search wants them.
-pub(super) const SPANS: [Span; 2] = [Span::Large, Span::Small];
+pub(super) const SPANS: [Span; 3] = [Span::Huge, Span::Large, Span::Small];
 
 impl Span {
     pub(super) const fn tiles(self) -> u64 {
         match self {
             Self::Small => 16,
             Self::Large => 256,
+            Self::Huge => 4096,
+        }
+    }
+
+    /// Octets of a record.
+    const fn record(self) -> usize {
+        match self {
+            Self::Small | Self::Large => PREFIX + 2,
+            Self::Huge => PREFIX + 3,
         }
     }
 
@@ -43,14 +59,16 @@ impl Span {
         match self {
             Self::Small => 96,
             Self::Large => 384,
+            Self::Huge => 1536,
         }
     }
 
-    /// `index/<0|1>/…`, numbered as tiles are.
+    /// `index/<0|1|2>/…`, numbered as tiles are.
     pub(super) fn path(self, block: u64) -> Option<String> {
         let level = match self {
             Self::Small => 0,
             Self::Large => 1,
+            Self::Huge => 2,
         };
         let tile = TilePath::full(TileKind::Hashes(level), block)?.to_string();
         tile.strip_prefix("tile").map(|rest| format!("index{rest}"))
@@ -59,7 +77,8 @@ impl Span {
 
 /// Makes the files that the full tile with this number completes.
 pub(super) fn write_completed_by(tile: u64, tiles: &dyn TileStore) -> Result<(), StoreError> {
-    for span in SPANS {
+    // The smallest first: the largest is made of what is below it.
+    for span in SPANS.into_iter().rev() {
         if (tile + 1).is_multiple_of(span.tiles()) {
             write(span, tile / span.tiles(), tiles)?;
         }
@@ -74,9 +93,11 @@ pub(super) fn write_missing(
     tiles: &dyn TileStore,
     go_on: impl Fn() -> bool,
 ) -> Result<bool, StoreError> {
+    // Tiles that a larger one covers.
+    let mut covered = 0;
     for span in SPANS {
-        // A large one stands for its small ones.
-        let first = if span == Span::Large { 0 } else { sealed / 256 * 16 };
+        let first = covered / span.tiles();
+        covered = sealed / span.tiles() * span.tiles();
         for block in (first..sealed / span.tiles()).rev() {
             if !go_on() {
                 return Ok(false);
@@ -91,6 +112,16 @@ pub(super) fn write_missing(
 }
 
 fn write(span: Span, block: u64, tiles: &dyn TileStore) -> Result<(), StoreError> {
+    let content = match span {
+        Span::Small | Span::Large => sorted(span, block, tiles)?,
+        Span::Huge => merged(block, tiles)?,
+    };
+    let path = span.path(block).ok_or_else(|| no_node(0, block))?;
+    tiles.put(&path, &content)
+}
+
+/// The records of a block, from its hash tiles.
+fn sorted(span: Span, block: u64, tiles: &dyn TileStore) -> Result<Vec<u8>, StoreError> {
     let mut records: Vec<(u64, u16)> = Vec::with_capacity(span.records());
     for tile in block * span.tiles()..(block + 1) * span.tiles() {
         for hash in leaf_hashes(tile, tiles)? {
@@ -99,13 +130,79 @@ fn write(span: Span, block: u64, tiles: &dyn TileStore) -> Result<(), StoreError
         }
     }
     records.sort_unstable();
-    let mut content = Vec::with_capacity(records.len() * RECORD);
+    let mut content = Vec::with_capacity(records.len() * span.record());
     for (prefix, number) in records {
         content.extend(prefix.to_be_bytes());
         content.extend(number.to_be_bytes());
     }
-    let path = span.path(block).ok_or_else(|| no_node(0, block))?;
-    tiles.put(&path, &content)
+    Ok(content)
+}
+
+/// The records of the largest kind of block, from the files below it: sorted in memory they would take as much as the server itself.
+fn merged(block: u64, tiles: &dyn TileStore) -> Result<Vec<u8>, StoreError> {
+    let blocks = Span::Huge.tiles() / Span::Large.tiles();
+    let mut sources = Vec::new();
+    for number in 0..blocks {
+        let source = block * blocks + number;
+        let path = Span::Large.path(source).ok_or_else(|| no_node(0, source))?;
+        if tiles.get_range(&path, 0, 0)?.is_none() {
+            write(Span::Large, source, tiles)?;
+        }
+        sources.push(Source {
+            path,
+            first: number as usize * Span::Large.records(),
+            next: 0,
+            held: Vec::new(),
+            at: 0,
+        });
+    }
+    let mut heads = BinaryHeap::new();
+    for (number, source) in sources.iter_mut().enumerate() {
+        heads.extend(source.take(tiles)?.map(|record| Reverse((record, number))));
+    }
+    let mut content = Vec::with_capacity(Span::Huge.records() * Span::Huge.record());
+    while let Some(Reverse(((prefix, entry), number))) = heads.pop() {
+        content.extend(prefix.to_be_bytes());
+        content.extend(entry.to_be_bytes().into_iter().skip(1));
+        if let Some(source) = sources.get_mut(number) {
+            heads.extend(source.take(tiles)?.map(|record| Reverse((record, number))));
+        }
+    }
+    Ok(content)
+}
+
+/// A file that is read from its beginning to its end, a piece at a time.
+struct Source {
+    path: String,
+    /// The number of its first entry in the block that is made.
+    first: usize,
+    /// How many of its records were read.
+    next: usize,
+    held: Vec<u8>,
+    /// How many octets of those were taken.
+    at: usize,
+}
+
+impl Source {
+    /// The next record: a hash's first octets, and the entry's number in the block that is made. `None`: that was the last one.
+    fn take(&mut self, tiles: &dyn TileStore) -> Result<Option<(u64, u32)>, StoreError> {
+        let record = Span::Large.record();
+        if self.at == self.held.len() {
+            let count = HELD.min(Span::Large.records() - self.next);
+            let held = tiles.get_range(&self.path, (self.next * record) as u64, count * record)?;
+            self.held = held.filter(|held| held.len() == count * record).ok_or_else(|| {
+                StoreError::Corrupt(format!("{} is not as long as it was written", self.path))
+            })?;
+            self.next += count;
+            self.at = 0;
+        }
+        let Some(taken) = self.held.get(self.at..self.at + record) else { return Ok(None) };
+        self.at += record;
+        Ok(taken.split_first_chunk().map(|(prefix, number)| {
+            let number = number.iter().fold(0, |number, octet| number << 8 | u32::from(*octet));
+            (u64::from_be_bytes(*prefix), number + self.first as u32)
+        }))
+    }
 }
 
 /// What a file says.
@@ -126,33 +223,35 @@ pub(super) fn find(span: Span, block: u64, hash: &Hash, tiles: &dyn TileStore) -
     let expected = ((u128::from(wanted) * span.records() as u128) >> 64) as usize;
     let start = expected.saturating_sub(span.spread());
     let end = (expected + span.spread()).min(span.records());
-    let Some(part) = tiles.get_range(&path, (start * RECORD) as u64, (end - start) * RECORD)? else {
+    let record = span.record();
+    let Some(part) = tiles.get_range(&path, (start * record) as u64, (end - start) * record)? else {
         return Ok(Answer::NoFile);
     };
-    let records = part.as_chunks::<RECORD>().0;
-    let number = |record: &[u8; RECORD]| record.first_chunk().map_or(0, |prefix| u64::from_be_bytes(*prefix));
-    let reaches = part.len() == (end - start) * RECORD
-        && (start == 0 || records.first().is_some_and(|record| number(record) < wanted))
-        && (end == span.records() || records.last().is_some_and(|record| number(record) > wanted));
-    let whole;
-    let records = if reaches {
-        records
+    let prefix_of = |part: &[u8]| part.first_chunk().map_or(0, |prefix| u64::from_be_bytes(*prefix));
+    let last = |part: &[u8]| part.len().checked_sub(record).and_then(|at| part.get(at..)).map(prefix_of);
+    let reaches = part.len() == (end - start) * record
+        && (start == 0 || prefix_of(&part) < wanted)
+        && (end == span.records() || last(&part).is_some_and(|prefix| prefix > wanted));
+    let part = if reaches {
+        part
     } else {
-        let Some(content) = tiles.get(&path)?.filter(|content| content.len() == span.records() * RECORD)
+        let Some(content) = tiles.get(&path)?.filter(|content| content.len() == span.records() * record)
         else {
             return Ok(Answer::NoFile);
         };
-        whole = content;
-        whole.as_chunks::<RECORD>().0
+        content
     };
-    let from = records.partition_point(|record| number(record) < wanted);
-    for record in records.iter().skip(from).take_while(|record| number(record) == wanted) {
-        let [.., high, low] = *record;
-        let at = u64::from(u16::from_be_bytes([high, low]));
-        let tile = block * span.tiles() + at / TILE_WIDTH;
-        let held = leaf_hashes(tile, tiles)?.get((at % TILE_WIDTH) as usize).copied();
+    let records: Vec<&[u8]> = part.chunks_exact(record).collect();
+    let from = records.partition_point(|record| prefix_of(record) < wanted);
+    for record in records.iter().skip(from).take_while(|record| prefix_of(record) == wanted) {
+        let number = record.iter().skip(PREFIX).fold(0, |number, octet| number << 8 | u64::from(*octet));
+        if number >= span.records() as u64 {
+            return Ok(Answer::NoFile);
+        }
+        let tile = block * span.tiles() + number / TILE_WIDTH;
+        let held = leaf_hashes(tile, tiles)?.get((number % TILE_WIDTH) as usize).copied();
         if held == Some(*hash) {
-            return Ok(Answer::At(tile * TILE_WIDTH + at % TILE_WIDTH));
+            return Ok(Answer::At(tile * TILE_WIDTH + number % TILE_WIDTH));
         }
     }
     Ok(Answer::Absent)
@@ -206,6 +305,28 @@ mod tests {
             assert_eq!(find(Span::Large, 0, &absent, &store).unwrap(), Answer::Absent);
         }
         assert_eq!(find(Span::Large, 1, &hash(1), &store).unwrap(), Answer::NoFile);
+    }
+
+    /// A million entries, of which the test makes the tiles without the trees above.
+    #[test]
+    fn the_largest_is_made_of_those_below_it_and_finds_the_same() {
+        let store = sealed(4096);
+        assert!(write_missing(4096, &store, || true).unwrap());
+        let made = |store: &MemoryTileStore| {
+            store.paths().into_iter().filter(|path| path.starts_with("index/2/")).collect::<Vec<_>>()
+        };
+        assert_eq!(made(&store), ["index/2/000"]);
+        for index in (0..1 << 20).step_by(9973).chain([(1 << 20) - 1]) {
+            assert_eq!(find(Span::Huge, 0, &hash(index), &store).unwrap(), Answer::At(index));
+        }
+        for absent in [hash(1 << 20), [0; 32], [255; 32]] {
+            assert_eq!(find(Span::Huge, 0, &absent, &store).unwrap(), Answer::Absent);
+        }
+        // The same where its sources are there already.
+        let before = store.get("index/2/000").unwrap();
+        store.tamper("index/2/000", None);
+        write_completed_by(4095, &store).unwrap();
+        assert_eq!(store.get("index/2/000").unwrap(), before);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The policy's yes, which a certificate cannot be made without.
 
-use super::{DEFAULT, Decision, Effect, Policy, RequestFacts, Tightening};
+use super::{DEFAULT, Decision, Policy, RequestFacts, Tightening};
 use crate::identity::extensions::encode_utf8_string;
 use crate::identity::gitlab::GitlabRules;
-use crate::identity::{Entry, IdentityExtension, IdentityType, Principal};
+use crate::identity::{Entry, IdentityExtension, IdentityType as _, Named, Principal};
 use crate::possession::ProvenKey;
 use crate::refusal::{Reason, Refusal};
-use crate::token::VerifiedToken;
+use crate::token::{Claims, VerifiedToken};
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,51 +92,70 @@ fn authorized(
     principal: Principal,
     token: &VerifiedToken,
 ) -> Result<Authorization, Refusal> {
-    let rule = match decision {
-        Decision::Unruled => return Ok(Authorization { principal, validity: None, rule: None }),
-        Decision::Allowed(rule) => rule,
-        Decision::Denied(..) | Decision::NotAllowed(_) => return Err(refusal(decision)),
+    let principal = principal.tightened(|named| decision.content(entry, named, token.claims()))?;
+    let allowed = match decision {
+        Decision::Allowed(rule) => Some(rule),
+        Decision::Unruled | Decision::Denied(..) | Decision::NotAllowed(_) => None,
     };
-    let Effect::Allow(tightening) = &rule.effect else { return Err(Reason::Internal.into()) };
-    let principal = tightened(principal, tightening, entry, token)?;
-    Ok(Authorization { principal, validity: tightening.validity, rule: Some(rule.name.clone()) })
+    let validity = allowed.and_then(|rule| rule.effect.tightening()?.validity);
+    Ok(Authorization { principal, validity, rule: allowed.map(|rule| rule.name.clone()) })
 }
 
-fn refusal(denied: &Decision<'_>) -> Refusal {
-    let mut refusal = Refusal::new(Reason::PolicyDenied);
-    if let Some(rule) = denied.rule() {
-        refusal = refusal.by_rule(rule);
-    }
-    match denied.message() {
-        Some(message) => refusal.because(message),
-        None => refusal,
-    }
-}
-
-fn tightened(
-    principal: Principal,
-    tightening: &Tightening,
-    entry: &Entry,
-    token: &VerifiedToken,
-) -> Result<Principal, Refusal> {
-    let mut principal = match (tightening.subject, entry.kind.as_type::<GitlabRules>()) {
-        (Some(subject), Some(rules)) if rules.subject != subject => {
-            GitlabRules { subject, ..rules.clone() }.principal(principal.issuer(), token)?
-        }
-        _ => principal,
-    };
-    for extension in &tightening.extensions {
-        let refusal = |reason| Err(Refusal::new(reason).of_claim(extension.claim.clone()));
-        let text = match token.claims().member(&extension.claim) {
-            None | Some(Json::Null) => continue,
-            Some(Json::String(text)) if text.is_empty() => continue,
-            Some(Json::String(text)) => text,
-            Some(_) => return refusal(Reason::ClaimWrongType),
+impl Decision<'_> {
+    /// What the certificate says of whom the claims name, with what the rule adds. On paper as for a token that was verified:
+    /// [`Policy::authorize`] asks nothing else.
+    ///
+    /// # Errors
+    /// As [`Policy::authorize`].
+    pub fn content(&self, entry: &Entry, named: Named, claims: &Claims) -> Result<Named, Refusal> {
+        let tightening = match self {
+            Self::Unruled => return Ok(named),
+            Self::Allowed(rule) => rule.effect.tightening().ok_or(Reason::Internal)?,
+            Self::Denied(..) | Self::NotAllowed(_) => return Err(self.refusal()),
         };
-        if text.chars().any(char::is_control) {
-            return refusal(Reason::ClaimControlCharacter);
-        }
-        principal.add(IdentityExtension { oid: extension.oid, content: encode_utf8_string(text) });
+        let mut named = match (tightening.subject, entry.kind.as_type::<GitlabRules>()) {
+            (Some(subject), Some(rules)) if rules.subject != subject => {
+                GitlabRules { subject, ..rules.clone() }.named(named.issuer(), claims)?
+            }
+            _ => named,
+        };
+        tightening.added(claims)?.into_iter().for_each(|extension| named.add(extension));
+        Ok(named)
     }
-    Ok(principal)
+
+    /// What the caller of something that is not allowed is told.
+    pub fn refusal(&self) -> Refusal {
+        let mut refusal = Refusal::new(Reason::PolicyDenied);
+        if let Some(rule) = self.rule() {
+            refusal = refusal.by_rule(rule);
+        }
+        match self.message() {
+            Some(message) => refusal.because(message),
+            None => refusal,
+        }
+    }
+}
+
+impl Tightening {
+    /// The extensions that it adds for these claims.
+    ///
+    /// # Errors
+    /// [`Reason::ClaimWrongType`] and [`Reason::ClaimControlCharacter`].
+    pub fn added(&self, claims: &Claims) -> Result<Vec<IdentityExtension>, Refusal> {
+        let mut added = Vec::new();
+        for extension in &self.extensions {
+            let refusal = |reason| Err(Refusal::new(reason).of_claim(extension.claim.clone()));
+            let text = match claims.member(&extension.claim) {
+                None | Some(Json::Null) => continue,
+                Some(Json::String(text)) if text.is_empty() => continue,
+                Some(Json::String(text)) => text,
+                Some(_) => return refusal(Reason::ClaimWrongType),
+            };
+            if text.chars().any(char::is_control) {
+                return refusal(Reason::ClaimControlCharacter);
+            }
+            added.push(IdentityExtension { oid: extension.oid, content: encode_utf8_string(text) });
+        }
+        Ok(added)
+    }
 }

@@ -34,6 +34,16 @@ pub enum Effect {
     Deny,
 }
 
+impl Effect {
+    /// What an allowing rule makes of the certificate.
+    pub const fn tightening(&self) -> Option<&Tightening> {
+        match self {
+            Self::Allow(tightening) => Some(tightening),
+            Self::Deny => None,
+        }
+    }
+}
+
 /// Whether a rule decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {

@@ -186,7 +186,8 @@ class Countersign(Client):
         by_flags = said_by([*verify, "--certificate-identity", question.identity, "--certificate-oidc-issuer", question.issuer])
         same = policy(self.world, "same", f'cert.san == "{question.identity}" && cert.issuer == "{question.issuer}"')
         by_policy = said_by([*verify, "--policy", same])
-        codes = [re.findall(r"\[([A-Z_]+)\]", said) for said in (by_flags, by_policy)]
+        # What is told of the policy itself is no finding.
+        codes = [re.findall(r"\[([A-Z_]+)\]", re.sub(r"(?m)^(refused: )?warning: .*$", "", said)) for said in (by_flags, by_policy)]
         if codes[0] in (["IDENTITY_MISMATCH"], ["ISSUER_MISMATCH"]):
             codes[0] = ["NOT_ADMITTED"]
         if codes[0] != codes[1]:

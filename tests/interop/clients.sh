@@ -1,12 +1,27 @@
 #!/usr/bin/env bash
-# Builds the clients of the interop suite into DIR: clients.sh DIR; or the policy engines: clients.sh DIR engines. What cannot be had is
-# named, and left out.
+# Builds the clients of the interop suite into DIR: clients.sh DIR; the policy engines: clients.sh DIR engines; or the commands of admission
+# controllers, which bring Kubernetes and every cloud and take a quarter of an hour and some GB: clients.sh DIR controllers. What cannot
+# be had is named, and left out.
 set -uo pipefail
 cd "$(dirname "$0")"
 mkdir -p "$1/bin" && out=$(cd "$1" && pwd)
 missing() { printf '!!! SKIPPED: %s\n' "$*"; }
 # A Go program, under a name of its own.
 go_install() { [ -x "$out/bin/$2" ] || { GOBIN=$out/go go install "$1" && mv "$out/go/"* "$out/bin/$2"; }; }
+# A Go program whose module has replacements, which `go install` refuses: go_build MODULE@VERSION PACKAGE NAME.
+go_build() {
+  local module
+  [ -x "$out/bin/$3" ] || {
+    module=$(go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') && (cd "$module" && go build -ldflags='-s -w' -o "$out/bin/$3" "$2")
+  }
+}
+
+if [ "${2:-}" = controllers ]; then
+  command -v go >/dev/null || { missing "the admission controllers: no Go to build them with"; exit; }
+  go_build github.com/sigstore/policy-controller@v0.13.1 ./cmd/tester policy-tester || missing "policy-controller: it does not build"
+  go_build github.com/kyverno/kyverno@v1.19.1 ./cmd/cli/kubectl-kyverno kyverno || missing "Kyverno: it does not build"
+  exit
+fi
 
 if [ "${2:-}" = engines ]; then
   command -v go >/dev/null || { missing "the policy engines: no Go to build them with"; exit; }

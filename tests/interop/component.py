@@ -238,6 +238,32 @@ def only_what_the_right_pipeline_signed_for_a_protected_ref_is_deployed(world: W
 
 
 @test_in("https")
+def a_ca_with_raw_claims_below_an_arc_of_its_operators_is_asked_below_that(world: World, _: argparse.Namespace) -> None:
+    arc = "1.3.6.1.4.1.99999.7"
+    (directory := world.path("own-arc")).mkdir()
+    # The same TLS: what other tests trust stays as it is.
+    shutil.copy(world.path("tls-ca.pem"), directory)
+    own = World(world.countersign, directory, tls=True, beside=world, changes={"# arc: 1.3.6.1.4.1.99999.1": f"arc: {arc}"})
+    try:
+        pipeline = Pipeline(own, "jobs")
+        pipeline.write("good")
+        pipeline.component("sign", files="good")
+        for given in [{"claims_arc": arc}, {"variables": {"COUNTERSIGN_CLAIMS_ARC": arc}}]:
+            pipeline.component("verify", files="good", **given)
+            pipeline.component("attest", files="good", **given)
+            (pipeline.directory / "good.provenance.sigstore.json").unlink()
+        # Elsewhere there are no claims: nothing is admitted, and nothing is attested.
+        for given in [{}, {"claims_arc": "1.3.6.1.4.1.99999.8"}]:
+            pipeline.component("verify", files="good", says="not admitted: good", **given)
+            pipeline.component("attest", files="good", says="something else than the job's variables", **given)
+        pipeline.write("unprotected")
+        pipeline.component("sign", Job(protected="false"), files="unprotected")
+        pipeline.component("verify", files="unprotected", claims_arc=arc, says="not admitted: unprotected")
+    finally:
+        own.server.kill()
+
+
+@test_in("https")
 def no_name_of_a_file_and_no_input_is_run(world: World, _: argparse.Namespace) -> None:
     # Beside each other, where a name can look like a flag; and in a directory, in every shell.
     for number, (shell, where) in enumerate([(["sh"], ""), *((shell, "dist/") for shell in shells())]):

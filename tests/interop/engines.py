@@ -3,7 +3,8 @@
 Usage: engines.py --countersign BINARY --clients DIR [--only WORD]
 
 Two kinds of fenced blocks are taken out of the document: `file=NAME` is a file that the rules find beside them, `rule=NAME needs=PROGRAM,…`
-a rule, run by a shell; it admits with 0 and refuses with 1.
+a rule, run by a shell; it admits with 0 and refuses with 1. The names of a registry and of a TUF repository in the document stand for others
+on loopback.
 """
 
 import argparse
@@ -22,12 +23,14 @@ import tempfile
 
 import gitlab
 import images
+import mirror
 from clients import PREDICATE_TYPE
 from world import HERE, World, run
 
 DOCS = HERE.parent.parent / "docs"
 DOCUMENT = DOCS / "POLICY-ENGINES.md"
 FILE = "widgets.tar.gz"
+REGISTRY, TUF = "registry.example.com", "https://tuf.example.com"
 COMMIT = "714a629c0b401fdce83e847fc9589983fc6f46bc"
 
 
@@ -98,6 +101,8 @@ SAYS = {
     "conftest": ("- certificate.json - countersign.gitlab - (widgets: |it is of a pipeline for a fork)", "TIMESTAMP_UNTRUSTED"),
     "python": ("refused: (no claim|claim|Certificate's)", "not enough sources of verified time"),
     "go": ("refused: (claim|failed to verify certificate identity)", "not enough verified log entries"),
+    "policy-controller": ("none of the expected identities matched", "pkcs7: No certificate for signer"),
+    "kyverno": ("not signed by the branch main", "not signed by the branch main"),
     "openssl": ("refused: (issuer|project_id|job_project_id|ref)", "refused: the timestamp"),
 }
 
@@ -140,9 +145,11 @@ class Document:
         assert list(self.admits) == list(self.rules), f"rules {list(self.rules)}, rows {list(self.admits)}"
         assert self.columns == list(CASES), f"{self.columns} are not {list(CASES)}"
 
-    def lay(self, directory: pathlib.Path) -> None:
-        """The files beside a rule."""
+    def lay(self, directory: pathlib.Path, here: dict[str, str]) -> None:
+        """The files beside a rule, with the names of this machine."""
         for name, content in self.files.items():
+            for name_there, name_here in here.items():
+                content = content.replace(name_there, name_here)
             (directory / name).write_text(content)
         shutil.copy(DOCS / "policy" / "gitlab.rego", directory)
 
@@ -189,12 +196,16 @@ class Cases:
             self.environment[case]["IMAGE"] = self.image(case, world, token.read_text(), predicate)
 
     def image(self, case: str, world: World, token: str, predicate: pathlib.Path) -> str:
-        """An image with an attestation."""
+        """An image with a signature and an attestation as cosign 3 makes them, and a signature in cosign 2's format."""
         image = images.pushed(self.host, "acme/widgets", case.encode())
         keyless = ["--yes", "--identity-token", token]
         trust = ["--trusted-root", world.path("tr.json"), "--signing-config", world.path("sc.json")]
-        run("cosign", "attest", *keyless, *trust, "--type", "slsaprovenance1", "--predicate", predicate, image,
-            env={"HOME": str(self.place(case))})
+        older = ["--new-bundle-format=false", "--use-signing-config=false", "--tlog-upload=false", "--fulcio-url", world.url,
+                 "--timestamp-server-url", f"{world.url}/api/v1/timestamp"]
+        home = {"HOME": str(self.place(case))}
+        run("cosign", "sign", *keyless, *trust, image, env=home)
+        run("cosign", "attest", *keyless, *trust, "--type", "slsaprovenance1", "--predicate", predicate, image, env=home)
+        run("cosign", "sign", *keyless, *older, image, env=home)
         return image
 
 
@@ -279,8 +290,12 @@ def main() -> int:
         stack.callback(cases.close)
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(os.cpu_count()))
         list(pool.map(cases.sign, CASES))
+        repository = directory / "tuf"
+        mirror.write(cases.trusted.path("tr.json").read_bytes(), repository)
+        here = {REGISTRY: host or REGISTRY, TUF: mirror.serve(repository)}
         for case in CASES:
-            document.lay(cases.place(case))
+            document.lay(cases.place(case), here)
+            shutil.copy(repository / "1.root.json", cases.place(case))
         passed = failed = 0
         for rule in rules:
             verdicts = list(pool.map(lambda case: judge(rule, cases, case, case in document.admits[rule.name]), CASES))

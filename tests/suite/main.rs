@@ -37,6 +37,7 @@ mod oidc;
 mod policy;
 mod policy_cli;
 mod policy_files;
+mod policy_paper;
 mod quickstart;
 mod reload;
 mod secrets;

@@ -222,6 +222,14 @@ fn a_file_that_is_wrong(world: &World) {
             "policies:\n  - name: a\n    when: cert.gitlab.environment == \"x\"\n",
             "policies.yaml:3: policies[0].when: cert.gitlab.environment is not always there",
         ),
+        (
+            "policies:\n  - name: a\n    when: |\n      cert.issuer == \"x\" &&\n      \"team\" in cert.extensions\n",
+            "policies.yaml:5: policies[0].when: cert.extensions has object identifiers: \"team\" is none",
+        ),
+        (
+            "policies:\n  - { name: \"a\\u200bb\", when: \"true\" }\n",
+            "policies.yaml:2: policies[0].name: a policy's name has no character that nobody sees, or that turns others around: \\u{200b}",
+        ),
         ("policies: [\n", "policies.yaml:"),
     ] {
         write(world, policies);

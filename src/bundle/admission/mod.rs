@@ -24,6 +24,7 @@ pub use scope::{Part, scope};
 use super::error::VerificationError;
 use crate::condition::{Condition, Fault};
 use crate::identity::extensions::ClaimsArc;
+use crate::spelling::is_hidden;
 use evidence::Asked;
 
 /// How many policies there may be.
@@ -162,6 +163,10 @@ pub fn check_name(name: &str) -> Result<(), PoliciesError> {
     }
     if name.chars().any(char::is_control) {
         return Err(PoliciesError("a policy's name has no control characters".to_owned()));
+    }
+    if let Some(hidden) = name.chars().find(|character| is_hidden(*character)) {
+        let words = "a policy's name has no character that nobody sees, or that turns others around";
+        return Err(PoliciesError(format!("{words}: {}", hidden.escape_unicode())));
     }
     Ok(())
 }

@@ -176,7 +176,7 @@ pub(super) fn check_extensions(condition: &Condition) -> Result<(), Fault> {
             let message = format!(
                 "cert.extensions has object identifiers: {oid:?} is none; write cert.extensions[\"1.3.6.1.4.1.99999.1\"]"
             );
-            return Err(Fault { line: 1, column: 1, message });
+            return Err(condition.fault_at(path, message));
         }
     }
     Ok(())

@@ -99,6 +99,18 @@ pub fn unknown(rules: &Rules, iss: &str, claims: &Claims) -> Vec<String> {
         .collect()
 }
 
+/// The issuer that claims name; `None`: they name none.
+///
+/// # Errors
+/// It is no text, so the token is refused before anything else.
+pub fn issuer(claims: &Claims) -> Result<Option<&str>, &'static str> {
+    match claims.member("iss") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(iss)) => Ok(Some(iss)),
+        Some(_) => Err("an iss that is no string"),
+    }
+}
+
 /// A claim's text.
 pub fn text<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
     claims.member(name).and_then(Json::as_str)

@@ -1,7 +1,7 @@
 //! `countersign policy dry-run`: new rules asked about what was issued, or about claims from a file.
 
 use super::certificates::Issued;
-use super::claims::{shown, text};
+use super::claims::{issuer, shown};
 use super::list::ClaimsList;
 use super::replay::{Asked, Counts, Knowledge, Replay};
 use super::rules::{DEFAULT_KEY, Rules, Source, key_kinds};
@@ -106,9 +106,11 @@ fn from_claims<'r>(
     let mut list = ClaimsList::new(reader);
     while let Some(claims) = list.next() {
         let claims = claims.map_err(refuse)?;
-        let iss = text(&claims, "iss").or_else(|| new.first_issuer());
-        let asked = iss.map(|iss| Asked { iss, claims: &claims, key });
-        replay.add(replay.counts.asked, asked.ok_or_else(|| "it names no issuer".to_owned()));
+        let iss = issuer(&claims).map_err(|words| format!("it has {words}"));
+        let iss = iss.and_then(|iss| {
+            iss.or_else(|| new.first_issuer()).ok_or_else(|| "it names no issuer".to_owned())
+        });
+        replay.add(replay.counts.asked, iss.map(|iss| Asked { iss, claims: &claims, key }));
         bar.set_position(list.octets());
     }
     bar.finish_and_clear();

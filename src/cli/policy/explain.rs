@@ -1,15 +1,14 @@
 //! `countersign policy explain`: what rules make of one token, step by step.
 
 use super::claims::{self, shown, unfit};
+use super::paper::{self, Answer};
 use super::rules::{DEFAULT_KEY, Rules, Source, effect, key_kinds, mode};
 use crate::cli::report::{Paint, duration, printable, table};
 use crate::cli::{CliError, Output};
 use crate::condition::{Step, Undecided, Value};
 use crate::identity::gitlab::SubjectMode;
-use crate::policy::{Decision, Effect, Mode, Outcome, RequestFacts, Rule, Tightening};
+use crate::policy::{Decision, Mode, Outcome, RequestFacts, Rule, Tightening};
 use crate::possession::KeyKind;
-use crate::refusal::{Reason, Refusal};
-use crate::token::Claims;
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +48,9 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> Result<(), CliError> {
     };
     let claims = claims::from_file(path)?;
     let warnings = rules.warn(output);
-    let iss = match (claims::text(&claims, "iss"), rules.first_issuer()) {
+    let named = claims::issuer(&claims)
+        .map_err(|words| CliError::refused(format!("{}: the claims have {words}", shown(path))))?;
+    let iss = match (named, rules.first_issuer()) {
         (Some(iss), _) => iss,
         (None, Some(first)) if !is_token => first,
         (None, _) => return Err(CliError::refused(format!("{}: the claims have no iss", shown(path)))),
@@ -62,21 +63,32 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> Result<(), CliError> {
         return Err(CliError::refused(words));
     };
     let request = RequestFacts { issuer: label, iss, claims: &claims, key: args.key_type };
-    Explanation { rules: &rules, request, notes: notes(&rules, &request, &claims), path }
-        .show(warnings, output)
+    let answer = paper::ask(&rules, &request, &|_| true);
+    let notes = notes(&rules, &request, &answer, is_token);
+    Explanation { rules: &rules, request, answer, notes, path }.show(warnings, output)
 }
 
 /// What the author of the claims should know.
-fn notes(rules: &Rules, request: &RequestFacts<'_>, claims: &Claims) -> Vec<String> {
-    let unfit = unfit(rules, request).into_iter().map(|message| {
-        format!("{message}: such a token is refused before any rule is read, whatever is said below")
-    });
-    unfit.chain(claims::unknown(rules, request.iss, claims)).collect()
+fn notes(rules: &Rules, request: &RequestFacts<'_>, answer: &Answer<'_>, is_token: bool) -> Vec<String> {
+    let mut notes: Vec<_> = unfit(rules, request)
+        .into_iter()
+        .map(|message| {
+            format!("{message}: such a token is refused before any rule is read, whatever is said below")
+        })
+        .collect();
+    if let Some(open) = answer.open.as_ref().filter(|_| is_token || notes.is_empty()) {
+        notes.push(format!(
+            "the certificate's names were not made, since claims are not all there, and such a token is refused before any rule is read: {open}"
+        ));
+    }
+    notes.extend(claims::unknown(rules, request.iss, request.claims));
+    notes
 }
 
 struct Explanation<'e> {
     rules: &'e Rules,
     request: RequestFacts<'e>,
+    answer: Answer<'e>,
     notes: Vec<String>,
     path: &'e Path,
 }
@@ -84,8 +96,8 @@ struct Explanation<'e> {
 impl Explanation<'_> {
     fn show(&self, warnings: Json, output: &mut Output) -> Result<(), CliError> {
         let readings = self.rules.policy.readings(&self.request);
-        let decision = self.rules.policy.decide(&self.request).decision;
-        let document = self.document(&readings, &decision, warnings);
+        let decision = &self.answer.decision;
+        let document = self.document(&readings, warnings);
         let paint = Paint::for_stdout();
         if !output.is_json() {
             self.notes.iter().for_each(|note| output.note(format_args!("note: {}", printable(note))));
@@ -106,8 +118,8 @@ impl Explanation<'_> {
                 self.say_steps(rule, output)?;
             }
         }
-        let tightening = tightening_of(&decision);
-        if decision.is_allowed() {
+        let tightening = tightening_of(decision);
+        let Some(refusal) = &self.answer.refusal else {
             let by = match decision.rule() {
                 Some(rule) => format!("Allowed by the rule \"{rule}\"."),
                 None => "Allowed: no rule in force is about this issuer.".to_owned(),
@@ -119,12 +131,18 @@ impl Explanation<'_> {
                 output.say(table(&rows).trim_end())?;
             }
             return output.json(&document);
-        }
-        let refusal = refusal(&decision);
-        let told = format!(
-            "the certificate is refused by \"{}\"; the caller is told\n  {refusal}",
-            refusal.rule().unwrap_or_default()
-        );
+        };
+        let why = match (decision, refusal.rule()) {
+            (Decision::Allowed(rule), None) => {
+                format!("the rule \"{}\" allows it, and the certificate cannot be made as it says", rule.name)
+            }
+            (Decision::Allowed(_) | Decision::Unruled, rule) => {
+                let rule = rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+                format!("such a token is refused{rule} before any rule is read")
+            }
+            (_, rule) => format!("the certificate is refused by \"{}\"", rule.unwrap_or_default()),
+        };
+        let told = format!("{why}; the caller is told\n  {refusal}");
         Err(CliError::refused(told.lines().map(printable).collect::<Vec<_>>().join("\n")).with_json(document))
     }
 
@@ -146,7 +164,8 @@ impl Explanation<'_> {
         Ok(())
     }
 
-    fn document(&self, readings: &[(&Rule, Outcome)], decision: &Decision<'_>, warnings: Json) -> Json {
+    fn document(&self, readings: &[(&Rule, Outcome)], warnings: Json) -> Json {
+        let Answer { decision, refusal, .. } = &self.answer;
         let rules: Vec<_> = readings
             .iter()
             .map(|(rule, outcome)| {
@@ -160,30 +179,23 @@ impl Explanation<'_> {
                 })
             })
             .collect();
-        let refusal = (!decision.is_allowed()).then(|| refusal(decision));
         json!({
             "verified": false,
             "issuer": self.request.iss,
             "key_type": self.request.key.code(),
             "policy": self.rules.file.display().to_string(),
-            "allowed": decision.is_allowed(),
-            "rule": decision.rule(),
-            "message": decision.message(),
-            "refusal": refusal.map(|refusal| json!({
+            "allowed": self.answer.is_allowed(),
+            "rule": self.answer.rule(),
+            "message": self.answer.message(),
+            "refusal": refusal.as_ref().map(|refusal| json!({
                 "reason": refusal.reason().code(), "rule": refusal.rule(), "text": refusal.to_string(),
             })),
-            "certificate": tightening_of(decision).map(tightening_json),
+            "certificate": tightening_of(decision).filter(|_| self.answer.is_allowed()).map(tightening_json),
             "rules": rules,
             "notes": self.notes,
             "warnings": warnings,
         })
     }
-}
-
-/// What the server answers.
-fn refusal(decision: &Decision<'_>) -> Refusal {
-    let refusal = Refusal::new(Reason::PolicyDenied).by_rule(decision.rule().unwrap_or_default());
-    refusal.because(decision.message().unwrap_or_default())
 }
 
 /// What became of a rule, for programs.
@@ -215,6 +227,7 @@ fn headline(rule: &Rule, outcome: &Outcome) -> String {
 fn is(value: Option<&Value>) -> String {
     match value {
         None => "is absent".to_owned(),
+        Some(Value::Group) => "is there".to_owned(),
         Some(value) => format!("is {}", value_json(value)),
     }
 }
@@ -245,7 +258,7 @@ fn step_json(step: Step) -> Json {
 
 const fn tightening_of<'d>(decision: &Decision<'d>) -> Option<&'d Tightening> {
     match decision {
-        Decision::Allowed(Rule { effect: Effect::Allow(tightening), .. }) => Some(tightening),
+        Decision::Allowed(rule) => rule.effect.tightening(),
         _ => None,
     }
 }

@@ -9,12 +9,28 @@ pub struct ClaimsList<R: BufRead> {
     read: u64,
     number: u64,
     failed: bool,
+    place: Place,
+}
+
+/// Where in the file the reading is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before anything, or between objects that stand one after the other.
+    Lines,
+    /// Behind the list's bracket.
+    ListBegun,
+    /// Behind an element of the list.
+    Element,
+    /// Behind the comma that follows one.
+    Comma,
+    /// Behind the list's end.
+    ListEnded,
 }
 
 impl<R: BufRead> ClaimsList<R> {
     /// Of this text.
     pub fn new(reader: R) -> Self {
-        Self { bytes: reader.bytes(), read: 0, number: 0, failed: false }
+        Self { bytes: reader.bytes(), read: 0, number: 0, failed: false, place: Place::Lines }
     }
 
     /// How many octets were read.
@@ -28,15 +44,32 @@ impl<R: BufRead> ClaimsList<R> {
         Ok(byte)
     }
 
-    /// The next object's text; what is between objects has no meaning.
-    fn object(&mut self) -> Result<Option<Vec<u8>>, String> {
+    /// To the next object's opening brace; `false`: there is none, and the file is whole.
+    fn find(&mut self) -> Result<bool, String> {
         loop {
-            match self.byte()? {
-                None => return Ok(None),
-                Some(b'{') => break,
-                Some(b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n') => {}
-                Some(_) => return Err("there is something that is no JSON object".to_owned()),
+            self.place = match (self.byte()?, self.place) {
+                (Some(b' ' | b'\t' | b'\r' | b'\n'), place) => place,
+                (Some(b'{'), Place::Lines) => return Ok(true),
+                (Some(b'{'), Place::ListBegun | Place::Comma) => {
+                    self.place = Place::Element;
+                    return Ok(true);
+                }
+                // A list is the whole file.
+                (Some(b'['), Place::Lines) if self.number == 0 => Place::ListBegun,
+                (Some(b']'), Place::ListBegun | Place::Element) => Place::ListEnded,
+                (Some(b','), Place::Element) => Place::Comma,
+                (None, Place::Lines | Place::ListEnded) => return Ok(false),
+                (None, _) => return Err("the file ends within the list: a part of it is missing".to_owned()),
+                (Some(_), Place::ListEnded) => return Err("there is something behind the list".to_owned()),
+                (Some(_), _) => return Err("there is something that is no JSON object".to_owned()),
             }
+        }
+    }
+
+    /// The next object's text.
+    fn object(&mut self) -> Result<Option<Vec<u8>>, String> {
+        if !self.find()? {
+            return Ok(None);
         }
         let mut text = vec![b'{'];
         let (mut depth, mut in_text, mut escaped) = (1usize, false, false);
@@ -101,6 +134,7 @@ mod tests {
         }
         assert_eq!(subjects(""), Ok(vec![]));
         assert_eq!(subjects("[]"), Ok(vec![]));
+        assert_eq!(subjects(" [ ]\n"), Ok(vec![]));
     }
 
     #[test]
@@ -109,6 +143,17 @@ mod tests {
             ("{\"sub\":\"a\"}\nb", "claims set 2: there is something that is no JSON object"),
             ("[\"a\"]", "claims set 1: there is something that is no JSON object"),
             ("{\"sub\":\"a\"", "claims set 1: the file ends within it"),
+            ("[", "claims set 1: the file ends within the list: a part of it is missing"),
+            ("[{\"sub\":\"a\"}", "claims set 2: the file ends within the list: a part of it is missing"),
+            ("[{\"sub\":\"a\"},", "claims set 2: the file ends within the list: a part of it is missing"),
+            ("[[{\"sub\":\"a\"}]]", "claims set 1: there is something that is no JSON object"),
+            ("[{\"sub\":\"a\"} {\"sub\":\"b\"}]", "claims set 2: there is something that is no JSON object"),
+            ("[{\"sub\":\"a\"},]", "claims set 2: there is something that is no JSON object"),
+            ("[,{\"sub\":\"a\"}]", "claims set 1: there is something that is no JSON object"),
+            ("{\"sub\":\"a\"},{\"sub\":\"b\"}", "claims set 2: there is something that is no JSON object"),
+            ("{\"sub\":\"a\"}[{\"sub\":\"b\"}]", "claims set 2: there is something that is no JSON object"),
+            ("[{\"sub\":\"a\"}][]", "claims set 2: there is something behind the list"),
+            ("]", "claims set 1: there is something that is no JSON object"),
             ("{\"sub\":\"a\",\"sub\":\"b\"}", "claims set 1: Its payload: it has a member twice."),
         ] {
             assert_eq!(subjects(text).unwrap_err(), words);

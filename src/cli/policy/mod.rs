@@ -9,6 +9,7 @@ mod coverage;
 mod dry_run;
 mod explain;
 mod list;
+mod paper;
 mod replay;
 mod rules;
 mod test;

@@ -2,6 +2,7 @@
 
 use super::certificates::carry;
 use super::claims::{text, unfit_of};
+use super::paper;
 use super::rules::Rules;
 use crate::policy::{Decision, Mode, RequestFacts, Rule};
 use crate::possession::KeyKind;
@@ -151,12 +152,12 @@ impl<'r> Replay<'r> {
         if let Some(unfit) = unfit_of(rules, &request, &is_known).into_iter().next() {
             return Err(unfit);
         }
-        let decision = rules.policy.decide(&request).decision;
+        let answer = paper::ask(rules, &request, &is_known);
         if self.knowledge == Knowledge::Certificate {
-            is_sure(rules, &decision, &request)?;
+            is_sure(rules, &answer.decision, &request)?;
         }
-        let rule = decision.rule().unwrap_or_default();
-        Ok(Said { is_allowed: decision.is_allowed(), rule, message: decision.message() })
+        let rule = answer.rule().unwrap_or_default();
+        Ok(Said { is_allowed: answer.is_allowed(), rule, message: answer.message() })
     }
 
     /// The groups, the largest first.

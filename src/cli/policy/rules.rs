@@ -10,6 +10,7 @@ use crate::identity::gitlab::GitlabRules;
 use crate::identity::{Entry, IdentityType as _, Issuer, IssuerPattern, Issuers, KeySource};
 use crate::policy::{Effect, Mode, Policy, Rule};
 use crate::possession::KeyKind;
+use crate::token::Claims;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,26 @@ impl Rules {
         records.reduce(|one, other| one.common(&other)).unwrap_or_else(|| GitlabRules::default().claims())
     }
 
+    /// The entry whose tokens have such claims: the one that the audience picks, else the first. Without a configuration it is not known what the
+    /// operator admits of forks, so that is left to the rules.
+    pub fn entry(&self, iss: &str, claims: &Claims) -> Option<Entry> {
+        if self.config.is_none() {
+            let gitlab = GitlabRules {
+                allow_fork_pipelines: true,
+                allow_undecidable_forks: true,
+                ..GitlabRules::default()
+            };
+            return Some(entry(gitlab));
+        }
+        let issuer = self.issuers.find(iss)?;
+        let is_meant = |entry: &&Entry| match claims.member("aud") {
+            Some(Json::String(text)) => *text == entry.audience,
+            Some(Json::Array(list)) => list.iter().any(|text| *text == *entry.audience),
+            _ => false,
+        };
+        issuer.entries.iter().find(is_meant).or_else(|| issuer.entries.first()).cloned()
+    }
+
     /// Whom an issuance is counted for: the project where tokens name one, else the subject.
     pub fn project<'c>(&self, iss: &str, claim: impl Fn(&str) -> Option<&'c str>) -> &'c str {
         match self.issuers.find(iss) {
@@ -175,9 +196,12 @@ impl Rules {
 
 /// An issuer as `init` lists a GitLab. Its keys are never asked for.
 fn gitlab(url: String) -> Issuer {
-    let kind = GitlabRules::default().into();
-    let entry = Entry { audience: "sigstore".to_owned(), allow_multiple_audiences: false, kind };
-    Issuer { url, entries: vec![entry].into(), key_source: KeySource::Static(Vec::new()).into() }
+    let entries = vec![entry(GitlabRules::default())].into();
+    Issuer { url, entries, key_source: KeySource::Static(Vec::new()).into() }
+}
+
+fn entry(gitlab: GitlabRules) -> Entry {
+    Entry { audience: "sigstore".to_owned(), allow_multiple_audiences: false, kind: gitlab.into() }
 }
 
 /// What the author of an allowing rule should know. Of one that denies, too much is no danger.

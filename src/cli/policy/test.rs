@@ -2,10 +2,11 @@
 
 use super::cases::{self, Case, POLICY_FILES};
 use super::coverage::Coverage;
+use super::paper::{self, Answer};
 use super::rules::{Rules, Source};
 use crate::cli::report::{Paint, printable};
 use crate::cli::{CliError, Output};
-use crate::policy::{DEFAULT, Decision, Verdict};
+use crate::policy::{DEFAULT, Decision};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
@@ -101,8 +102,9 @@ struct Outcome<'c> {
 
 impl<'c> Outcome<'c> {
     fn of(case: &'c Case, rules: &Rules) -> Self {
-        let Verdict { decision, warned } = rules.policy.decide(&case.request());
-        let (allowed, rule) = (decision.is_allowed(), decision.rule());
+        let answer = paper::ask(rules, &case.request(), &|_| true);
+        let (allowed, rule, message) = (answer.is_allowed(), answer.rule(), answer.message());
+        let Answer { decision, warned, .. } = answer;
         let got = by(allowed, rule.as_deref());
         let unexpected = if allowed != case.allow {
             Some(format!("{got}, and expected is {}", by(case.allow, case.rule.as_deref())))
@@ -114,7 +116,6 @@ impl<'c> Outcome<'c> {
         } else {
             None
         };
-        let message = decision.message();
         let warned = warned.iter().map(|rule| rule.name.to_string()).collect();
         Self { case, allowed, rule, message, warned, unexpected }
     }

@@ -11,7 +11,7 @@ use crate::config::values::{self, quoted};
 use crate::identity::gitlab::{GitlabRules, SubjectMode};
 use crate::policy::{self, Effect, Mode, Rule, Tightening};
 use crate::possession::KeyKind;
-use crate::spelling::nearest;
+use crate::spelling::{is_hidden, nearest};
 use std::collections::HashMap;
 
 /// The longest name, in characters: it stands in logs, metrics and answers.
@@ -78,9 +78,7 @@ impl<'a> Reader<'a> {
         });
         // They are known keys, whatever became of the effect.
         for key in TIGHTENING {
-            if section.has(key) {
-                let _ = section.get(key);
-            }
+            section.expect(key);
         }
         section.report_unknown();
         let rule = |name: &str| {
@@ -200,6 +198,12 @@ fn name(text: &str) -> Result<String, String> {
     }
     if text.chars().any(char::is_control) || text.trim() != text {
         return Err("has a control character in it, or begins or ends with a space".to_owned());
+    }
+    if let Some(hidden) = text.chars().find(|character| is_hidden(*character)) {
+        return Err(format!(
+            "has a character in it that nobody sees, or that turns others around ({})",
+            hidden.escape_unicode()
+        ));
     }
     if text == policy::DEFAULT {
         return Err("is what refusals say where no rule holds; give it another name".to_owned());

@@ -8,6 +8,8 @@ use crate::config::reader::Field;
 use crate::identity::Issuers;
 use crate::identity::gitlab::GitlabRules;
 use crate::policy::{Effect, Mode, Policy, Rule};
+use crate::spelling::nearest;
+use std::collections::BTreeSet;
 
 /// Warns of single rules, and of what they are together.
 pub fn of_rules(rules: &[Placed<'_>], against: &Against<'_>) {
@@ -36,10 +38,47 @@ pub fn of_public_issuers(place: &Field<'_>, policy: &Policy, issuers: &Issuers) 
 
 /// Whether its condition holds whatever it is asked about.
 fn always(rule: &Rule) -> bool {
-    rule.when.as_ref().is_none_or(|condition| condition.source().trim() == "true")
+    rule.when.as_ref().is_none_or(|condition| condition.constant() == Some(true))
+}
+
+/// Claims that no template reads, and that are near to one that some template does.
+fn of_claims_of_templates(rule: &Rule, item: &Field<'_>, against: &Against<'_>) {
+    let named: BTreeSet<&str> =
+        rule.when.iter().flat_map(|condition| condition.names()).filter_map(claim).collect();
+    for entry in against.entries(rule.issuers.as_deref()) {
+        let read = entry.kind.claims_of_templates();
+        if read.is_empty() {
+            continue;
+        }
+        let claims = entry.kind.claims();
+        let is_known = |name: &str| claims.value(name).is_some() || read.iter().any(|read| read == name);
+        for name in named.iter().filter(|name| !is_known(name)) {
+            if let Some(meant) = nearest(name, read.iter().map(String::as_str), slips) {
+                item.warning(format!(
+                    "asks for claims.{name}, which the templates of {} do not read; did you mean {meant}?",
+                    entry.kind.name()
+                ));
+            }
+        }
+    }
+}
+
+fn claim(path: &[String]) -> Option<&str> {
+    match path {
+        [variable, claim] if variable == "claims" => Some(claim),
+        _ => None,
+    }
+}
+
+fn slips(name: &str) -> usize {
+    if name.len() < 6 { 1 } else { 2 }
 }
 
 fn of_rule(rule: &Rule, item: &Field<'_>, against: &Against<'_>) {
+    of_claims_of_templates(rule, item, against);
+    if rule.when.as_ref().is_some_and(|condition| condition.constant() == Some(false)) {
+        item.warning("has a condition that never holds, whoever asks; the rule decides nothing");
+    }
     if matches!(rule.effect, Effect::Deny) {
         return;
     }
@@ -96,10 +135,8 @@ fn of_unreachable(rules: &[Placed<'_>], against: &Against<'_>) {
             }
         }
         if let Some(first) = first.filter(|_| !reachable) {
-            item.warning(format!(
-                "is never read: the rule \"{}\" before it has no condition and decides",
-                first.name
-            ));
+            let why = if first.when.is_some() { "always holds" } else { "has no condition" };
+            item.warning(format!("is never read: the rule \"{}\" before it {why} and decides", first.name));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `golden.jsonl`: what Fulcio 1.8.8 answered, recorded.
 
+use super::super::Principal;
 use super::*;
+use crate::token::VerifiedToken;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;

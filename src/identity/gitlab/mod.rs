@@ -25,10 +25,10 @@ pub use names::{EVERY_JOB_HAS, FLAG, REF_TYPES};
 pub use subject::Instance;
 
 use super::extensions::{self as oid, ClaimsArc, GitlabClaim, encode_utf8_string};
-use super::{IdentityExtension, IdentityType, Principal, SubjectAltName};
+use super::{IdentityExtension, IdentityType, Named, SubjectAltName};
 use crate::condition::Record;
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Algorithm, Claims, VerifiedToken};
+use crate::token::{Algorithm, Claims};
 use der::asn1::ObjectIdentifier;
 use schema::JobClaims;
 use subject::Subject;
@@ -89,12 +89,12 @@ impl IdentityType for GitlabRules {
         names::claims()
     }
 
-    fn principal(&self, issuer: &str, token: &VerifiedToken) -> Result<Principal, Refusal> {
-        from_claims(issuer, token.claims(), self)
+    fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {
+        from_claims(issuer, claims, self)
     }
 }
 
-fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Principal, Refusal> {
+fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Named, Refusal> {
     let instance = Instance::parse(rules.instance_url.as_deref().unwrap_or(issuer)).map_err(|_| {
         Refusal::new(Reason::Internal)
             .because("The issuer's URL cannot stand in a subject: set `instance_url`.")
@@ -105,7 +105,7 @@ fn from_claims(issuer: &str, claims: &Claims, rules: &GitlabRules) -> Result<Pri
     forks(&job, rules)?;
     let subject = Subject::of(&job, &ref_path, &instance, rules.subject)?;
     let extensions = extensions(issuer, &job, &ref_path, &instance, &subject, rules.claims_arc.as_ref());
-    Ok(Principal::new(issuer, SubjectAltName::Uri(subject.uri), extensions, job.sub))
+    Ok(Named::new(issuer, SubjectAltName::Uri(subject.uri), extensions, job.sub))
 }
 
 /// Rule 6: the pipeline runs in the project whose it is. A fork's merge request that runs in its parent has the parent's

@@ -19,19 +19,19 @@ fn base() -> Map<String, Value> {
     claims.as_object().expect("an object").clone()
 }
 
-fn judge(claims: Map<String, Value>, rules: &GitlabRules) -> Result<Principal, Refusal> {
+fn judge(claims: Map<String, Value>, rules: &GitlabRules) -> Result<Named, Refusal> {
     let claims = Claims::parse(Value::Object(claims).to_string().as_bytes()).expect("an object");
     from_claims(ISSUER, &claims, rules)
 }
 
-fn uri(principal: &Principal) -> &str {
+fn uri(principal: &Named) -> &str {
     match principal.name() {
         SubjectAltName::Uri(uri) => uri,
         other => panic!("{other:?}"),
     }
 }
 
-fn text(principal: &Principal, oid: ObjectIdentifier) -> &str {
+fn text(principal: &Named, oid: ObjectIdentifier) -> &str {
     let extension = principal.extensions().iter().find(|extension| extension.oid == oid).expect("present");
     text_of(&oid, &extension.content).expect("text")
 }

@@ -1,6 +1,7 @@
 //! The claims of a token as templates of a `ci-provider` see them: no claim leads the name out of the operator's domain.
 
 use super::world::{ISSUER, check_principal, check_refusal, verified};
+use countersign::identity::IdentityType as _;
 use countersign::identity::ci_provider::{CiProvider, CompiledProvider, ExtensionName};
 use std::sync::OnceLock;
 use url::Url;

@@ -1,6 +1,7 @@
 //! A template of an operator, and after a line `%%` the claims that it meets.
 
 use super::world::{ISSUER, check_certificate, check_refusal, verified};
+use countersign::identity::IdentityType as _;
 use countersign::identity::ci_provider::{CiProvider, ExtensionName};
 use countersign::identity::template::{Data, Datum, MAX_TEMPLATE_BYTES, MAX_TEXT_BYTES, Template};
 use countersign::refusal::Reason;

@@ -52,6 +52,14 @@ const REFUSED: &[(&str, &str)] = &[
         "policy.yaml:2: rules[0].name: has a control character in it, or begins or ends with a space",
     ),
     (
+        "rules:\n  - { name: \"a\\u200bb\", effect: allow }",
+        "policy.yaml:2: rules[0].name: has a character in it that nobody sees, or that turns others around (\\u{200b})",
+    ),
+    (
+        "rules:\n  - { name: \"a\\u202eb\", effect: allow }",
+        "policy.yaml:2: rules[0].name: has a character in it that nobody sees, or that turns others around (\\u{202e})",
+    ),
+    (
         "rules:\n  - { name: '', effect: allow }",
         "policy.yaml:2: rules[0].name: has 0 characters; 1 to 64 are possible",
     ),
@@ -133,7 +141,39 @@ const REFUSED: &[(&str, &str)] = &[
         "rules:\n  - name: a\n    effect: allow\n    when: !has(claims.sub)\n",
         "policy.yaml:4: the tag !has(claims.sub) means nothing here; remove it, or put the text in quotes",
     ),
+    (
+        "rules:\n  - { name: a, effect: allow, when: 'claims.?environment_protected.orValue(\"none\") == \"yes\"', issuers: [https://gitlab.example.com] }",
+        "policy.yaml:2: rules[0].when: claims.?environment_protected.orValue(\"none\") is never that: it is one of \"true\", \"false\", \"\", \"none\" (character 50)",
+    ),
+    (
+        "rules:\n  - { name: a, effect: allow, when: 'has(claims.emial)', issuers: [https://accounts.example.com] }",
+        "policy.yaml:2: rules[0].when: claims.emial is unknown; did you mean email? (character 11)",
+    ),
     // tightening
+    (
+        "rules:\n  - { name: a, effect: allow, validity: }",
+        "policy.yaml:2: rules[0].validity: has no value; give it one or remove the key",
+    ),
+    (
+        "rules:\n  - { name: a, effect: allow, key_types: }",
+        "policy.yaml:2: rules[0].key_types: has no value; give it one or remove the key",
+    ),
+    (
+        "rules:\n  - { name: a, effect: allow, subject: }",
+        "policy.yaml:2: rules[0].subject: has no value; give it one or remove the key",
+    ),
+    (
+        "rules:\n  - { name: a, effect: allow, extensions: }",
+        "policy.yaml:2: rules[0].extensions: has no value; give it one or remove the key",
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, extensions: }",
+        "policy.yaml:2: rules[0].extensions: has no value; give it one or remove the key",
+    ),
+    (
+        "rules:\n  - { name: a, effect: , validity: 5m }",
+        "policy.yaml:2: rules[0].effect: has no value; give it one or remove the key",
+    ),
     (
         "rules:\n  - { name: a, effect: deny, validity: 5m }",
         "policy.yaml:2: rules[0].validity: is for rules that allow; remove it",
@@ -323,6 +363,14 @@ const TOLD: &[(&str, &[(usize, &str)])] = &[
         "rules:\n  - { name: a, effect: allow, when: 'claims.ref == \"main\"', issuers: [https://gitlab.example.com] }",
         &[(2, "REF_WITHOUT_PROTECTION: ")],
     ),
+    (
+        "rules:\n  - { name: a, effect: allow, when: 'has(claims.sub)', issuers: [https://gitlab.example.com] }\n  - { name: b, effect: deny, issuers: [https://gitlab.example.com] }",
+        &[(3, "is never read: the rule \"a\" before it always holds and decides")],
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'claims.ref_type != \"tag\" && claims.ref_type != \"branch\"', issuers: [https://gitlab.example.com] }\n  - { name: b, effect: allow }",
+        &[(2, "has a condition that never holds")],
+    ),
     // What denies may deny too much, and a path without its id is not told here.
     (
         "rules:\n  - { name: a, effect: allow, when: 'claims.project_path == \"acme/a\"', issuers: [https://gitlab.example.com] }",
@@ -393,12 +441,20 @@ fn one_warning_names_every_public_issuer_that_no_rule_is_about() {
     // A rule on trial keeps nobody out.
     let warnings = with(&rule(&format!("{{ name: a, mode: warn, {group} }}")));
     assert!(warnings.len() == 1 && warnings[0].contains("https://gitlab.com ("), "{warnings:?}");
-    // Everybody on purpose is everybody still.
-    let warnings = with(&rule("{ name: a, effect: allow }"));
-    assert!(
-        warnings.len() == 1 && warnings[0].contains("allows everybody who has a token of"),
-        "{warnings:?}"
-    );
+    // Everybody on purpose is everybody still, however that is written.
+    for when in [
+        "",
+        "when: '!false', ",
+        "when: 'claims.sub == claims.sub', ",
+        "when: 'claims.sub.startsWith(\"\")', ",
+    ] {
+        let warnings = with(&rule(&format!("{{ name: a, {when}effect: allow }}")));
+        let told = |words| warnings.iter().any(|warning| warning.contains(words));
+        assert!(
+            told("allows everybody who has a token of") && !told("everybody gets certificates"),
+            "{when}{warnings:?}"
+        );
+    }
 }
 
 #[test]
@@ -435,4 +491,33 @@ fn a_file_of_rules_is_read_alone_for_given_issuers() {
     let missing = place.path("nowhere.yaml");
     let errors = read_file(&missing, &config.issuers, Duration::from_secs(600)).expect_err("refused");
     assert!(errors.to_string().contains("there is no such file"), "{errors}");
+}
+
+/// What templates read is known, and tokens may have more: a near miss is told, not refused.
+#[test]
+fn a_claim_that_is_near_to_one_of_a_template_is_told() {
+    let place = Place::new();
+    place.write(
+        "fulcio.yaml",
+        "oidc-issuers:
+  https://ci.example.com: { issuer-url: https://ci.example.com, client-id: sigstore, type: ci-provider, ci-provider: acme }
+ci-issuer-metadata:
+  acme:
+    subject-alternative-name-template: https://ci.example.com/{{ .pipeline_slug }}
+    extension-templates: { build-trigger: build_source }
+",
+    );
+    let with = |claim: &str| {
+        let rule =
+            format!("{{ name: a, effect: allow, when: 'has(claims.{claim}) && claims.{claim} == \"x\"' }}");
+        let config = with_issuers(&format!("identity_config: fulcio.yaml\npolicy: {{ rules: [{rule}] }}\n"));
+        place.load(config).expect("accepted").1
+    };
+    for (claim, meant) in [("pipeline_slgu", "pipeline_slug"), ("build_sorce", "build_source")] {
+        let warnings = with(claim);
+        assert!(warnings.iter().any(|it| it.contains(&format!("did you mean {meant}?"))), "{warnings:?}");
+    }
+    for claim in ["pipeline_slug", "build_source", "sub", "organisation"] {
+        assert!(!with(claim).iter().any(|it| it.contains("did you mean")), "{claim}");
+    }
 }
