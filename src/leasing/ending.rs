@@ -35,7 +35,7 @@ impl Inner {
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }
         let holder = holder(lease);
-        let result = self.call(site, "revoke", site.gitlab.revoke(&holder, minted.id)).await;
+        let result = self.call(site, site.gitlab.revoke(&holder, minted.id)).await;
         drop(permit);
         match result {
             Ok(()) => {

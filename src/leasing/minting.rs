@@ -156,7 +156,7 @@ impl Inner {
     async fn look_up(&self, site: &Site, wish: &Wish) -> Result<Result<Holder, Refused>, CallError> {
         let holder = match wish.user {
             Some(id) => Holder { kind: wish.kind, path: wish.path.clone(), owner: vec![id] },
-            None => self.call(site, "holder", site.gitlab.holder(wish.kind, &wish.path)).await?,
+            None => self.call(site, site.gitlab.holder(wish.kind, &wish.path)).await?,
         };
         let no = |why: &str| Ok(Err(Refused::new(Code::TargetRefused).because(why)));
         let Some(id) = wish.user.or_else(|| wish.denies_admin.then(|| holder.owner.last().copied())?) else {
@@ -165,7 +165,7 @@ impl Inner {
                 false => Ok(Ok(holder)),
             };
         };
-        match self.call(site, "user", site.gitlab.user(id)).await {
+        match self.call(site, site.gitlab.user(id)).await {
             Ok(user) if !user.is_active => no("the user is not active"),
             Ok(user) if user.is_bot => no("the user is a bot"),
             Ok(user) if user.is_admin && wish.denies_admin => no("the user is an administrator"),
@@ -241,7 +241,7 @@ impl Inner {
         };
         let mut tries = 0;
         loop {
-            let error = match self.call(site, "mint", site.gitlab.mint(&order)).await {
+            let error = match self.call(site, site.gitlab.mint(&order)).await {
                 Err(error @ CallError::NotDone { .. }) => error,
                 ended => return ended,
             };

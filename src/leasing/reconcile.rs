@@ -50,12 +50,12 @@ impl Inner {
     /// Looks, and revokes what is there.
     async fn revoke_found(self: &Arc<Self>, site: &Site, lease: &Arc<Lease>) -> Result<(), CallError> {
         let holder = holder(lease);
-        let found = self.call(site, "find", site.gitlab.find(&holder, &lease.name)).await?;
+        let found = self.call(site, site.gitlab.find(&holder, &lease.name)).await?;
         let Some(first) = found.first() else { return Ok(()) };
         self.observer.event(Event::ReconcileOrphan(lease));
         self.note_found(lease, first).await;
         for token in &found {
-            self.call(site, "revoke", site.gitlab.revoke(&holder, token.id)).await?;
+            self.call(site, site.gitlab.revoke(&holder, token.id)).await?;
         }
         Ok(())
     }

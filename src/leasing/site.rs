@@ -104,18 +104,14 @@ impl Site {
 }
 
 impl Inner {
-    /// Waits for a call, tells the observer, and draws the consequences for the target.
+    /// Waits for a call, and draws the consequences for the target. How long it took is told by whoever makes it.
     pub(super) async fn call<T>(
         &self,
         site: &Site,
-        route: &'static str,
         call: Answer<'_, Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let began = self.time.elapsed();
         let result = call.await;
         let now = self.time.elapsed();
-        let status = result.as_ref().map_or_else(status_of, |_| 200);
-        self.observer.called(&site.name, route, status, now.saturating_sub(began));
         let turn = match &result {
             Err(
                 error @ (CallError::NotDone { retry_after, .. } | CallError::Unknown { retry_after, .. }),
@@ -167,14 +163,6 @@ impl Inner {
         }
         tokio::time::sleep(wait).await;
         Ok(())
-    }
-}
-
-/// The HTTP status, as far as there was one.
-const fn status_of(error: &CallError) -> u16 {
-    match error {
-        CallError::Refused { status, .. } | CallError::Credential { status, .. } => *status,
-        CallError::NotDone { .. } | CallError::Unknown { .. } => 0,
     }
 }
 

@@ -6,11 +6,11 @@ use super::start::read_capped;
 use crate::api::broker::BrokerApi;
 use crate::broker::{Lease, Phase};
 use crate::config::BrokerConfig;
-use crate::config::broker::{CredentialSource, RotationConfig, RotationMethod, TargetConfig};
+use crate::config::broker::{CredentialSource, TargetConfig};
 use crate::gitlab::{RestClient, Settings, Surroundings};
 use crate::issuance::{IssuerKeys, Rules};
 use crate::leasing::ports::{LeaseStore, Observer, Sealing};
-use crate::leasing::{ALLOWED, Attempt, Broker, Event, Method, Parts, Rotation, SealKey, Secret, Target};
+use crate::leasing::{ALLOWED, Attempt, Broker, Event, Parts, SealKey, Secret, Target};
 use crate::telemetry::metrics::Metrics;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,19 +105,10 @@ fn open_target(
         name: target.name.clone(),
         gitlab: Arc::new(gitlab),
         configured,
-        rotation: target.rotate.as_ref().map(rotation),
+        rotation: target.rotate,
         max_inflight: target.max_inflight,
         sealing,
     })
-}
-
-fn rotation(config: &RotationConfig) -> Rotation {
-    let method = match config.method {
-        RotationMethod::Auto => Method::Auto,
-        RotationMethod::Create => Method::Create,
-        RotationMethod::Itself => Method::Itself,
-    };
-    Rotation { before: config.before, lifetime: config.lifetime, method }
 }
 
 /// A file's one line.

@@ -8,6 +8,7 @@
 //! Keys: `n` the number; `l` and a lease's id; `u` and the key of an ID token's uses; `c` and a target's name; `a` and the slot of a refused
 //! attempt. Values: version, body, checksum. None comes near 128 KiB, above which sled would make a file of it that it never syncs.
 
+use super::lock::DirectoryLock;
 use super::record::FileHeadRecord;
 use super::sled::{self, Raw};
 use crate::broker::LeaseId;
@@ -17,6 +18,7 @@ use crate::log::ports::{HeadRecord, Recorded, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Space that must be left besides a multiple of what is written.
 const RESERVE: u64 = 2 << 20;
@@ -37,6 +39,8 @@ pub struct EmbeddedLeases {
     path: PathBuf,
     /// Or why it cannot be used.
     parts: Result<Parts, KeepError>,
+    /// Keeps other processes out for as long as it lives.
+    _guard: Option<Arc<DirectoryLock>>,
 }
 
 struct Parts {
@@ -57,7 +61,13 @@ impl EmbeddedLeases {
             KeepError::Corrupt(what) => KeepError::Corrupt(format!("{what}; {}", way_out(path))),
             other => other,
         })?;
-        Ok(Self { path: path.to_owned(), parts: Ok(parts) })
+        Ok(Self { path: path.to_owned(), parts: Ok(parts), _guard: None })
+    }
+
+    /// The same, for as long as which nobody else gets this lock.
+    pub(super) fn guarded_by(mut self, lock: Arc<DirectoryLock>) -> Self {
+        self._guard = Some(lock);
+        self
     }
 
     fn parts(path: &Path) -> Result<Parts, KeepError> {

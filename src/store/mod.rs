@@ -147,7 +147,7 @@ impl LockedDirectory {
     /// # Errors
     /// As [`EmbeddedLeases::open`].
     pub fn leases(&self) -> Result<EmbeddedLeases, KeepError> {
-        EmbeddedLeases::open(&self.path.join(BROKER))
+        Ok(EmbeddedLeases::open(&self.path.join(BROKER))?.guarded_by(self.lock.clone()))
     }
 
     fn stores(&self, path: &Path) -> Result<Stores, DataDirectoryError> {

@@ -6,7 +6,7 @@ mod role;
 mod target;
 mod warnings;
 
-pub use target::{CredentialSource, RotationConfig, RotationMethod, TargetConfig};
+pub use target::{CredentialSource, TargetConfig};
 
 use super::reader::{Field, Section};
 use super::{read_secret, values};

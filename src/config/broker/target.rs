@@ -4,6 +4,7 @@ use super::{DAY, HOUR, MOST_TARGETS, refuse_twice};
 use crate::broker::{Hosting, Kind, check_path};
 use crate::config::reader::{Field, Section};
 use crate::config::{issuers, read_path, values};
+use crate::leasing::{Method, Rotation};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
@@ -40,7 +41,7 @@ pub struct TargetConfig {
     /// How many calls may be under way at once.
     pub max_inflight: u32,
     /// Whether and when the main credential is replaced.
-    pub rotate: Option<RotationConfig>,
+    pub rotate: Option<Rotation>,
 }
 
 /// Where a secret comes from. Never from the configuration itself.
@@ -50,29 +51,6 @@ pub enum CredentialSource {
     File(PathBuf),
     /// An environment variable's name.
     Environment(String),
-}
-
-/// `rotate:`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RotationConfig {
-    /// How long before its end.
-    pub before: Duration,
-    /// How long the new one lives.
-    pub lifetime: Duration,
-    /// How.
-    pub method: RotationMethod,
-}
-
-/// How a main credential is replaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RotationMethod {
-    /// The first of the two that the credential may.
-    #[default]
-    Auto,
-    /// A second one is made, tried and taken before the first is revoked. For administrators.
-    Create,
-    /// It replaces itself.
-    Itself,
 }
 
 /// What roles have to know of a target, as far as it could be read: of one with a fault in it, roles are judged all the same.
@@ -250,7 +228,7 @@ fn read_certificates(field: &Field<'_>, directory: &Path) -> Option<Vec<u8>> {
     Some(pem)
 }
 
-fn read_rotation(section: &Section<'_>) -> Option<RotationConfig> {
+fn read_rotation(section: &Section<'_>) -> Option<Rotation> {
     let before = match section.get("before") {
         Some(field) => field.parse_scalar(|text| values::duration(text, BEFORE_BOUNDS)),
         None => Some(DEFAULT_BEFORE),
@@ -261,7 +239,7 @@ fn read_rotation(section: &Section<'_>) -> Option<RotationConfig> {
     };
     let method = match section.get("method") {
         Some(field) => field.parse(method),
-        None => Some(RotationMethod::default()),
+        None => Some(Method::default()),
     };
     section.report_unknown();
     let (before, lifetime) = (before?, lifetime?);
@@ -272,14 +250,14 @@ fn read_rotation(section: &Section<'_>) -> Option<RotationConfig> {
         );
         return None;
     }
-    Some(RotationConfig { before, lifetime, method: method? })
+    Some(Rotation { before, lifetime, method: method? })
 }
 
-fn method(text: &str) -> Result<RotationMethod, String> {
+fn method(text: &str) -> Result<Method, String> {
     match text {
-        "auto" => Ok(RotationMethod::Auto),
-        "create" => Ok(RotationMethod::Create),
-        "self" => Ok(RotationMethod::Itself),
+        "auto" => Ok(Method::Auto),
+        "create" => Ok(Method::Create),
+        "self" => Ok(Method::Itself),
         _ => Err(format!("{} is no method; write auto, create or self", values::quoted(text))),
     }
 }

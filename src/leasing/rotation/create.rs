@@ -24,7 +24,7 @@ impl Inner {
         let step = Step::Creating { user_id: credential.user_id, name: name.clone() };
         let intended = Record { step, ..record.clone() };
         self.save(site, record, intended).await?;
-        let made = self.ask(site, "make-credential", site.gitlab.make_credential(credential, &name, expiry));
+        let made = self.ask(site, site.gitlab.make_credential(credential, &name, expiry));
         let (new, secret) = match made.await {
             Ok(made) => made,
             Err(error) => {
@@ -39,7 +39,7 @@ impl Inner {
         let created = Record { step: Step::Created { new: sealed, old: credential.id }, ..record.clone() };
         if let Err(error) = self.save(site, record, created).await {
             // Else it is found by its name.
-            let _ = self.ask(site, "revoke-credential", site.gitlab.revoke_credential(new.id)).await;
+            let _ = self.ask(site, site.gitlab.revoke_credential(new.id)).await;
             return Err(error);
         }
         Ok(())
@@ -49,7 +49,7 @@ impl Inner {
     pub(super) async fn put_in_use(&self, site: &Site, record: &mut Record) -> Result<Rest, RotationError> {
         let Step::Created { new, old } = record.step.clone() else { return Ok(Rest::Done) };
         let secret = site.open(&new).map_err(RotationError::Other)?;
-        match self.ask(site, "self", site.gitlab.itself(Some(&secret))).await {
+        match self.ask(site, site.gitlab.itself(Some(&secret))).await {
             Ok(_) => {
                 let mut next = Record { current: Some(new), step: Step::Rest, ..record.clone() };
                 next.retire.push(old);

@@ -22,7 +22,7 @@ impl Inner {
         let old = credential.id;
         let intended = Record { step: Step::Rotating { old }, ..record.clone() };
         self.save(site, record, intended).await?;
-        match self.call(site, "rotate-credential", site.gitlab.rotate_credential(expiry)).await {
+        match self.call(site, site.gitlab.rotate_credential(expiry)).await {
             Ok((new, secret)) => {
                 let sealed = site.seal(new.id, &secret)?;
                 // The old one is dead, whatever the store says.

@@ -233,7 +233,7 @@ impl Inner {
 
     /// Asks GitLab about the credential in use, and about itself.
     async fn look(&self, site: &Site) -> Result<Credential, RotationError> {
-        let result = self.ask(site, "self", site.gitlab.itself(None)).await;
+        let result = self.ask(site, site.gitlab.itself(None)).await;
         site.credentials.know(|known| match &result {
             Ok(credential) => {
                 known.credential = Some(credential.clone());
@@ -247,7 +247,7 @@ impl Inner {
         if let Some(left) = self.left(&credential).filter(|left| *left <= NEAR) {
             self.observer.event(Event::CredentialEnding { target: &site.name, left });
         }
-        if let Ok(version) = self.ask(site, "metadata", site.gitlab.version()).await {
+        if let Ok(version) = self.ask(site, site.gitlab.version()).await {
             *site.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         }
         Ok(credential)
@@ -262,14 +262,9 @@ impl Inner {
     }
 
     /// One call, among as many at once as the target may be asked.
-    async fn ask<T>(
-        &self,
-        site: &Site,
-        route: &'static str,
-        call: Answer<'_, Result<T, CallError>>,
-    ) -> Result<T, CallError> {
+    async fn ask<T>(&self, site: &Site, call: Answer<'_, Result<T, CallError>>) -> Result<T, CallError> {
         let _permit = site.permit().await;
-        self.call(site, route, call).await
+        self.call(site, call).await
     }
 
     /// Makes a record durable. In memory it is what is on disk, unless `unsaved` says otherwise.

@@ -35,8 +35,8 @@ impl Inner {
         name: &str,
     ) -> Result<Rest, RotationError> {
         let began = self.time.elapsed();
-        for id in self.ask(site, "find-credential", site.gitlab.find_credentials(user_id, name)).await? {
-            self.ask(site, "revoke-credential", site.gitlab.revoke_credential(id)).await?;
+        for id in self.ask(site, site.gitlab.find_credentials(user_id, name)).await? {
+            self.ask(site, site.gitlab.revoke_credential(id)).await?;
         }
         self.rest_when_settled(site, record, began).await
     }
@@ -44,7 +44,7 @@ impl Inner {
     /// The credential may have replaced itself: whether it still works tells. It is not asked to do it again before that is certain.
     async fn probe(&self, site: &Site, record: &mut Record, old: u64) -> Result<Rest, RotationError> {
         let began = self.time.elapsed();
-        match self.ask(site, "self", site.gitlab.itself(None)).await {
+        match self.ask(site, site.gitlab.itself(None)).await {
             Ok(_) => self.rest_when_settled(site, record, began).await,
             Err(error @ CallError::Credential { status: 401, .. }) => {
                 let lost = Step::Lost { old };
@@ -83,10 +83,10 @@ impl Inner {
     /// Revokes the credentials that are not used any more. Nobody is calling with them when that happens.
     async fn retire(&self, site: &Site, record: &mut Record) -> Result<Rest, RotationError> {
         while let Some(old) = record.retire.first().copied() {
-            let own = self.ask(site, "self", site.gitlab.itself(None)).await?.id;
+            let own = self.ask(site, site.gitlab.itself(None)).await?.id;
             if own != old {
                 let Some(_alone) = site.alone().await else { return Ok(Rest::Waits) };
-                match self.call(site, "revoke-credential", site.gitlab.revoke_credential(old)).await {
+                match self.call(site, site.gitlab.revoke_credential(old)).await {
                     Ok(()) => {}
                     // It is another user's, whom this one, which was accepted a moment ago, may not touch: there is nobody else to ask.
                     Err(error @ (CallError::Refused { .. } | CallError::Credential { .. })) => {

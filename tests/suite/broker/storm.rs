@@ -62,7 +62,13 @@ fn next(state: &mut u64) -> u64 {
     *state >> 33
 }
 
-async fn caller(id: String, gitlab: Arc<MakeBelieve>, http: Client, public: String, given: Arc<Mutex<Vec<String>>>) {
+async fn caller(
+    id: String,
+    gitlab: Arc<MakeBelieve>,
+    http: Client,
+    public: String,
+    given: Arc<Mutex<Vec<String>>>,
+) {
     let mut claims = gitlab.issuer.claims();
     claims["aud"] = AUDIENCE.into();
     for number in 0.. {
@@ -129,7 +135,15 @@ async fn killed_again_and_again_it_forgets_no_lease_and_leaves_no_token_without_
     for round in 0..rounds {
         let server = Server::start(directory.path());
         let callers: Vec<_> = (0..CALLERS)
-            .map(|caller_of| tokio::spawn(caller(format!("{round}-{caller_of}"), gitlab.clone(), http.clone(), server.public.clone(), given.clone())))
+            .map(|caller_of| {
+                tokio::spawn(caller(
+                    format!("{round}-{caller_of}"),
+                    gitlab.clone(),
+                    http.clone(),
+                    server.public.clone(),
+                    given.clone(),
+                ))
+            })
             .collect();
         // The moment is the storm's point: any will do.
         tokio::time::sleep(Duration::from_millis(100 + next(&mut state) % 700)).await;

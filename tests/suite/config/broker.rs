@@ -3,7 +3,8 @@
 use super::{Place, WHOLE, with_issuers};
 use countersign::broker::{AccessLevel, Hosting, Kind, Revocation};
 use countersign::config::Config;
-use countersign::config::broker::{CredentialSource, RotationConfig, RotationMethod};
+use countersign::config::broker::CredentialSource;
+use countersign::leasing::{Method, Rotation};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -465,10 +466,10 @@ broker:
     assert_eq!(own.token, CredentialSource::File(place.path("gitlab.token")));
     assert_eq!((own.sudo_user.as_deref(), own.max_inflight), (Some("bot"), 4));
     assert!(own.ca_certificate.is_some());
-    let rotation = RotationConfig {
+    let rotation = Rotation {
         before: Duration::from_secs(48 * 3600),
         lifetime: Duration::from_secs(60 * 86_400),
-        method: RotationMethod::Itself,
+        method: Method::Itself,
     };
     assert_eq!(own.rotate, Some(rotation));
     let roles = &broker.roles;
