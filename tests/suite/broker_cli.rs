@@ -74,7 +74,7 @@ impl Broker {
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, router).await });
         secrets::note(ID_TOKEN.as_bytes());
-        Self { script, url, directory: TempDir::new().unwrap(), runtime: runtime }
+        Self { script, url, directory: TempDir::new().unwrap(), runtime }
     }
 
     fn script(&self, route: &str, answers: impl IntoIterator<Item = (u16, Value)>) {
