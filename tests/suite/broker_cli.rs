@@ -314,7 +314,7 @@ fn git_gets_a_login_for_its_gitlab_and_for_nothing_else() {
         "",
     ] {
         for action in ["get", "erase"] {
-            let ended = helper(action, &format!("{}password={TOKEN}\n\n", other.trim_end_matches('\n')));
+            let ended = helper(action, &format!("{}\npassword={TOKEN}\n\n", other.trim_end_matches('\n')));
             assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""), "{other}");
         }
     }
