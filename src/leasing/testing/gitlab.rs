@@ -26,6 +26,8 @@ pub(in crate::leasing) enum Fault {
     Late(u64),
     /// No reply for ever, and it is done.
     Hang,
+    /// The client itself fails.
+    Panic,
 }
 
 #[derive(Clone, Debug)]
@@ -174,6 +176,11 @@ impl World {
         self.lock().most_at_once
     }
 
+    /// Counts them anew.
+    pub(in crate::leasing) fn count_anew(&self) {
+        self.lock().most_at_once = 0;
+    }
+
     /// A user: active, administrator, bot.
     pub(in crate::leasing) fn user(&self, id: u64, is: (bool, bool, bool)) {
         self.lock().users.insert(id, is);
@@ -270,6 +277,10 @@ impl Client {
                     let _ = run();
                 });
                 unknown()
+            }
+            Some(Fault::Panic) => {
+                self.world.lock().at_once -= 1;
+                panic!("a test")
             }
             Some(Fault::Hang) => {
                 let _ = run();

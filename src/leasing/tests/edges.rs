@@ -177,6 +177,18 @@ async fn a_stop_waits_for_what_is_under_way_and_for_no_gitlab_that_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_that_fails_in_a_way_it_should_not_is_taken_up_again() {
+    let machine = Machine::new().await;
+    machine.world.script("revoke", [Some(Fault::Panic)]);
+    machine.world.script("mint", [None, Some(Fault::Panic)]);
+    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(wish(Kind::Project, 60, "two")).await.unwrap_err();
+    machine.pass(800).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+    assert_eq!(machine.phases(), ["aborted", "revoked"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn lists_come_in_pages_the_newest_first() {
     let machine = Machine::new().await;
     for job in 0..7 {

@@ -90,7 +90,10 @@ async fn a_target_that_is_down_is_left_alone_and_taken_up_again() {
     let many = |jti: &str| crate::leasing::minting::Wish { max_active: 100, ..wish(Kind::Project, 60, jti) };
     futures(&machine, 50, many).await;
     machine.world.set_down(Some(Fault::Lost));
-    machine.pass(HOUR).await;
+    machine.pass(200).await;
+    machine.world.count_anew();
+    machine.pass(HOUR - 200).await;
+    assert_eq!(machine.world.most_at_once(), 1);
     let calls = machine.world.calls("revoke");
     assert!((10..150).contains(&calls), "{calls} calls in an hour for fifty tokens");
     assert_eq!(machine.events("target-down"), 1);
