@@ -74,7 +74,8 @@ class World:
         up = ""
         while not up.strip().endswith("}"):
             up += self.server.stdout.readline() or exit("the server ended: " + (directory / "server.log").read_text())
-        self.url = json.loads(up)["listening"]
+        up = json.loads(up)
+        self.url, self.admin = up["listening"], up["admin"]
 
     def id_token(self, **claims) -> str:
         return self.gitlab.order("token", claims=claims)["token"]
@@ -201,6 +202,23 @@ def a_command_has_the_token_for_as_long_as_it_runs(world: World) -> None:
     assert printed.returncode == 0 and world.gitlab.order("opens", token=printed.stdout.strip())["opens"], printed
 
 
+def operators_list_and_end_what_lives(world: World) -> None:
+    env = world.environment() | {"COUNTERSIGN_ADMIN_URL": world.admin}
+    broker = lambda *words: subprocess.run([world.countersign, "broker", *words], env=env, capture_output=True, text=True)
+    for _ in range(3):
+        assert broker("token", "--role", "push").returncode == 0
+    assert broker("token", "--role", "nobody").returncode == 1
+    active = json.loads(broker("leases", "--state", "active", "--json").stdout)["leases"]
+    assert len(active) >= 3 and all(lease["role"] == "push" for lease in active), active
+    assert "push" in broker("leases", "--role", "push").stdout
+    assert "BROKER_TARGET_REFUSED" in broker("leases", "--refused").stdout
+    one = broker("revoke", "--lease", active[0]["id"])
+    assert one.returncode == 0, one
+    everything = broker("revoke", "--all")
+    assert everything.returncode == 0, everything
+    world.nothing_lives()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--countersign", type=pathlib.Path, required=True)
@@ -211,7 +229,7 @@ def main() -> int:
         world = World(args, pathlib.Path(directory))
         try:
             for test in (google_auth_exchanges_a_token_unchanged, git_pushes_with_the_credential_helper,
-                         a_command_has_the_token_for_as_long_as_it_runs):
+                         a_command_has_the_token_for_as_long_as_it_runs, operators_list_and_end_what_lives):
                 name = test.__name__.replace("_", " ")
                 if test is git_pushes_with_the_credential_helper and not shutil.which("git"):
                     print(f"!!! SKIPPED: {name}: no git")

@@ -4,15 +4,17 @@ use super::error::Told;
 use super::form::Form;
 use super::leases::shown;
 use super::{Answer, BrokerApi, api, uncached};
-use crate::api::{ApiState, only, plain};
+use crate::api::{ApiState, body, only, plain};
 use crate::broker::{Code, Described, Explained, LeaseId, Refused, TokenRequest};
 use crate::leasing::{Filter, Page};
 use crate::token::{Claims, Payload};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -37,7 +39,18 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
         .route("/v1/targets", only(get(targets)))
         .route("/v1/targets/{name}/rotate", only(post(rotate)))
         .route("/v1/policy/test", only(post(test)))
+        .route_layer(from_fn(no_web_page))
         .with_state(state.clone())
+}
+
+/// This listener asks for no password, and a web page that is open on an operator's machine could send forms to it. Browsers say so in
+/// `Origin` (Fetch standard §3.1); nobody else does.
+async fn no_web_page(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(ORIGIN) {
+        body::drain(request.into_body()).await;
+        return Told::invalid("Web pages may not order anything here.").into_response();
+    }
+    next.run(request).await
 }
 
 fn answered(status: StatusCode, body: &Value) -> Response {

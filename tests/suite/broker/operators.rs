@@ -86,6 +86,18 @@ async fn leases_are_listed_in_pages_and_ended_by_what_they_are_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_orders_nothing() {
+    let world = World::start().await;
+    world.tag().await;
+    let request =
+        world.ca.http.post(world.ca.admin_url("/v1/leases/revoke")).header("origin", "https://evil.example");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body("all=true");
+    assert_eq!(Answer::of(request).await.status, 400);
+    assert_eq!(world.live().len(), 1);
+    world.revoke_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn roles_can_be_tried_on_paper() {
     let world = World::start().await;
     let roles = world.ca.get_admin("/v1/roles").await.json();
