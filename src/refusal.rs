@@ -105,7 +105,7 @@ reasons! {
     RefPathContradiction = "REF_PATH_CONTRADICTION", Caller;
     /// The pipeline of one project (a fork) runs in another: its certificate would carry the parent's name.
     ForkPipeline = "FORK_PIPELINE", Caller;
-    /// This GitLab is too old to say whether a merge request comes from a fork, so merge request pipelines are refused.
+    /// This GitLab is too old to say whether a merge request comes from a fork, so pipelines of merge requests are refused, and child pipelines.
     ForkUndecidable = "FORK_UNDECIDABLE", Caller;
     /// `ci_config_ref_uri` is not a path below the job's project on the token's own GitLab instance at the token's ref.
     ConfigUriContradiction = "CONFIG_URI_CONTRADICTION", Caller;

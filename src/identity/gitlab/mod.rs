@@ -126,7 +126,9 @@ fn forks(job: &JobClaims<'_>, rules: &GitlabRules) -> Result<(), Refusal> {
     {
         return Err(Refusal::new(Reason::ForkPipeline).of_claim(claim.name()).by_rule(RULE));
     }
-    let undecidable = job.job_project_id.is_none() && job.pipeline_source == "merge_request_event";
+    // A child pipeline gets its parent's merge request, with the fork's branch, and a source of its own.
+    let may_be_a_forks = ["merge_request_event", "parent_pipeline"].contains(&job.pipeline_source);
+    let undecidable = job.job_project_id.is_none() && may_be_a_forks;
     if undecidable && !rules.allow_undecidable_forks {
         return Err(Refusal::new(Reason::ForkUndecidable)
             .of_claim(GitlabClaim::PipelineSource.name())

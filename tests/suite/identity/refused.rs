@@ -72,14 +72,17 @@ fn a_fork_in_its_parent_is_refused_unless_the_operator_allows_it() {
 
 #[test]
 fn a_merge_request_of_an_old_gitlab_is_refused_unless_the_operator_allows_it() {
-    for (id, path) in [
+    let unsaid = [
         (json!(ABSENT), json!(ABSENT)),
         (json!(null), json!(null)),
         (json!(""), json!("")),
         (json!(ABSENT), json!("acme/widgets")),
-    ] {
+    ];
+    // A child pipeline may be a merge request's: GitLab hands its branch on to it.
+    let sources = ["merge_request_event", "parent_pipeline"];
+    for ((id, path), source) in unsaid.iter().flat_map(|unsaid| sources.map(|source| (unsaid, source))) {
         let claims = with(json!({
-            "pipeline_source": "merge_request_event", "job_project_id": id, "job_project_path": path,
+            "pipeline_source": source, "job_project_id": id, "job_project_path": path,
         }));
         assert_refused(&claims, Reason::ForkUndecidable, "pipeline_source", "gitlab-6");
         let rules = GitlabRules { allow_undecidable_forks: true, ..GitlabRules::default() };
@@ -90,8 +93,10 @@ fn a_merge_request_of_an_old_gitlab_is_refused_unless_the_operator_allows_it() {
         let rules = GitlabRules { allow_fork_pipelines: true, ..GitlabRules::default() };
         assert_refused_under(rules, &claims, Reason::ForkUndecidable, "pipeline_source", "gitlab-6");
     }
-    let own = with(json!({"pipeline_source": "merge_request_event"}));
-    assert_eq!(said(&own).fulcio[&20], "merge_request_event", "the project's own merge request");
+    for source in sources {
+        let own = with(json!({"pipeline_source": source}));
+        assert_eq!(said(&own).fulcio[&20], source, "the project's own");
+    }
     let rules = GitlabRules { allow_undecidable_forks: true, ..GitlabRules::default() };
     assert_refused_under(rules, &fork(), Reason::ForkPipeline, "job_project_id", "gitlab-6");
 }
