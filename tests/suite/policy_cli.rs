@@ -340,7 +340,9 @@ fn a_dry_run_over_claims_compares_two_policies() {
     group("other/app", "acme", 1, 4);
     assert_eq!(group("acme/app", "people", 1, 5), "The rule \"people\" denies it.");
     // Of claims sets everything is known: what is missing, the server misses.
-    assert!(group("acme/app", "gitlab-3", 1, 6).as_str().is_some_and(|words| words.contains("CLAIM_MISSING")));
+    assert!(
+        group("acme/app", "gitlab-3", 1, 6).as_str().is_some_and(|words| words.contains("CLAIM_MISSING"))
+    );
     assert_eq!(dry_run(&["--claims", "claims.json", "--json"]).json()["groups"], document["groups"]);
 
     let document = dry_run(&["--claims", "claims.jsonl", "--against", "old.yaml", "--json"]).json();

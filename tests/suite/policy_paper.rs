@@ -190,16 +190,22 @@ fn a_certificate_that_is_too_large_is_none() {
     }
 }
 
-const GITLABS: &str = r#"version: 1
-listen: 127.0.0.1:0
-external_url: https://ca.example.com
-data_dir: data
-ca: { dir: ca }
-issuers:
-- { issuer: https://gitlab.com, type: gitlab-pipeline, audience: sigstore }
-- { issuer: https://gitlab.com, type: gitlab-pipeline, audience: forks, allow_fork_pipelines: true, subject: project }
-- { issuer: https://people.example.com, type: email, audience: sigstore }
-"#;
+/// Several entries of one issuer.
+const ISSUERS: &str = "issuers:
+  - { url: https://gitlab.com, type: gitlab-pipeline, audience: forks, allow_fork_pipelines: true, subject: project }
+  - { url: https://people.example.com, type: email, audience: sigstore }
+";
+
+/// A server's configuration with them.
+fn configuration() -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    let ended = run_in(directory.path(), &["init", "ca", "--gitlab", "https://gitlab.com"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let file = directory.path().join("ca/countersign.yaml");
+    let text = fs::read_to_string(&file).expect("it is there").replacen("issuers:\n", ISSUERS, 1);
+    fs::write(&file, text).expect("written");
+    directory
+}
 
 /// With a configuration its audiences and entries are asked first, as the server asks.
 #[test]
@@ -211,7 +217,8 @@ fn an_identity_is_refused_before_any_rule_is_read() {
   effect: allow
 - { name: people, issuers: [https://people.example.com], when: 'has(claims.email_verified) && claims.email_verified', effect: allow }
 "#;
-    let fork = json!({ "job_project_id": "7", "job_project_path": "mallory/widgets", "ref_protected": "false" });
+    let fork =
+        json!({ "job_project_id": "7", "job_project_path": "mallory/widgets", "ref_protected": "false" });
     let person = |verified: Value| {
         json!({ "iss": "https://people.example.com", "sub": "1", "aud": "sigstore", "exp": 1_800_000_000,
             "email": "ada@example.com", "email_verified": verified })
@@ -222,6 +229,8 @@ fn an_identity_is_refused_before_any_rule_is_read() {
         fork["ref_protected"] = json!("true");
         fork
     };
+    let directory = configuration();
+    fs::write(directory.path().join("policy.yaml"), rules).expect("written");
     for (claims, reason, rule) in [
         (with(&json!({})), "", "acme"),
         (with(&fork), "FORK_PIPELINE", "gitlab-6"),
@@ -237,18 +246,42 @@ fn an_identity_is_refused_before_any_rule_is_read() {
         (person(json!("true")), "POLICY_DENIED", "people"),
         (person(json!(false)), "CLAIM_INVALID", "email"),
     ] {
-        let directory = directory(
-            rules,
-            &[("config.yaml", GITLABS.to_owned()), ("claims.json", claims.to_string()), ("jwks.json", String::new())],
-        );
-        let arguments = ["--policy", "policy.yaml", "--config", "config.yaml", "--json"];
+        fs::write(directory.path().join("claims.json"), claims.to_string()).expect("written");
+        let arguments = ["--policy", "policy.yaml", "--config", "ca/countersign.yaml", "--json"];
         let ended = run(&directory, &[&["explain", "--claims", "claims.json"][..], &arguments].concat());
         let document = ended.json();
         let said = document["refusal"]["reason"].as_str().unwrap_or_default();
-        assert_eq!((said, document["rule"].as_str()), (reason, Some(rule)), "{claims}\n{}{document:#}", ended.err);
-        assert_eq!(document["notes"].to_string().contains("before any rule"), rule.contains("gitlab") || rule == "email");
+        assert_eq!(
+            (said, document["rule"].as_str()),
+            (reason, Some(rule)),
+            "{claims}\n{}{document:#}",
+            ended.err
+        );
+        assert_eq!(
+            document["notes"].to_string().contains("before any rule"),
+            rule.contains("gitlab") || rule == "email"
+        );
         let ended = run(&directory, &[&["dry-run", "--claims", "claims.json"][..], &arguments].concat());
         assert_eq!(ended.json()["refused"], u64::from(!reason.is_empty()), "{claims}\n{}", ended.out);
+    }
+}
+
+/// Where the audience is not known, any entry may have made the certificate.
+#[test]
+fn claims_without_an_audience_may_be_of_any_entry() {
+    let directory = configuration();
+    let cases = "cases:\n- name: a fork\n  claims: claims.txt\n  set: { job_project_id: '7', job_project_path: mallory/widgets, aud: AUD }\n  expect: allow\n";
+    fs::create_dir(directory.path().join("cases")).expect("made");
+    let write =
+        |name: &str, text: &str| fs::write(directory.path().join("cases").join(name), text).expect("written");
+    write("claims.txt", &whole().to_string());
+    write("policy.yaml", "rules:\n- { name: all, effect: allow }\n");
+    for (audience, code) in [("null", 0), ("forks", 0), ("sigstore", 78)] {
+        write("cases.yaml", &cases.replace("AUD", audience));
+        let arguments = ["test", "cases", "--config", "ca/countersign.yaml", "--policy", "cases/policy.yaml"];
+        let ended = run(&directory, &arguments);
+        assert_eq!(ended.code, code, "{audience}: {}{}", ended.out, ended.err);
+        assert_eq!(ended.err.contains("FORK_PIPELINE"), code == 78, "{}", ended.err);
     }
 }
 
@@ -258,20 +291,26 @@ fn a_case_that_is_refused_before_any_rule_is_read_is_an_error() {
     let case = |set: &str, rest: &str| {
         format!("cases:\n- name: n\n  claims: claims.txt\n  set: {set}\n  expect: deny\n{rest}")
     };
-    let contradicts = "cases.yaml:2: cases[0]: has claims that are refused by gitlab-4 before any rule is read";
+    let contradicts =
+        "cases.yaml:2: cases[0]: has claims that are refused by gitlab-4 before any rule is read";
     for (cases, code, words) in [
         (case("{ ref_type: branch }", ""), 78, contradicts),
         (case("{ ref: feature }", ""), 78, "gitlab-4"),
         (case("{ ref_type: branch }", "  rule: acme\n"), 78, contradicts),
         (case("{ ref_protected: \"false\" }", ""), 0, ""),
-        (case("{ ref_protected: \"false\" }", "  rule: gitlab-4\n"), 1, "expected is that by the rule \"gitlab-4\""),
+        (
+            case("{ ref_protected: \"false\" }", "  rule: gitlab-4\n"),
+            1,
+            "expected is that by the rule \"gitlab-4\"",
+        ),
         (case("{ ref_protected: \"false\" }", "  rule: gitlab-x\n"), 78, "names no rule"),
         // Claims that are made of others may be left out, and one that is to be refused by the type's rule says so.
         (case("{ ref_protected: \"false\", ref: v2, ref_path: null, ci_config_ref_uri: null }", ""), 0, ""),
         (case("{ ref_type: branch }", "  rule: gitlab-4\n"), 0, ""),
         (case("{ ref_protected: \"false\", groups_direct: 5 }", ""), 0, ""),
     ] {
-        let directory = directory(RULES, &[("claims.txt", whole().to_string()), ("cases.yaml", cases.clone())]);
+        let directory =
+            directory(RULES, &[("claims.txt", whole().to_string()), ("cases.yaml", cases.clone())]);
         let ended = run(&directory, &["test", "."]);
         assert_eq!(ended.code, code, "{cases}{}{}", ended.out, ended.err);
         assert!(format!("{}{}", ended.out, ended.err).contains(words), "{cases}{}{}", ended.out, ended.err);
@@ -279,7 +318,10 @@ fn a_case_that_is_refused_before_any_rule_is_read_is_an_error() {
     // What no rule decided is none of its coverage.
     let directory = directory(
         RULES,
-        &[("claims.txt", whole().to_string()), ("cases.yaml", case("{ ref_type: branch }", "  rule: gitlab-4\n"))],
+        &[
+            ("claims.txt", whole().to_string()),
+            ("cases.yaml", case("{ ref_type: branch }", "  rule: gitlab-4\n")),
+        ],
     );
     let document = run(&directory, &["test", ".", "--json"]).json();
     assert_eq!(document["never_reached"], json!(["acme"]), "{document:#}");

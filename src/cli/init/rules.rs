@@ -58,7 +58,8 @@ fn rules(args: &InitArgs) -> String {
     }
     for (index, group) in named.iter().enumerate() {
         // No group's path has a #.
-        let name = if group.len() > 50 { format!("\"group #{}\"", index + 1) } else { format!("group {group}") };
+        let name =
+            if group.len() > 50 { format!("\"group #{}\"", index + 1) } else { format!("group {group}") };
         text += &format!(
             "    - name: {name}
       issuers: [{issuers}]

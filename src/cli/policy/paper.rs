@@ -146,8 +146,7 @@ impl Paper<'_> {
         let Some(issuer) = self.rules.issuer(self.request) else {
             return Identified::Refused(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"));
         };
-        if let Some(refusal) =
-            check_form_of_times(claims).err().filter(|refusal| !self.leaves_open(refusal))
+        if let Some(refusal) = check_form_of_times(claims).err().filter(|refusal| !self.leaves_open(refusal))
         {
             return Identified::Refused(refusal);
         }

@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
     after_long_help = "A file of cases:\n  \
         cases:\n  \
         - name: a protected tag of ours may sign\n    \
-          claims: claims/release.json     # of a token, relative to the directory; or the claims themselves\n    \
-          set: { ref: v2.0, ref_path: refs/tags/v2.0, ci_config_ref_uri: null } # what differs; null: is absent\n    \
+          claims: claims/release.json     # of a token, or the claims themselves\n    \
+          # what differs; null: is absent\n    \
+          set: { ref: v2, ref_path: refs/tags/v2, ci_config_ref_uri: null }\n    \
           expect: allow\n    \
           rule: acme releases             # the rule that decides; may be left out\n  \
         - name: a branch that anybody may push to may not\n    \
