@@ -249,6 +249,17 @@ fn a_fact_of_another_type_and_a_sum_that_is_too_large_decide_nothing() {
 }
 
 #[test]
+fn what_nothing_hangs_on_is_not_asked() {
+    let source = r#"has(claims.environment) && (claims.environment == "x" || claims.environment == "y")"#;
+    let condition = Condition::compile(source, &scope()).unwrap();
+    let asked = |given: &Given| -> Vec<bool> {
+        condition.steps(given).into_iter().map(|step| step.is_asked).collect()
+    };
+    assert_eq!(asked(&given(&[])), [true, true, false, false, false]);
+    assert_eq!(asked(&given(&[("claims.environment", text("x"))])), [true; 5]);
+}
+
+#[test]
 fn an_explanation_shows_each_part_with_what_it_names() {
     let source = r#"claims.project_path.startsWith("acme/") && (claims.ref == "main" || has(claims.environment)) && !(claims.ref_protected == "false")"#;
     let condition = Condition::compile(source, &scope()).unwrap();

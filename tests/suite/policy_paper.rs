@@ -12,6 +12,7 @@ const RULES: &str = r#"rules:
   effect: allow
   extensions:
   - { oid: 1.3.6.1.4.1.99999.2.1, claim: team }
+  - { oid: 1.3.6.1.4.1.99999.2.2, claim: aud }
 "#;
 
 /// The claims that the server asks for, all of them.
@@ -44,7 +45,7 @@ fn run(directory: &TempDir, arguments: &[&str]) -> Ended {
 }
 
 /// Changes of a token's claims, and what the server says to them.
-const ANSWERS: [(&str, &str); 20] = [
+const ANSWERS: [(&str, &str); 21] = [
     (r#"{}"#, ""),
     (r#"{"team": "red"}"#, ""),
     (r#"{"team": ""}"#, ""),
@@ -53,6 +54,7 @@ const ANSWERS: [(&str, &str); 20] = [
     (r#"{"ref_path": "refs/heads/other"}"#, "REF_PATH_CONTRADICTION"),
     (r#"{"sha": 7}"#, "CLAIM_WRONG_TYPE"),
     (r#"{"ref_protected": "false"}"#, "POLICY_DENIED"),
+    (r#"{"aud": ["sigstore"]}"#, ""),
     // What names somebody comes before any rule is read, whatever that would say.
     (r#"{"sha": null}"#, "CLAIM_MISSING"),
     (r#"{"sub": null}"#, "CLAIM_MISSING"),

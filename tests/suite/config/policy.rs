@@ -60,6 +60,26 @@ const REFUSED: &[(&str, &str)] = &[
         "policy.yaml:2: rules[0].name: has a character in it that nobody sees, or that turns others around (\\u{202e})",
     ),
     (
+        "rules:\n  - { name: gitlab-6, effect: allow }",
+        "policy.yaml:2: rules[0].name: is what refusals call a rule of the type of identity; give it another name",
+    ),
+    (
+        "rules:\n  - { name: github-workflow, effect: allow }",
+        "policy.yaml:2: rules[0].name: is what refusals call a rule of the type of identity; give it another name",
+    ),
+    (
+        "rules:\n  - { name: 'a, b', effect: allow }",
+        "policy.yaml:2: rules[0].name: has a comma before a space, which stands between names in refusals",
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: true, message: \"a\\u202Eb\" }",
+        "policy.yaml:2: rules[0].message: has a character in it that nobody sees, or that turns others around (\\u{202e})",
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'claims.sub == \"ac\u{200b}me\"' }",
+        "policy.yaml:2: rules[0].when: has a character in it that nobody sees, or that turns others around (\\u{200b}) (character 15)",
+    ),
+    (
         "rules:\n  - { name: '', effect: allow }",
         "policy.yaml:2: rules[0].name: has 0 characters; 1 to 64 are possible",
     ),
