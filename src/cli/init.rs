@@ -427,6 +427,17 @@ mod tests {
     }
 
     #[test]
+    fn rules_for_groups_with_long_paths_have_names_of_their_own() {
+        let mut args = InitArgs::new("ca".into());
+        args.gitlab = vec!["https://gitlab.com".into()];
+        args.group = vec!["2".into(), "x".repeat(51), "y".repeat(51)];
+        let text = configuration(&args);
+        let names: Vec<_> =
+            lines(&text).into_iter().filter_map(|line| line.strip_prefix("    - name: ")).collect();
+        assert_eq!(names, ["group 2", "\"group #2\"", "\"group #3\""]);
+    }
+
+    #[test]
     fn a_fulcio_file_alone_leaves_no_issuers() {
         let args = InitArgs { fulcio_config: Some("f.yaml".into()), ..InitArgs::new("ca".into()) };
         let text = configuration(&args);

@@ -55,6 +55,9 @@ pub struct Step {
     pub text: String,
     /// Whether it holds.
     pub holds: Result<bool, Undecided>,
+    /// Whether anything hangs on it. What cannot be decided by itself, where the parts beside it decide, is not asked:
+    /// `claims.environment == "x"` behind a `has(claims.environment)` that does not hold.
+    pub is_asked: bool,
     /// The members it names, with what they are; absent ones with `None`.
     pub facts: Vec<(String, Option<Value>)>,
 }
@@ -197,13 +200,15 @@ pub(super) fn steps(condition: &Condition, facts: &dyn Facts) -> Vec<Step> {
     let mut steps = Vec::new();
     match context(condition, facts) {
         Ok(context) => {
-            walk((&condition.written, &condition.program), 0, &context, condition, facts, &mut steps)
+            let whole = (&condition.written, &condition.program);
+            walk(whole, (0, false), &context, condition, facts, &mut steps);
         }
         Err(undecided) => {
             steps.push(Step {
                 depth: 0,
                 text: show(&condition.written),
                 holds: Err(undecided),
+                is_asked: true,
                 facts: Vec::new(),
             });
         }
@@ -211,16 +216,17 @@ pub(super) fn steps(condition: &Condition, facts: &dyn Facts) -> Vec<Step> {
     steps
 }
 
-/// Both trees have the same shape down to the parts that are shown.
+/// Both trees have the same shape down to the parts that are shown. With the depth it is told whether what is around is decided.
 fn walk(
     (written, program): (&IdedExpr, &IdedExpr),
-    depth: usize,
+    (depth, is_decided): (usize, bool),
     context: &Context<'_, '_>,
     condition: &Condition,
     facts: &dyn Facts,
     steps: &mut Vec<Step>,
 ) {
     let holds = evaluate(program, context);
+    let is_asked = holds.is_ok() || !is_decided;
     if let (Expr::Call(written_call), Expr::Call(call)) = (&written.expr, &program.expr)
         && let Some(text) = joint(&written_call.func_name)
         && written_call.func_name == call.func_name
@@ -228,9 +234,10 @@ fn walk(
         // A chain of one operator is one step with many parts.
         let mut parts = Vec::new();
         flatten((written, program), &call.func_name, &mut parts);
-        steps.push(Step { depth, text: text.to_owned(), holds, facts: Vec::new() });
+        let is_decided = is_decided || holds.is_ok();
+        steps.push(Step { depth, text: text.to_owned(), holds, is_asked, facts: Vec::new() });
         for part in parts {
-            walk(part, depth + 1, context, condition, facts, steps);
+            walk(part, (depth + 1, is_decided), context, condition, facts, steps);
         }
         return;
     }
@@ -243,7 +250,7 @@ fn walk(
             named.push((path.join("."), value));
         }
     }
-    steps.push(Step { depth, text: show(written), holds, facts: named });
+    steps.push(Step { depth, text: show(written), holds, is_asked, facts: named });
 }
 
 /// The step of a chain of `&&`.

@@ -1,7 +1,8 @@
 //! Conditions that hold for more than their author thinks.
 
-use super::Condition;
+use super::held::{self, Held};
 use super::show::show;
+use super::{Condition, protection};
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue};
 
@@ -90,20 +91,29 @@ impl PathKind {
 impl Condition {
     /// What whoever admits by this condition should know. Of a condition that refuses, too much is no danger.
     pub fn advice(&self) -> Vec<Advice> {
-        let mut advice = Vec::new();
-        calls(&self.written, &mut advice);
+        let mut advice: Vec<Advice> = Vec::new();
+        for it in held::all(&self.written).iter().filter_map(of_held) {
+            if !advice.contains(&it) {
+                advice.push(it);
+            }
+        }
         let names = |wanted: &[&str]| {
             self.names().any(|path| path.last().is_some_and(|name| wanted.contains(&name.as_str())))
         };
         // A name of the whole pipeline, path and ref in one; an e-mail address is none.
         let whole = names(&["ci_config_ref_uri", "build_config_uri", "build_signer_uri"])
-            || any_text(&self.written, &|name, text| name == "san" && text.contains("://"));
-        if (whole || names(&["ref", "ref_path", "source_repository_ref"])) && !names(&["ref_protected"]) {
+            || held::all(&self.written).iter().any(|held| match last_name(held.subject) {
+                "san" => held.text.contains("://"),
+                "sub" | "subject" | "token_subject" => held.text.starts_with("project_path:"),
+                _ => false,
+            });
+        let is_told = advice.iter().any(|it| it.lint == Lint::RefWithoutProtection);
+        if !is_told && protection::is_missing(&self.written) {
             advice.push(Advice {
                 lint: Lint::RefWithoutProtection,
                 message:
                     "asks for a branch or a tag by its name, which anybody who may push can give; ask for \
-                          ref_protected == \"true\" as well"
+                          ref_protected == \"true\" as well, in every way in which it can hold"
                         .to_owned(),
             });
         }
@@ -127,42 +137,11 @@ impl Condition {
     }
 }
 
-/// Whether a member, by its last name, is held against such a text anywhere.
-fn any_text(tree: &IdedExpr, wanted: &dyn Fn(&str, &str) -> bool) -> bool {
-    let Expr::Call(call) = &tree.expr else { return false };
-    let parts = || call.target.iter().map(|target| &**target).chain(&call.args);
-    let texts = parts().filter_map(|part| match &part.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
-        _ => None,
-    });
-    let names = || parts().map(last_name);
-    texts.into_iter().any(|text| names().any(|name| wanted(name, text)))
-        || parts().any(|part| any_text(part, wanted))
-}
-
-fn calls(tree: &IdedExpr, advice: &mut Vec<Advice>) {
-    match &tree.expr {
-        Expr::Call(call) => {
-            let subject = call.target.as_deref().or_else(|| call.args.first());
-            if let (Some(subject), Some(Expr::Literal(LiteralValue::String(text)))) =
-                (subject, call.args.last().map(|last| &last.expr))
-            {
-                advice.extend(of_call(&call.func_name, subject, text.inner(), tree));
-            }
-            for part in call.target.iter().map(|target| &**target).chain(&call.args) {
-                calls(part, advice);
-            }
-        }
-        Expr::Select(select) => calls(&select.operand, advice),
-        Expr::List(list) => list.elements.iter().for_each(|element| calls(element, advice)),
-        _ => {}
-    }
-}
-
-fn of_call(function: &str, subject: &IdedExpr, text: &str, tree: &IdedExpr) -> Option<Advice> {
-    let kind = PathKind::of(last_name(subject));
-    let shown = show(tree);
-    let (lint, message) = match function {
+fn of_held(held: &Held<'_>) -> Option<Advice> {
+    let (name, text) = (last_name(held.subject), held.text);
+    let kind = PathKind::of(name);
+    let shown = show(held.call);
+    let (lint, message) = match held.function {
         "matches" if !is_anchored(text) => (
             Lint::UnanchoredPattern,
             format!("{shown} looks for its pattern anywhere in the text; begin it with ^ and end it with $"),
@@ -171,7 +150,14 @@ fn of_call(function: &str, subject: &IdedExpr, text: &str, tree: &IdedExpr) -> O
             Lint::PrefixWithoutSlash,
             format!("{shown} holds for {text}-of-somebody-else/… too; end it with a slash"),
         ),
-        "_!=_" if text == "false" && last_name(subject) == "ref_protected" => (
+        "matches" if matches!(kind, PathKind::Path | PathKind::Url) && is_open_before_slash(text) => (
+            Lint::PrefixWithoutSlash,
+            format!(
+                "{shown} holds for names of others that begin or look the same: its pattern is open before the first slash; write the \
+                 group's whole name, and a slash behind it"
+            ),
+        ),
+        "_!=_" if text == "false" && name == "ref_protected" => (
             Lint::RefWithoutProtection,
             format!("{shown} holds where GitLab cannot say (\"\"); ask for ref_protected == \"true\""),
         ),
@@ -191,6 +177,42 @@ fn is_anchored(pattern: &str) -> bool {
     let begins = pattern.starts_with('^') || pattern.starts_with("\\A");
     let ends = (pattern.ends_with('$') && !pattern.ends_with("\\$")) || pattern.ends_with("\\z");
     begins && ends && !splits(pattern)
+}
+
+/// Whether a pattern of paths leaves open what stands before the first slash: `^acme.*$` for instance, but not `^acme(/.*)?$`. Of a URL, or of a
+/// GitLab job's subject, that is the first slash of the path.
+fn is_open_before_slash(pattern: &str) -> bool {
+    let path = match pattern.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or(rest, |(_, path)| path),
+        None => pattern,
+    };
+    let mut characters = path.chars().peekable();
+    let mut is_class = false;
+    while let Some(character) = characters.next() {
+        match character {
+            '/' => return false,
+            '.' => return true,
+            '[' => {
+                // A class of what is no path's letter opens nothing: [.] and [/].
+                let class: String = characters.by_ref().take_while(|it| *it != ']').collect();
+                if class == "/" {
+                    return false;
+                }
+                is_class = class.chars().count() > 1;
+                continue;
+            }
+            '\\' => {
+                is_class = characters
+                    .next()
+                    .is_some_and(|escaped| escaped.is_ascii_alphanumeric() && !"Az".contains(escaped));
+                continue;
+            }
+            '*' | '+' | '{' if is_class => return true,
+            _ => {}
+        }
+        is_class = false;
+    }
+    false
 }
 
 /// Whether a pattern is several, with `|` between them, outside of parentheses.
@@ -214,7 +236,7 @@ pub(super) fn splits(pattern: &str) -> bool {
     false
 }
 
-fn last_name(tree: &IdedExpr) -> &str {
+pub(super) fn last_name(tree: &IdedExpr) -> &str {
     match &tree.expr {
         Expr::Select(select) => &select.field,
         Expr::Ident(name) => name,

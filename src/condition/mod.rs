@@ -11,11 +11,13 @@
 mod check;
 mod evaluation;
 mod functions;
+mod held;
 mod lint;
 mod partial;
 mod paths;
 mod patterns;
 mod pins;
+mod protection;
 mod scope;
 mod show;
 mod syntax;
@@ -102,6 +104,15 @@ impl Condition {
     /// The text that it was made of.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The texts with which it compares a member by `==` or `in`: `["claims", "aud"]`.
+    pub fn compared(&self, path: &[&str]) -> Vec<&str> {
+        let held = held::all(&self.written).into_iter();
+        held.filter(|held| matches!(held.function, "_==_" | "@in"))
+            .filter(|held| paths::path(held.subject).is_some_and(|subject| subject == path))
+            .map(|held| held.text)
+            .collect()
     }
 
     /// What it names: `["claims", "project_path"]` for instance. Nothing else is asked of [`Facts`].

@@ -27,8 +27,66 @@ pub struct Unpinned {
     pub part: String,
 }
 
-/// The texts that stand for the variable of an `exists`.
-type Element<'t> = Option<(&'t str, Vec<&'t str>)>;
+/// What is asked of a condition.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// That it pins a project or a group of GitLab's.
+    Pins,
+    /// That it ties anything that not everybody at a public issuer has, whoever that is. `issuer`: the issuer is such a thing, where a pattern
+    /// stands for many.
+    Ties { issuer: bool },
+}
+
+/// Claims that say whose job it is at a GitLab: one project.
+const PROJECT: [&str; 3] = ["project_path", "project_id", "sub"];
+/// The same of a group.
+const NAMESPACE: [&str; 2] = ["namespace_path", "namespace_id"];
+/// Claims that say besides, at any issuer, whose job it is or who somebody is.
+const SOMEBODY: [&str; 34] = [
+    "job_project_path",
+    "job_project_id",
+    "job_namespace_path",
+    "job_namespace_id",
+    "ci_config_ref_uri",
+    "user_id",
+    "user_login",
+    "user_email",
+    "groups_direct",
+    "email",
+    "hd",
+    "tid",
+    "oid",
+    "groups",
+    "preferred_username",
+    "azp",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "workflow_ref",
+    "job_workflow_ref",
+    "actor",
+    "actor_id",
+    "enterprise",
+    "enterprise_id",
+    "organization_slug",
+    "organization_id",
+    "account_id",
+    "account_name",
+    "terraform_organization_id",
+    "terraform_organization_name",
+    "oidc.circleci.com/project-id",
+    "kubernetes.io",
+];
+
+/// The variable of an `exists`, and what it stands for: texts, or the elements of a claim.
+struct Variable<'t> {
+    name: &'t str,
+    texts: Vec<&'t str>,
+    claim: Option<&'t str>,
+}
+
+type Element<'t> = Option<Variable<'t>>;
 
 /// `Ok(None)`: it never holds. `Err`: the part that pins nothing.
 type Found<'t> = Result<Option<Pin>, &'t IdedExpr>;
@@ -40,14 +98,28 @@ impl Condition {
     /// # Errors
     /// A part that holds whatever those are.
     pub fn pins(&self) -> Result<Pin, Unpinned> {
-        match pins(&self.written, &None) {
+        match pins(&self.written, &None, Asked::Pins) {
             Ok(pin) => Ok(pin.unwrap_or(Pin::Project)),
+            Err(part) => Err(Unpinned { part: show(part) }),
+        }
+    }
+
+    /// Whether something is asked for that not everybody has who has a token of a public issuer: a path, an id, a subject, a user or a group,
+    /// compared with a text that is written out. `issuer`: the issuer is such a thing.
+    ///
+    /// # Errors
+    /// A part that holds for anybody.
+    pub fn ties(&self, issuer: bool) -> Result<(), Unpinned> {
+        match pins(&self.written, &None, Asked::Ties { issuer }) {
+            Ok(_) => Ok(()),
             Err(part) => Err(Unpinned { part: show(part) }),
         }
     }
 }
 
-fn pins<'t>(tree: &'t IdedExpr, element: &Element<'t>) -> Found<'t> {
+fn pins<'t>(tree: &'t IdedExpr, element: &Element<'t>, asked: Asked) -> Found<'t> {
+    let pins = |tree: &'t IdedExpr, element: &Element<'t>| pins(tree, element, asked);
+    let compared = |member, against, part| compared(member, against, element, part, asked);
     let call = match &tree.expr {
         Expr::Literal(LiteralValue::Boolean(value)) if !value.inner() => return Ok(None),
         Expr::Call(call) => call,
@@ -60,22 +132,32 @@ fn pins<'t>(tree: &'t IdedExpr, element: &Element<'t>) -> Found<'t> {
             let yes = both_hold(pins(condition, element), pins(yes, element)).ok_or(yes)?;
             Ok(yes.max(pins(no, element)?))
         }
-        ("_==_", None, [left, right]) => compared(left, right, element, is_one)
-            .or_else(|| compared(right, left, element, is_one))
+        ("_==_", None, [left, right]) => compared(left, right, Part::Whole)
+            .or_else(|| compared(right, left, Part::Whole))
             .map(Some)
             .ok_or(tree),
-        ("@in", None, [member, list]) => compared(member, list, element, is_one).map(Some).ok_or(tree),
+        ("@in", None, [member, list]) => compared(member, list, Part::Whole)
+            // A text in a claim that is a list.
+            .or_else(|| asked.is_wide().then(|| compared(list, member, Part::Whole)).flatten())
+            .map(Some)
+            .ok_or(tree),
         ("startsWith", Some(member), [prefix]) => {
-            compared(member, prefix, element, begins_with).map(Some).ok_or(tree)
+            compared(member, prefix, Part::Beginning).map(Some).ok_or(tree)
         }
+        ("endsWith", Some(member), [end]) => compared(member, end, Part::End).map(Some).ok_or(tree),
         ("matches", Some(member), [pattern]) | ("matches", None, [member, pattern]) => {
-            compared(member, pattern, element, matches).map(Some).ok_or(tree)
+            compared(member, pattern, Part::Pattern).map(Some).ok_or(tree)
         }
         (name, Some(list), [variable, condition]) if is_quantifier(name) => match &variable.expr {
-            // Of a list that is written out, which is never empty, one element at least has to hold.
-            Expr::Ident(name) => {
-                let texts = texts(list, &None).ok_or(tree)?;
-                pins(condition, &Some((name.as_str(), texts))).map_err(|_| tree)
+            Expr::Ident(variable) => {
+                // All of none hold.
+                let claim = claim(list, &None, asked).filter(|_| asked.is_wide() && name != "all");
+                let texts = match claim {
+                    Some(_) => Vec::new(),
+                    // Of a list that is written out, which is never empty, one element at least has to hold.
+                    None => texts(list, &None).ok_or(tree)?,
+                };
+                pins(condition, &Some(Variable { name: variable, texts, claim })).map_err(|_| tree)
             }
             _ => Err(tree),
         },
@@ -97,17 +179,32 @@ fn compared<'t>(
     member: &'t IdedExpr,
     against: &'t IdedExpr,
     element: &Element<'t>,
-    pin: fn(&str, &str) -> Option<Pin>,
+    part: Part,
+    asked: Asked,
 ) -> Option<Pin> {
-    let claim = claim(member)?;
+    let claim = claim(member, element, asked)?;
     let texts = texts(against, element)?;
-    let each = texts.into_iter().map(|text| pin(claim, text)).collect::<Option<Vec<_>>>()?;
+    let each = texts.into_iter().map(|text| asked.of(part, claim, text)).collect::<Option<Vec<_>>>()?;
     each.into_iter().max()
 }
 
-/// `claims.project_path`, or `claims["project_path"]`.
-fn claim(tree: &IdedExpr) -> Option<&str> {
+/// `claims.project_path`, or `claims["project_path"]`; where it is asked for ties, also `claims.?user_login.orValue("")`, the variable that stands for
+/// a claim's elements, and the issuer.
+fn claim<'t>(tree: &'t IdedExpr, element: &Element<'t>, asked: Asked) -> Option<&'t str> {
     let (record, name) = match &tree.expr {
+        Expr::Ident(name) if asked.is_wide() && name == "issuer" => return Some("iss"),
+        Expr::Ident(name) if asked.is_wide() => {
+            return element.as_ref().filter(|element| element.name == name)?.claim;
+        }
+        Expr::Call(call) if asked.is_wide() && call.func_name == "orValue" => {
+            // What it is compared with is never empty.
+            let is_empty = call.args.first().and_then(text) == Some("");
+            return claim(call.target.as_deref().filter(|_| is_empty)?, element, asked);
+        }
+        Expr::Call(call) if asked.is_wide() && call.func_name == "_?._" => match call.args.as_slice() {
+            [record, name] => (record, text(name)?),
+            _ => return None,
+        },
         Expr::Select(select) if !select.test => (&*select.operand, select.field.as_str()),
         Expr::Call(call) if call.func_name == "_[_]" => match call.args.as_slice() {
             [record, name] => (record, text(name)?),
@@ -128,16 +225,78 @@ fn text(tree: &IdedExpr) -> Option<&str> {
 /// A text, a list of texts, or what a variable stands for.
 fn texts<'t>(tree: &'t IdedExpr, element: &Element<'t>) -> Option<Vec<&'t str>> {
     match (&tree.expr, element) {
-        (Expr::Ident(name), Some((variable, texts))) if name == variable => Some(texts.clone()),
+        (Expr::Ident(name), Some(variable)) if name == variable.name && variable.claim.is_none() => {
+            Some(variable.texts.clone())
+        }
         (Expr::List(list), _) => list.elements.iter().map(text).collect(),
         _ => text(tree).map(|text| vec![text]),
     }
 }
 
+/// What of a claim a text is compared with.
+#[derive(Clone, Copy)]
+enum Part {
+    Whole,
+    Beginning,
+    End,
+    /// By a regular expression.
+    Pattern,
+}
+
+impl Asked {
+    const fn is_wide(self) -> bool {
+        matches!(self, Self::Ties { .. })
+    }
+
+    /// What a claim is bound to by a text.
+    fn of(self, part: Part, claim: &str, text: &str) -> Option<Pin> {
+        match (self, part) {
+            (Self::Pins, Part::Whole) => is_one(claim, text),
+            (Self::Pins, Part::Beginning) => begins_with(claim, text),
+            (Self::Pins, Part::End) => None,
+            (Self::Pins, Part::Pattern) => matches(claim, text),
+            (Self::Ties { issuer }, part) => {
+                let is_tied = PROJECT.contains(&claim)
+                    || NAMESPACE.contains(&claim)
+                    || SOMEBODY.contains(&claim)
+                    || issuer && claim == "iss";
+                let says_something = match part {
+                    Part::Whole => !text.is_empty(),
+                    Part::Beginning => says_something(text),
+                    // The domain of an address.
+                    Part::End => claim.ends_with("email") && text.contains('@'),
+                    Part::Pattern if claim.ends_with("email") => text.contains('@'),
+                    Part::Pattern => groups(text).iter().all(|text| says_something(text)),
+                };
+                (is_tied && says_something).then_some(Pin::Namespace)
+            }
+        }
+    }
+}
+
+/// More than what all subjects of a GitLab begin with.
+fn says_something(beginning: &str) -> bool {
+    !beginning.strip_prefix("project_path:").unwrap_or(beginning).trim_start_matches("https://").is_empty()
+}
+
+/// What texts begin with that match a pattern; several, where it begins with a group of plain words: `^(acme|labs)/`.
+fn groups(pattern: &str) -> Vec<String> {
+    let alternatives = || {
+        let (words, _) = pattern.strip_prefix("^(")?.split_once(')')?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '|');
+        words.strip_prefix("?:").unwrap_or(words).chars().all(is_plain).then_some(words)
+    };
+    match alternatives() {
+        Some(words) => words.strip_prefix("?:").unwrap_or(words).split('|').map(str::to_owned).collect(),
+        None => vec![beginning(pattern).map(|(text, _)| text).unwrap_or_default()],
+    }
+}
+
 fn is_one(claim: &str, text: &str) -> Option<Pin> {
     match claim {
-        "project_path" | "project_id" | "sub" if !text.is_empty() => Some(Pin::Project),
-        "namespace_path" | "namespace_id" if !text.is_empty() => Some(Pin::Namespace),
+        _ if text.is_empty() => None,
+        claim if PROJECT.contains(&claim) => Some(Pin::Project),
+        claim if NAMESPACE.contains(&claim) => Some(Pin::Namespace),
         _ => None,
     }
 }
@@ -375,6 +534,46 @@ mod tests {
         ] {
             assert_eq!(pinned(source), Some(pin), "{source}");
         }
+    }
+
+    #[test]
+    fn what_ties_somebody_at_a_public_issuer() {
+        let ties = |source: &str| {
+            let condition =
+                Condition::compile(source, &scope()).unwrap_or_else(|fault| panic!("{source}: {fault}"));
+            [condition.ties(false).is_ok(), condition.ties(true).is_ok()]
+        };
+        for source in [
+            r#"claims.namespace_id == "7""#,
+            r#"claims.sub.startsWith("project_path:acme")"#,
+            r#"claims.project_path.startsWith("acme")"#,
+            r#"claims.project_path.matches("^acme.*$")"#,
+            r#"claims.project_path.matches("^(acme|labs)/.*$")"#,
+            r#"claims.user_login == "ada" && claims.ref_protected == "true""#,
+            r#"claims.?repository_owner.orValue("") == "acme""#,
+            r#"has(claims.email) && claims.email.endsWith("@acme.example")"#,
+            r#"has(claims.email) && claims.email.matches("^[a-z.]+@acme[.]example$")"#,
+            r#"["acme/", "labs/"].exists(group, claims.project_path.startsWith(group))"#,
+            "false",
+        ] {
+            assert_eq!(ties(source), [true, true], "{source}");
+        }
+        for source in [
+            r#"claims.ref_protected == "true""#,
+            r#"claims.namespace_path != """#,
+            r#"claims.?environment.orValue("") == "production""#,
+            r#"!claims.project_path.startsWith("evil/")"#,
+            r#"claims.namespace_id == "7" || claims.ref == "main""#,
+            r#"claims.?user_login.orValue("ada") == "ada""#,
+            r#"claims.sub.startsWith("project_path:")"#,
+            r#"claims.project_path.endsWith("/app")"#,
+            r#"claims.project_path.matches("^.*/app$")"#,
+            r#"claims.project_path.matches("^(|acme)/.*$")"#,
+            r#"claims.project_path == claims.sub"#,
+        ] {
+            assert_eq!(ties(source), [false, false], "{source}");
+        }
+        assert_eq!(ties(r#"issuer == "https://oidc.circleci.com/org/1""#), [false, true]);
     }
 
     #[test]

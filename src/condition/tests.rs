@@ -249,6 +249,17 @@ fn a_fact_of_another_type_and_a_sum_that_is_too_large_decide_nothing() {
 }
 
 #[test]
+fn what_nothing_hangs_on_is_not_asked() {
+    let source = r#"has(claims.environment) && (claims.environment == "x" || claims.environment == "y")"#;
+    let condition = Condition::compile(source, &scope()).unwrap();
+    let asked = |given: &Given| -> Vec<bool> {
+        condition.steps(given).into_iter().map(|step| step.is_asked).collect()
+    };
+    assert_eq!(asked(&given(&[])), [true, true, false, false, false]);
+    assert_eq!(asked(&given(&[("claims.environment", text("x"))])), [true; 5]);
+}
+
+#[test]
 fn an_explanation_shows_each_part_with_what_it_names() {
     let source = r#"claims.project_path.startsWith("acme/") && (claims.ref == "main" || has(claims.environment)) && !(claims.ref_protected == "false")"#;
     let condition = Condition::compile(source, &scope()).unwrap();
@@ -299,6 +310,50 @@ fn conditions_that_hold_for_more_than_they_seem_to_get_advice() {
         (r#"issuer.contains("gitlab.com")"#, &["PART_OF_NAME"]),
         (r#"claims.project_id == "42" && claims.ref_protected != "false""#, &["REF_WITHOUT_PROTECTION"]),
         (r#"cert.san == "ada@example.com""#, &[]),
+        (
+            r#"claims.project_id == "42" && claims.namespace_path.matches("^acme.*$")"#,
+            &["PREFIX_WITHOUT_SLASH"],
+        ),
+        (
+            r#"claims.project_id == "42" && claims.namespace_path.matches("^(acme|labs).*$")"#,
+            &["PREFIX_WITHOUT_SLASH"],
+        ),
+        (
+            r#"claims.project_id == "42" && claims.namespace_path.matches("^acme[a-z]*$")"#,
+            &["PREFIX_WITHOUT_SLASH"],
+        ),
+        (
+            r#"claims.project_id == "42" && claims.namespace_path.matches("^acme-\\w+$")"#,
+            &["PREFIX_WITHOUT_SLASH"],
+        ),
+        (r#"claims.project_id == "42" && claims.namespace_path.matches("^(acme|labs)(/.*)?$")"#, &[]),
+        (r#"claims.project_id == "42" && claims.project_path.matches("^acme/v.*$")"#, &[]),
+        (r#"claims.project_id == "42" && claims.project_path.matches("^acme[.]js/[a-z]+$")"#, &[]),
+        (r#"cert.issuer.matches("^https://gitlab[.]com/acme.*$")"#, &["PREFIX_WITHOUT_SLASH"]),
+        (
+            r#"claims.project_id == "42" && ["acme", "labs/"].exists(p, claims.project_path.startsWith(p))"#,
+            &["PREFIX_WITHOUT_SLASH"],
+        ),
+        (
+            r#"claims.sub == "project_path:acme/widgets:ref_type:branch:ref:main""#,
+            &["REF_WITHOUT_PROTECTION", "PATH_WITHOUT_ID"],
+        ),
+        (
+            r#"claims.project_id == "42" && (claims.ref == "main" || claims.ref_protected == "true")"#,
+            &["REF_WITHOUT_PROTECTION"],
+        ),
+        (
+            r#"claims.project_id == "42" && claims.ref == "main" && claims.ref_protected in ["true", ""]"#,
+            &["REF_WITHOUT_PROTECTION"],
+        ),
+        (
+            r#"claims.project_id == "42" && (claims.ref == "main" ? claims.ref_protected == "true" : claims.ref_protected in ["true"])"#,
+            &[],
+        ),
+        (
+            r#"claims.project_id == "42" && (claims.ref == "a" || claims.ref == "b") && claims.ref_protected == "true""#,
+            &[],
+        ),
         (
             r#"cert.san == "https://x/acme/app//c@refs/heads/main""#,
             &["REF_WITHOUT_PROTECTION", "PATH_WITHOUT_ID"],

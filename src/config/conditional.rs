@@ -2,6 +2,7 @@
 
 use super::reader::Field;
 use crate::condition::Fault;
+use crate::spelling::is_hidden;
 
 /// The longest message, in characters.
 const LONGEST_MESSAGE: usize = 500;
@@ -36,5 +37,20 @@ pub fn message(text: &str) -> Result<String, String> {
             "has a control character or a line break in it; write it on one line, or with >".to_owned()
         );
     }
+    hidden(text)?;
     Ok(text.to_owned())
+}
+
+/// A character that shows a text as another one.
+///
+/// # Errors
+/// What is wrong with it, and its number.
+pub fn hidden(text: &str) -> Result<(), String> {
+    match text.chars().find(|character| is_hidden(*character)) {
+        Some(hidden) => Err(format!(
+            "has a character in it that nobody sees, or that turns others around ({})",
+            hidden.escape_unicode()
+        )),
+        None => Ok(()),
+    }
 }

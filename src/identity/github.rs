@@ -2,10 +2,11 @@
 
 use super::claim::ClaimReader;
 use super::extensions::{self as oid, identity_extensions};
+use super::gitlab::REF_TYPES;
 use super::go_url::GoUrl;
 use super::kind::{registered_claims, texts};
 use super::{IdentityType, Named, SubjectAltName};
-use crate::condition::Record;
+use crate::condition::{Member, Record, Type};
 use crate::refusal::{Reason, Refusal};
 use crate::token::Claims;
 
@@ -45,7 +46,6 @@ impl IdentityType for GithubRules {
         ];
         let sometimes = [
             "repository_visibility",
-            "ref_type",
             "ref_protected",
             "base_ref",
             "head_ref",
@@ -58,7 +58,8 @@ impl IdentityType for GithubRules {
             "enterprise",
             "enterprise_id",
         ];
-        registered_claims(texts(always, sometimes))
+        let ref_type = ("ref_type", Member::sometimes(Type::Text).one_of(REF_TYPES));
+        registered_claims(texts(always, sometimes).chain([ref_type]))
     }
 
     fn named(&self, issuer: &str, claims: &Claims) -> Result<Named, Refusal> {

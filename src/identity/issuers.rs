@@ -75,10 +75,25 @@ impl Issuer {
     }
 
     fn entry(&self, claims: &Claims, algorithm: Algorithm) -> Result<&Entry, Refusal> {
-        // The rules have names for GitLab alone.
+        let entry = self.entry_of_audience(claims)?;
+        if !entry.kind.algorithms().contains(&algorithm) {
+            return Err(self.by_rule(Reason::TokenAlgorithmNotAllowed.into(), "gitlab-1"));
+        }
+        Ok(entry)
+    }
+
+    /// The rules have names for GitLab alone.
+    fn by_rule(&self, refusal: Refusal, rule: &'static str) -> Refusal {
         let gitlab = self.entries.iter().any(|entry| entry.kind.as_type::<GitlabRules>().is_some());
-        let by_rule = |refusal: Refusal, rule| if gitlab { refusal.by_rule(rule) } else { refusal };
-        let refusal = |reason| by_rule(Refusal::new(reason).of_claim(AUD), "gitlab-2");
+        if gitlab { refusal.by_rule(rule) } else { refusal }
+    }
+
+    /// The entry that an audience picks, whoever wrote the claims: [`Self::entry_for`] without the token's `alg`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn entry_of_audience(&self, claims: &Claims) -> Result<&Entry, Refusal> {
+        let refusal = |reason| self.by_rule(Refusal::new(reason).of_claim(AUD), "gitlab-2");
         let audiences = Audiences::read(claims).map_err(refusal)?;
         let refused = |reason| Err(refusal(reason));
         let mut meant = self.entries.iter().filter(|entry| audiences.contain(&entry.audience));
@@ -87,9 +102,6 @@ impl Issuer {
         };
         if audiences.several() && (meant.next().is_some() || !entry.allow_multiple_audiences) {
             return refused(Reason::TokenAudienceAmbiguous);
-        }
-        if !entry.kind.algorithms().contains(&algorithm) {
-            return Err(by_rule(Reason::TokenAlgorithmNotAllowed.into(), "gitlab-1"));
         }
         Ok(entry)
     }

@@ -100,6 +100,12 @@ pub fn find(name: &str) -> Option<&'static IdentityTypeInfo> {
     TYPES.iter().find(|row| row.name == name)
 }
 
+/// Whether refusals of a type of identity may name this as the rule that was broken: `gitlab-6`, or a type's name.
+pub fn is_rule_of_identity(name: &str) -> bool {
+    let number = name.strip_prefix("gitlab-").unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) || find(name).is_some()
+}
+
 const fn row(name: &'static str, settings: &'static [Setting], build: Builder) -> IdentityTypeInfo {
     IdentityTypeInfo { name, settings, build }
 }

@@ -1,13 +1,13 @@
 //! The policy's yes, which a certificate cannot be made without.
 
-use super::{DEFAULT, Decision, Policy, RequestFacts, Tightening};
+use super::{DEFAULT, Decision, Policy, RequestFacts, Tightening, claim_of};
+use crate::condition::Value;
 use crate::identity::extensions::encode_utf8_string;
 use crate::identity::gitlab::GitlabRules;
 use crate::identity::{Entry, IdentityExtension, IdentityType as _, Named, Principal};
 use crate::possession::ProvenKey;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Claims, VerifiedToken};
-use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Authorization {
 /// What the rules said of a request, for logs and metrics. Nothing is decided by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruled {
-    /// Whether they allow it.
+    /// Whether they allow it, and what they want in the certificate can be made.
     pub allowed: bool,
     /// The rule that decided, [`DEFAULT`] where none held. `None`: the issuer has no rules in force.
     pub rule: Option<Arc<str>>,
@@ -73,7 +73,7 @@ impl Policy {
         let facts =
             RequestFacts { issuer: label, iss: principal.issuer(), claims: token.claims(), key: key.kind() };
         let verdict = self.decide(&facts);
-        let ruled = Ruled {
+        let mut ruled = Ruled {
             allowed: verdict.decision.is_allowed(),
             rule: match &verdict.decision {
                 Decision::Unruled => None,
@@ -82,7 +82,10 @@ impl Policy {
             },
             warned: verdict.warned.iter().map(|rule| rule.name.clone()).collect(),
         };
-        (ruled, authorized(&verdict.decision, entry, principal, token))
+        let authorized = authorized(&verdict.decision, entry, principal, token);
+        // What a rule wants in the certificate, and cannot be made, is not allowed by it.
+        ruled.allowed &= authorized.is_ok();
+        (ruled, authorized)
     }
 }
 
@@ -119,8 +122,18 @@ impl Decision<'_> {
             }
             _ => named,
         };
-        tightening.added(claims)?.into_iter().for_each(|extension| named.add(extension));
+        self.added(claims)?.into_iter().for_each(|extension| named.add(extension));
         Ok(named)
+    }
+
+    /// The extensions that the rule adds for these claims.
+    ///
+    /// # Errors
+    /// [`Reason::ClaimWrongType`] and [`Reason::ClaimControlCharacter`], by the rule.
+    pub fn added(&self, claims: &Claims) -> Result<Vec<IdentityExtension>, Refusal> {
+        let Self::Allowed(rule) = self else { return Ok(Vec::new()) };
+        let tightening = rule.effect.tightening().ok_or(Reason::Internal)?;
+        tightening.added(claims).map_err(|refusal| refusal.by_rule(rule.name.to_string()))
     }
 
     /// What the caller of something that is not allowed is told.
@@ -137,24 +150,21 @@ impl Decision<'_> {
 }
 
 impl Tightening {
-    /// The extensions that it adds for these claims.
-    ///
-    /// # Errors
-    /// [`Reason::ClaimWrongType`] and [`Reason::ClaimControlCharacter`].
-    pub fn added(&self, claims: &Claims) -> Result<Vec<IdentityExtension>, Refusal> {
+    fn added(&self, claims: &Claims) -> Result<Vec<IdentityExtension>, Refusal> {
         let mut added = Vec::new();
         for extension in &self.extensions {
             let refusal = |reason| Err(Refusal::new(reason).of_claim(extension.claim.clone()));
-            let text = match claims.member(&extension.claim) {
-                None | Some(Json::Null) => continue,
-                Some(Json::String(text)) if text.is_empty() => continue,
-                Some(Json::String(text)) => text,
-                Some(_) => return refusal(Reason::ClaimWrongType),
+            // As conditions see it, so that the one audience of a list is a text here as well.
+            let text = match claim_of(claims, &extension.claim) {
+                Ok(None) => continue,
+                Ok(Some(Value::Text(text))) if text.is_empty() => continue,
+                Ok(Some(Value::Text(text))) => text,
+                Ok(Some(_)) | Err(_) => return refusal(Reason::ClaimWrongType),
             };
             if text.chars().any(char::is_control) {
                 return refusal(Reason::ClaimControlCharacter);
             }
-            added.push(IdentityExtension { oid: extension.oid, content: encode_utf8_string(text) });
+            added.push(IdentityExtension { oid: extension.oid, content: encode_utf8_string(&text) });
         }
         Ok(added)
     }

@@ -244,6 +244,7 @@ rules:
     extensions:
       - { oid: 1.3.6.1.4.1.99999.2.1, claim: project_visibility }
       - { oid: 1.3.6.1.4.1.99999.2.2, claim: deployment_tier }
+      - { oid: 1.3.6.1.4.1.99999.2.3, claim: team }
 "#,
     )
     .await;
@@ -284,6 +285,14 @@ rules:
         let answer = ca.sign(&request(&ca, &changes)).await;
         assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, reason), "{changes}");
     }
+    // What the rule alone wants is refused by the rule, and counted so.
+    let before = metric(&ca, "narrow", "denied").await.unwrap_or_default();
+    let allowed = metric(&ca, "narrow", "allowed").await;
+    let answer = ca.sign(&request(&ca, &json!({ "team": 7 }))).await;
+    assert_eq!((answer.status.as_u16(), answer.reason().as_str()), (400, "CLAIM_WRONG_TYPE"));
+    assert_eq!(metadata(&answer)["rule"], "narrow");
+    assert_eq!(metric(&ca, "narrow", "denied").await, Some(before + 1.0));
+    assert_eq!(metric(&ca, "narrow", "allowed").await, allowed);
 }
 
 /// Rule 5 holds for the name that a rule asks for, not only for the one that the issuer's entry has.

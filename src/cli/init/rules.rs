@@ -57,7 +57,9 @@ fn rules(args: &InitArgs) -> String {
         text += WHY_MANY
     }
     for (index, group) in named.iter().enumerate() {
-        let name = if group.len() > 50 { format!("group {}", index + 1) } else { format!("group {group}") };
+        // No group's path has a #.
+        let name =
+            if group.len() > 50 { format!("\"group #{}\"", index + 1) } else { format!("group {group}") };
         text += &format!(
             "    - name: {name}
       issuers: [{issuers}]

@@ -1,9 +1,11 @@
 //! The operator's cases: files that say what rules should make of which claims.
 
-use super::claims::{self, unfit};
+use super::claims::{self, unfit_of};
+use super::paper::{self, Knowledge, Stage};
 use super::rules::{DEFAULT_KEY, Rules, key_kind};
 use crate::cli::{CliError, config};
 use crate::config::documents::{Documents, Field, Section};
+use crate::identity::types::is_rule_of_identity;
 use crate::policy::{DEFAULT, RequestFacts};
 use crate::possession::KeyKind;
 use crate::spelling::nearest;
@@ -197,7 +199,10 @@ impl Reading<'_> {
             allow: allow?,
             rule,
         };
-        let unfit = unfit(self.rules, &case.request());
+        let mut unfit = unfit_of(self.rules, &case.request(), &|_| true);
+        if unfit.is_empty() {
+            unfit.extend(self.refused_before_rules(&case));
+        }
         unfit.iter().for_each(|message| section.error(message.as_str()));
         for message in claims::unknown(self.rules, &case.iss, &case.claims) {
             if !self.notes.iter().any(|note| note.ends_with(&message)) {
@@ -266,8 +271,26 @@ impl Reading<'_> {
         }
     }
 
+    /// Why rules are never asked about a case: it would be refused for another reason than the one that it tests. A case may expect just that,
+    /// by the rule of the type of identity.
+    fn refused_before_rules(&self, case: &Case) -> Option<String> {
+        let answer = paper::ask(self.rules, &case.request(), Knowledge::Case);
+        let refusal = answer.refusal.as_ref().filter(|_| answer.stage == Stage::Identity)?;
+        if case.rule.is_some() && case.rule.as_deref() == refusal.rule() {
+            return None;
+        }
+        let (by, expecting) = match refusal.rule() {
+            Some(rule) => (format!(" by {rule}"), format!("; or expect it, with rule: {rule}")),
+            None => Default::default(),
+        };
+        Some(format!(
+            "has claims that are refused{by} before any rule is read: {refusal} Claims that say the same (ref, ref_type, ref_path, \
+             ci_config_ref_uri) change together; those that are made of others may be null{expecting}"
+        ))
+    }
+
     fn known_rule(&self, name: &str) -> Result<String, String> {
-        if name == DEFAULT || self.rules.named(name).is_some() {
+        if name == DEFAULT || is_rule_of_identity(name) || self.rules.named(name).is_some() {
             return Ok(name.to_owned());
         }
         let names = self.rules.policy.rules().iter().map(|rule| &*rule.name);

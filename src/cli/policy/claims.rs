@@ -1,5 +1,6 @@
 //! Claims sets for rules: where they come from, and whether rules can be asked about them.
 
+use super::certificates::carry;
 use super::rules::Rules;
 use crate::cli::{CliError, encoding, files};
 use crate::condition::Facts as _;
@@ -49,13 +50,9 @@ pub fn shown(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-/// Why rules about an issuer's tokens cannot be asked about a request: a claim that each of its tokens has is not there, or one has a type that
-/// its tokens do not have. Such a token is refused before any rule is read, so what rules say of it means nothing.
-pub fn unfit(rules: &Rules, request: &RequestFacts<'_>) -> Vec<String> {
-    unfit_of(rules, request, &|_| true)
-}
-
-/// The same of the claims that are known.
+/// Why rules about an issuer's tokens cannot be asked about what is known of a request: a claim that each of its tokens has is not there, or has a
+/// type that it cannot have there. Such a token is refused before any rule is read. Claims of which tokens may have another type are left
+/// to the rules, which cannot be decided then.
 pub fn unfit_of(rules: &Rules, request: &RequestFacts<'_>, is_known: &dyn Fn(&str) -> bool) -> Vec<String> {
     let record = rules.record(request.iss);
     let mut found = Vec::new();
@@ -74,6 +71,7 @@ pub fn unfit_of(rules: &Rules, request: &RequestFacts<'_>, is_known: &dyn Fn(&st
                     "there is no claim {name}, which every token of {} has, and the rule \"{}\" asks for it",
                     request.iss, rule.name
                 ),
+                Ok(Some(_)) | Err(_) if !always && !carry(name) => continue,
                 Ok(Some(_)) | Err(_) => {
                     format!("the claim {name} is no {of}, as in the tokens of {}", request.iss)
                 }

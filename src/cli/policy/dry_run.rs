@@ -3,7 +3,8 @@
 use super::certificates::Issued;
 use super::claims::{issuer, shown};
 use super::list::ClaimsList;
-use super::replay::{Asked, Counts, Knowledge, Replay};
+use super::paper::Knowledge;
+use super::replay::{Asked, Counts, Replay};
 use super::rules::{DEFAULT_KEY, Rules, Source, key_kinds};
 use crate::cli::audit_source::AuditSource;
 use crate::cli::log::{self, Readable, Which};

@@ -1,7 +1,7 @@
 //! `countersign policy explain`: what rules make of one token, step by step.
 
-use super::claims::{self, shown, unfit};
-use super::paper::{self, Answer};
+use super::claims::{self, shown};
+use super::paper::{self, Answer, Knowledge, Stage};
 use super::rules::{DEFAULT_KEY, Rules, Source, effect, key_kinds, mode};
 use crate::cli::report::{Paint, duration, printable, table};
 use crate::cli::{CliError, Output};
@@ -63,23 +63,22 @@ pub fn run(args: &ExplainArgs, output: &mut Output) -> Result<(), CliError> {
         return Err(CliError::refused(words));
     };
     let request = RequestFacts { issuer: label, iss, claims: &claims, key: args.key_type };
-    let answer = paper::ask(&rules, &request, &|_| true);
-    let notes = notes(&rules, &request, &answer, is_token);
+    let answer = paper::ask(&rules, &request, Knowledge::Token);
+    let notes = notes(&rules, &request, &answer);
     Explanation { rules: &rules, request, answer, notes, path }.show(warnings, output)
 }
 
 /// What the author of the claims should know.
-fn notes(rules: &Rules, request: &RequestFacts<'_>, answer: &Answer<'_>, is_token: bool) -> Vec<String> {
-    let mut notes: Vec<_> = unfit(rules, request)
-        .into_iter()
-        .map(|message| {
-            format!("{message}: such a token is refused before any rule is read, whatever is said below")
-        })
-        .collect();
-    if let Some(open) = answer.open.as_ref().filter(|_| is_token || notes.is_empty()) {
-        notes.push(format!(
-            "the certificate's names were not made, since claims are not all there, and such a token is refused before any rule is read: {open}"
-        ));
+fn notes(rules: &Rules, request: &RequestFacts<'_>, answer: &Answer<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if answer.stage == Stage::Identity {
+        notes.push(
+            "such a token is refused before any rule is read; what is said of the rules holds where it is not"
+                .to_owned(),
+        );
+    }
+    if let Some(open) = &answer.open {
+        notes.push(format!("the certificate's names were not made: {open}"));
     }
     notes.extend(claims::unknown(rules, request.iss, request.claims));
     notes
@@ -132,15 +131,17 @@ impl Explanation<'_> {
             }
             return output.json(&document);
         };
-        let why = match (decision, refusal.rule()) {
-            (Decision::Allowed(rule), None) => {
-                format!("the rule \"{}\" allows it, and the certificate cannot be made as it says", rule.name)
-            }
-            (Decision::Allowed(_) | Decision::Unruled, rule) => {
-                let rule = rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+        let why = match (self.answer.stage, decision) {
+            (Stage::Identity, _) => {
+                let rule = refusal.rule().map(|rule| format!(" by {rule}")).unwrap_or_default();
                 format!("such a token is refused{rule} before any rule is read")
             }
-            (_, rule) => format!("the certificate is refused by \"{}\"", rule.unwrap_or_default()),
+            (Stage::Certificate, Decision::Allowed(rule)) => {
+                format!("the rule \"{}\" allows it, and the certificate cannot be made as it says", rule.name)
+            }
+            (Stage::Certificate | Stage::Rules, _) => {
+                format!("the certificate is refused by \"{}\"", refusal.rule().unwrap_or_default())
+            }
         };
         let told = format!("{why}; the caller is told\n  {refusal}");
         Err(CliError::refused(told.lines().map(printable).collect::<Vec<_>>().join("\n")).with_json(document))
@@ -151,10 +152,14 @@ impl Explanation<'_> {
             let holds = match &step.holds {
                 Ok(true) => "true ".to_owned(),
                 Ok(false) => "false".to_owned(),
+                Err(Undecided(_)) if !step.is_asked => "-    ".to_owned(),
                 Err(Undecided(_)) => "?????".to_owned(),
             };
-            let why =
-                step.holds.as_ref().err().map(|undecided| format!(" ({undecided})")).unwrap_or_default();
+            let why = match &step.holds {
+                Err(_) if !step.is_asked => " (is not asked)".to_owned(),
+                Err(undecided) => format!(" ({undecided})"),
+                Ok(_) => String::new(),
+            };
             let facts: Vec<_> =
                 step.facts.iter().map(|(name, value)| format!("{name} {}", is(value.as_ref()))).collect();
             let facts = if facts.is_empty() { String::new() } else { format!("   [{}]", facts.join(", ")) };
@@ -251,9 +256,10 @@ fn step_json(step: Step) -> Json {
         .collect();
     let (holds, undecided) = match step.holds {
         Ok(holds) => (json!(holds), Json::Null),
+        Err(Undecided(_)) if !step.is_asked => (Json::Null, Json::Null),
         Err(Undecided(words)) => (Json::Null, json!(words)),
     };
-    json!({ "depth": step.depth, "text": step.text, "holds": holds, "undecided": undecided, "claims": facts })
+    json!({ "depth": step.depth, "text": step.text, "holds": holds, "undecided": undecided, "asked": step.is_asked, "claims": facts })
 }
 
 const fn tightening_of<'d>(decision: &Decision<'d>) -> Option<&'d Tightening> {

@@ -1,14 +1,53 @@
-//! What the server would answer to claims that nobody vouches for: what its rules say, and whether there would be a certificate then. A rule
-//! that allows may ask for a name or for extensions that cannot be made of the claims.
+//! What the server would answer to claims that nobody vouches for. It takes the server's steps in the server's order (docs/ISSUANCE.md), by the
+//! same code: times, audience, whom the claims name, rules, what the certificate would say.
 
+use super::certificates::carry;
 use super::rules::Rules;
 use crate::certificate::Template;
-use crate::policy::{Decision, RequestFacts, Rule, Verdict};
+use crate::identity::{Entry, Named};
+use crate::policy::{DEFAULT, Decision, RequestFacts, Rule, Verdict};
 use crate::refusal::{Reason, Refusal};
+use crate::token::check_form_of_times;
+
+/// What is known of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// Every claim of its token: one that is not there is missing.
+    Token,
+    /// The claims that matter to an operator's case, and maybe no others.
+    Case,
+    /// The claims that its certificate carries.
+    Certificate,
+}
+
+impl Knowledge {
+    /// Whether something is refused for claims that are not given, and may be in the token.
+    fn leaves_open(self, refusal: &Refusal) -> bool {
+        let is_missing = refusal.reason() == Reason::ClaimMissing;
+        match self {
+            Self::Token => false,
+            Self::Case => is_missing,
+            Self::Certificate => is_missing || refusal.claim().is_some_and(|claim| !carry(claim)),
+        }
+    }
+}
+
+/// The step that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Whom the claims name, at which a refusal comes before any rule is read.
+    Identity,
+    /// The rules.
+    Rules,
+    /// What a rule that allows makes of the certificate.
+    Certificate,
+}
 
 /// An answer.
 pub struct Answer<'r> {
-    /// What the rules decide.
+    /// The last step that was taken.
+    pub stage: Stage,
+    /// What the rules decide, or would, if the request came to them.
     pub decision: Decision<'r>,
     /// Rules on trial that would have decided.
     pub warned: Vec<&'r Rule>,
@@ -26,63 +65,108 @@ impl Answer<'_> {
 
     /// Who says so: the rule that decided, or the one of the type of identity.
     pub fn rule(&self) -> Option<String> {
-        let of_identity = self.refusal.as_ref().and_then(Refusal::rule);
-        match (&self.decision, of_identity) {
-            (Decision::Allowed(_) | Decision::Unruled, Some(rule)) => Some(rule.to_owned()),
-            (decision, _) => decision.rule(),
+        let refusing = self.refusal.as_ref().and_then(Refusal::rule).map(str::to_owned);
+        match self.stage {
+            Stage::Identity => refusing,
+            Stage::Rules => self.decision.rule(),
+            Stage::Certificate => refusing.or_else(|| self.decision.rule()),
+        }
+    }
+
+    /// Whether this rule says so; where none of the operator's holds, whether it is one of those that might have allowed it.
+    pub fn is_by(&self, expected: &str) -> bool {
+        match &self.decision {
+            Decision::NotAllowed(rules) if self.stage == Stage::Rules => {
+                expected == DEFAULT || rules.iter().any(|rule| &*rule.name == expected)
+            }
+            decision => {
+                let decided = (self.stage != Stage::Identity).then(|| decision.rule()).flatten();
+                [self.rule(), decided].iter().flatten().any(|rule| rule == expected)
+            }
         }
     }
 
     /// What the caller is told besides the reason: the rules' words, or those about the claim. `None`: it is allowed.
     pub fn message(&self) -> Option<String> {
-        match &self.refusal {
-            Some(refusal) if self.decision.is_allowed() => Some(refusal.to_string()),
-            Some(_) => self.decision.message(),
-            None => None,
+        match (&self.refusal, self.stage) {
+            (Some(_), Stage::Rules) => self.decision.message(),
+            (Some(refusal), _) => Some(refusal.to_string()),
+            (None, _) => None,
         }
     }
 }
 
-/// Asks; `is_known` says of which claims it is known whether they are there.
-pub fn ask<'r>(rules: &'r Rules, request: &RequestFacts<'_>, is_known: &dyn Fn(&str) -> bool) -> Answer<'r> {
+/// Asks.
+pub fn ask<'r>(rules: &'r Rules, request: &RequestFacts<'_>, knowledge: Knowledge) -> Answer<'r> {
+    let paper = Paper { rules, request, knowledge };
     let Verdict { decision, warned } = rules.policy.decide(request);
-    let (refusal, open) = match decision.is_allowed() {
-        true => certificate(rules, request, &decision, is_known),
-        false => (Some(decision.refusal()), None),
+    let (stage, refusal, open) = match paper.identify() {
+        Identified::Refused(refusal) => (Stage::Identity, Some(refusal), None),
+        _ if !decision.is_allowed() => (Stage::Rules, Some(decision.refusal()), None),
+        Identified::Named(entry, named) => {
+            let content = decision.content(&entry, named, request.claims);
+            match content.and_then(|content| Template::fits(&content)) {
+                Err(refusal) if paper.leaves_open(&refusal) => (Stage::Certificate, None, Some(refusal)),
+                made => (Stage::Certificate, made.err(), None),
+            }
+        }
+        Identified::Open(open) => {
+            let added = decision.added(request.claims).err();
+            (Stage::Certificate, added.filter(|refusal| !paper.leaves_open(refusal)), Some(open))
+        }
     };
-    Answer { decision, warned, refusal, open }
+    Answer { stage, decision, warned, refusal, open }
 }
 
-/// Why there is no certificate though the rules allow it, and what cannot be known.
-fn certificate(
-    rules: &Rules,
-    request: &RequestFacts<'_>,
-    decision: &Decision<'_>,
-    is_known: &dyn Fn(&str) -> bool,
-) -> (Option<Refusal>, Option<Refusal>) {
-    let Some(entry) = rules.entry(request.iss, request.claims) else { return (None, None) };
-    let hangs_on_others = |refusal: &Refusal| refusal.claim().is_some_and(|claim| !is_known(claim));
-    let refused = match entry.kind.named(request.iss, request.claims) {
-        Ok(named) => {
-            let content = decision.content(&entry, named, request.claims);
-            content.and_then(|content| Template::fits(&content)).err()
-        }
-        // Cases have the claims that matter to them, and may lack those that only a name is made of.
-        Err(refusal)
-            if hangs_on_others(&refusal)
-                || matches!(refusal.reason(), Reason::ClaimMissing | Reason::Internal) =>
+struct Paper<'p> {
+    rules: &'p Rules,
+    request: &'p RequestFacts<'p>,
+    knowledge: Knowledge,
+}
+
+/// Whom claims name.
+enum Identified {
+    /// By this entry.
+    Named(Entry, Named),
+    /// Nobody, whatever claims there may be besides.
+    Refused(Refusal),
+    /// That hangs on claims that are not given.
+    Open(Refusal),
+}
+
+impl Paper<'_> {
+    fn leaves_open(&self, refusal: &Refusal) -> bool {
+        // A configuration has no GitLab whose URL cannot stand in a name.
+        let is_unfit = refusal.reason() == Reason::Internal && self.rules.config.is_none();
+        is_unfit || self.knowledge.leaves_open(refusal)
+    }
+
+    fn identify(&self) -> Identified {
+        let RequestFacts { iss, claims, .. } = *self.request;
+        let Some(issuer) = self.rules.issuer(self.request) else {
+            return Identified::Refused(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"));
+        };
+        if let Some(refusal) = check_form_of_times(claims).err().filter(|refusal| !self.leaves_open(refusal))
         {
-            let tightening = match decision {
-                Decision::Allowed(rule) => rule.effect.tightening(),
-                _ => None,
-            };
-            let added = tightening.and_then(|tightening| tightening.added(request.claims).err());
-            return (added.filter(|refusal| !hangs_on_others(refusal)), Some(refusal));
+            return Identified::Refused(refusal);
         }
-        Err(refusal) => Some(refusal),
-    };
-    match refused {
-        Some(refusal) if hangs_on_others(&refusal) => (None, Some(refusal)),
-        refused => (refused, None),
+        let meant = match issuer.entry_of_audience(claims) {
+            Ok(entry) => std::slice::from_ref(entry),
+            // The token had one of them.
+            Err(refusal) if self.leaves_open(&refusal) => &*issuer.entries,
+            Err(refusal) => return Identified::Refused(refusal),
+        };
+        let mut refused: Option<Refusal> = None;
+        for entry in meant {
+            match entry.kind.named(iss, claims) {
+                Ok(named) => return Identified::Named(entry.clone(), named),
+                Err(refusal) if refused.is_none() || self.leaves_open(&refusal) => refused = Some(refusal),
+                Err(_) => {}
+            }
+        }
+        match refused.unwrap_or_else(|| Reason::Internal.into()) {
+            refusal if self.leaves_open(&refusal) => Identified::Open(refusal),
+            refusal => Identified::Refused(refusal),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::certificates::carry;
 use super::claims::{text, unfit_of};
-use super::paper;
+use super::paper::{self, Knowledge, Stage};
 use super::rules::Rules;
 use crate::policy::{Decision, Mode, RequestFacts, Rule};
 use crate::possession::KeyKind;
@@ -13,15 +13,6 @@ use std::collections::btree_map::Entry;
 
 /// How many groups, and how many reasons not to judge, are told apart.
 const MOST: usize = 10_000;
-
-/// What is known of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knowledge {
-    /// Every claim of its token.
-    Token,
-    /// The claims that its certificate carries.
-    Certificate,
-}
 
 /// A request that was answered, or that might come.
 pub struct Asked<'c> {
@@ -148,12 +139,12 @@ impl<'r> Replay<'r> {
         let Asked { iss, claims, key } = *asked;
         let label = rules.label(iss).ok_or_else(|| format!("its issuer {iss} is not listed any more"))?;
         let request = RequestFacts { issuer: label, iss, claims, key };
-        let is_known = |claim: &str| self.knowledge == Knowledge::Token || carry(claim);
-        if let Some(unfit) = unfit_of(rules, &request, &is_known).into_iter().next() {
+        let is_partial = self.knowledge == Knowledge::Certificate;
+        if is_partial && let Some(unfit) = unfit_of(rules, &request, &carry).into_iter().next() {
             return Err(unfit);
         }
-        let answer = paper::ask(rules, &request, &is_known);
-        if self.knowledge == Knowledge::Certificate {
+        let answer = paper::ask(rules, &request, self.knowledge);
+        if is_partial && answer.stage != Stage::Identity {
             is_sure(rules, &answer.decision, &request)?;
         }
         let rule = answer.rule().unwrap_or_default();
@@ -171,7 +162,7 @@ impl<'r> Replay<'r> {
     const fn place(&self) -> &'static str {
         match self.knowledge {
             Knowledge::Certificate => "entry",
-            Knowledge::Token => "claims set",
+            Knowledge::Token | Knowledge::Case => "claims set",
         }
     }
 

@@ -8,9 +8,8 @@ use crate::config::documents::issuers_of_rules;
 use crate::config::{self, Config, LONGEST_VALIDITY, Warning};
 use crate::identity::gitlab::GitlabRules;
 use crate::identity::{Entry, IdentityType as _, Issuer, IssuerPattern, Issuers, KeySource};
-use crate::policy::{Effect, Mode, Policy, Rule};
+use crate::policy::{Effect, Mode, Policy, RequestFacts, Rule};
 use crate::possession::KeyKind;
-use crate::token::Claims;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
@@ -133,24 +132,25 @@ impl Rules {
         records.reduce(|one, other| one.common(&other)).unwrap_or_else(|| GitlabRules::default().claims())
     }
 
-    /// The entry whose tokens have such claims: the one that the audience picks, else the first. Without a configuration it is not known what the
-    /// operator admits of forks, so that is left to the rules.
-    pub fn entry(&self, iss: &str, claims: &Claims) -> Option<Entry> {
-        if self.config.is_none() {
-            let gitlab = GitlabRules {
-                allow_fork_pipelines: true,
-                allow_undecidable_forks: true,
-                ..GitlabRules::default()
-            };
-            return Some(entry(gitlab));
+    /// The issuer with its entries; `None`: it is not listed. Without a configuration it is not known what the operator admits of audiences and of
+    /// forks, so that is left to the rules.
+    pub fn issuer(&self, request: &RequestFacts<'_>) -> Option<Issuer> {
+        if self.config.is_some() {
+            return self.issuers.find(request.iss);
         }
-        let issuer = self.issuers.find(iss)?;
-        let is_meant = |entry: &&Entry| match claims.member("aud") {
-            Some(Json::String(text)) => *text == entry.audience,
-            Some(Json::Array(list)) => list.iter().any(|text| *text == *entry.audience),
-            _ => false,
+        let named = request.claims.member("aud");
+        let named = named.and_then(|aud| aud.as_str().or_else(|| aud.as_array()?.first()?.as_str()));
+        let gitlab = GitlabRules {
+            allow_fork_pipelines: true,
+            allow_undecidable_forks: true,
+            ..GitlabRules::default()
         };
-        issuer.entries.iter().find(is_meant).or_else(|| issuer.entries.first()).cloned()
+        let mut entry = entry(gitlab);
+        entry.allow_multiple_audiences = true;
+        if let Some(named) = named {
+            entry.audience = named.to_owned();
+        }
+        Some(issuer(request.iss.to_owned(), entry))
     }
 
     /// Whom an issuance is counted for: the project where tokens name one, else the subject.
@@ -196,8 +196,11 @@ impl Rules {
 
 /// An issuer as `init` lists a GitLab. Its keys are never asked for.
 fn gitlab(url: String) -> Issuer {
-    let entries = vec![entry(GitlabRules::default())].into();
-    Issuer { url, entries, key_source: KeySource::Static(Vec::new()).into() }
+    issuer(url, entry(GitlabRules::default()))
+}
+
+fn issuer(url: String, entry: Entry) -> Issuer {
+    Issuer { url, entries: vec![entry].into(), key_source: KeySource::Static(Vec::new()).into() }
 }
 
 fn entry(gitlab: GitlabRules) -> Entry {

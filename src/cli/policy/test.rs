@@ -2,11 +2,10 @@
 
 use super::cases::{self, Case, POLICY_FILES};
 use super::coverage::Coverage;
-use super::paper::{self, Answer};
-use super::rules::{Rules, Source};
+use super::paper::{self, Answer, Knowledge, Stage};
+use super::rules::Source;
 use crate::cli::report::{Paint, printable};
 use crate::cli::{CliError, Output};
-use crate::policy::{DEFAULT, Decision};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
@@ -17,16 +16,19 @@ use std::path::{Path, PathBuf};
         A case says which claims are asked about and what is expected: allow or deny, and by which rule. Every file .yaml, .yml \
         and .json of the directory is read; unknown keys are errors with their line. The rules are those of policy.yaml in the \
         directory, unless an option names others. At the end stands what became of each rule; rules that no case reaches \
-        are named.",
+        are named.\n\n\
+        Claims that say the same (ref, ref_type, ref_path, ci_config_ref_uri) have to agree, as in a token: a case that is refused \
+        before any rule is read is an error, unless it expects just that (rule: gitlab-6 for a fork).",
     after_long_help = "A file of cases:\n  \
         cases:\n  \
         - name: a protected tag of ours may sign\n    \
-          claims: claims/release.json     # of a token, relative to the directory; or the claims themselves\n    \
-          set: { ref: v1.0, environment: null }   # what differs; null: is absent\n    \
+          claims: claims/release.json     # of a token, or the claims themselves\n    \
+          # what differs; null: is absent\n    \
+          set: { ref: v2, ref_path: refs/tags/v2, ci_config_ref_uri: null }\n    \
           expect: allow\n    \
           rule: acme releases             # the rule that decides; may be left out\n  \
         - name: a branch that anybody may push to may not\n    \
-          issuer: https://gitlab.example  # else the claims' iss, else the first issuer\n    \
+          issuer: https://gitlab.com      # else the claims' iss, else the first issuer\n    \
           key_type: ed25519               # else ecdsa-p256\n    \
           claims: claims/release.json\n    \
           set: { ref_protected: \"false\" }\n    \
@@ -55,8 +57,11 @@ pub fn run(args: &TestArgs, output: &mut Output) -> Result<(), CliError> {
         .cases
         .iter()
         .map(|case| {
-            coverage.add(&case.request());
-            Outcome::of(case, &rules)
+            let answer = paper::ask(&rules, &case.request(), Knowledge::Case);
+            if answer.stage != Stage::Identity {
+                coverage.add(&case.request());
+            }
+            Outcome::of(case, &answer)
         })
         .collect();
     say(&results, &read.notes, &coverage, output)?;
@@ -101,14 +106,12 @@ struct Outcome<'c> {
 }
 
 impl<'c> Outcome<'c> {
-    fn of(case: &'c Case, rules: &Rules) -> Self {
-        let answer = paper::ask(rules, &case.request(), &|_| true);
+    fn of(case: &'c Case, answer: &Answer<'_>) -> Self {
         let (allowed, rule, message) = (answer.is_allowed(), answer.rule(), answer.message());
-        let Answer { decision, warned, .. } = answer;
         let got = by(allowed, rule.as_deref());
         let unexpected = if allowed != case.allow {
             Some(format!("{got}, and expected is {}", by(case.allow, case.rule.as_deref())))
-        } else if case.rule.as_deref().is_some_and(|expected| !is_by(&decision, expected)) {
+        } else if case.rule.as_deref().is_some_and(|expected| !answer.is_by(expected)) {
             Some(format!(
                 "{got}, and expected is that by the rule {:?}",
                 case.rule.as_deref().unwrap_or_default()
@@ -116,7 +119,7 @@ impl<'c> Outcome<'c> {
         } else {
             None
         };
-        let warned = warned.iter().map(|rule| rule.name.to_string()).collect();
+        let warned = answer.warned.iter().map(|rule| rule.name.to_string()).collect();
         Self { case, allowed, rule, message, warned, unexpected }
     }
 
@@ -147,16 +150,6 @@ impl<'c> Outcome<'c> {
             "on_trial": self.warned,
             "ok": self.unexpected.is_none(),
         })
-    }
-}
-
-/// Whether this rule decided; where none holds, whether it is one of those that might have allowed it.
-fn is_by(decision: &Decision<'_>, expected: &str) -> bool {
-    match decision {
-        Decision::NotAllowed(rules) => {
-            expected == DEFAULT || rules.iter().any(|rule| &*rule.name == expected)
-        }
-        decision => decision.rule().as_deref() == Some(expected),
     }
 }
 

@@ -6,6 +6,7 @@ mod against;
 mod extension;
 mod public;
 mod rule;
+mod texts;
 mod warnings;
 
 use super::reader::{Field, Section, Source, Strictness};

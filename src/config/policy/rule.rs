@@ -4,14 +4,15 @@ use super::against::Against;
 use super::extension;
 use crate::condition::{Condition, Scope};
 use crate::config::ca::SHORTEST_VALIDITY;
-use crate::config::conditional::{condition, message};
+use crate::config::conditional::{condition, hidden, message};
 use crate::config::issuers::subject_mode;
 use crate::config::reader::{Field, Section};
 use crate::config::values::{self, quoted};
 use crate::identity::gitlab::{GitlabRules, SubjectMode};
+use crate::identity::types::is_rule_of_identity;
 use crate::policy::{self, Effect, Mode, Rule, Tightening};
 use crate::possession::KeyKind;
-use crate::spelling::{is_hidden, nearest};
+use crate::spelling::nearest;
 use std::collections::HashMap;
 
 /// The longest name, in characters: it stands in logs, metrics and answers.
@@ -199,11 +200,12 @@ fn name(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) || text.trim() != text {
         return Err("has a control character in it, or begins or ends with a space".to_owned());
     }
-    if let Some(hidden) = text.chars().find(|character| is_hidden(*character)) {
-        return Err(format!(
-            "has a character in it that nobody sees, or that turns others around ({})",
-            hidden.escape_unicode()
-        ));
+    hidden(text)?;
+    if text.contains(", ") {
+        return Err("has a comma before a space, which stands between names in refusals".to_owned());
+    }
+    if is_rule_of_identity(text) {
+        return Err("is what refusals call a rule of the type of identity; give it another name".to_owned());
     }
     if text == policy::DEFAULT {
         return Err("is what refusals say where no rule holds; give it another name".to_owned());

@@ -76,19 +76,21 @@ fn slips(name: &str) -> usize {
 
 fn of_rule(rule: &Rule, item: &Field<'_>, against: &Against<'_>) {
     of_claims_of_templates(rule, item, against);
+    super::texts::of_rule(rule, item, against);
     if rule.when.as_ref().is_some_and(|condition| condition.constant() == Some(false)) {
         item.warning("has a condition that never holds, whoever asks; the rule decides nothing");
     }
     if matches!(rule.effect, Effect::Deny) {
         return;
     }
+    let open: Vec<_> =
+        against.names().filter(|name| rule.concerns(name) && why_public(name).is_some()).collect();
+    let is_open = !open.is_empty() && rule.mode == Mode::Enforce;
     if always(rule) {
         if rule.message.is_some() {
             item.warning("has a message that nobody gets: there is no condition that could fail");
         }
-        let open: Vec<_> =
-            against.names().filter(|name| rule.concerns(name) && why_public(name).is_some()).collect();
-        if !open.is_empty() && rule.mode == Mode::Enforce {
+        if is_open {
             item.warning(format!(
                 "allows everybody who has a token of {}, which anybody can have; give it a condition that names your groups",
                 open.join(", ")
@@ -96,6 +98,18 @@ fn of_rule(rule: &Rule, item: &Field<'_>, against: &Against<'_>) {
         }
     }
     let Some(condition) = &rule.when else { return };
+    let is_pattern = |name: &&str| name.contains('*');
+    if is_open
+        && condition.constant().is_none()
+        && let Err(unpinned) = condition.ties(open.iter().all(is_pattern))
+    {
+        item.warning(format!(
+            "allows anybody who has a token of {}, which anybody can have: {} is what others can have as well; ask for a group, a project or a \
+             person, by an id or a path that is written out (claims.namespace_id == \"…\")",
+            open.join(", "),
+            unpinned.part
+        ));
+    }
     for advice in condition.advice() {
         if advice.lint != Lint::PathWithoutId {
             item.warning(format!("{}: {}", advice.lint.code(), advice.message));

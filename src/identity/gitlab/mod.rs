@@ -21,7 +21,7 @@ mod names;
 mod schema;
 mod subject;
 
-pub use names::{EVERY_JOB_HAS, FLAG, REF_TYPES};
+pub use names::{EVERY_JOB_HAS, FLAG, PIPELINE_SOURCES, REF_TYPES};
 pub use subject::Instance;
 
 use super::extensions::{self as oid, ClaimsArc, GitlabClaim, encode_utf8_string};

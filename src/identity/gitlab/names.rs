@@ -9,6 +9,29 @@ pub const FLAG: &[&str] = &["true", "false", ""];
 /// Rule 4.
 pub const REF_TYPES: &[&str] = &["branch", "tag"];
 
+/// What starts pipelines (app/models/concerns/enums/ci/pipeline.rb). There may be others in later versions.
+pub const PIPELINE_SOURCES: &[&str] = &[
+    "push",
+    "web",
+    "trigger",
+    "schedule",
+    "api",
+    "external",
+    "pipeline",
+    "chat",
+    "webide",
+    "merge_request_event",
+    "external_pull_request_event",
+    "parent_pipeline",
+    "ondemand_dast_scan",
+    "ondemand_dast_validation",
+    "security_orchestration_policy",
+    "container_registry_push",
+    "duo_workflow",
+    "pipeline_execution_policy_schedule",
+    "unknown",
+];
+
 /// The claims that every job's token has by rule 3, and so every certificate of a job: texts that are not empty.
 pub const EVERY_JOB_HAS: [GitlabClaim; 11] = [
     GitlabClaim::NamespacePath,

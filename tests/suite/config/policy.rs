@@ -60,6 +60,26 @@ const REFUSED: &[(&str, &str)] = &[
         "policy.yaml:2: rules[0].name: has a character in it that nobody sees, or that turns others around (\\u{202e})",
     ),
     (
+        "rules:\n  - { name: gitlab-6, effect: allow }",
+        "policy.yaml:2: rules[0].name: is what refusals call a rule of the type of identity; give it another name",
+    ),
+    (
+        "rules:\n  - { name: github-workflow, effect: allow }",
+        "policy.yaml:2: rules[0].name: is what refusals call a rule of the type of identity; give it another name",
+    ),
+    (
+        "rules:\n  - { name: 'a, b', effect: allow }",
+        "policy.yaml:2: rules[0].name: has a comma before a space, which stands between names in refusals",
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: true, message: \"a\\u202Eb\" }",
+        "policy.yaml:2: rules[0].message: has a character in it that nobody sees, or that turns others around (\\u{202e})",
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'claims.sub == \"ac\u{200b}me\"' }",
+        "policy.yaml:2: rules[0].when: has a character in it that nobody sees, or that turns others around (\\u{200b}) (character 15)",
+    ),
+    (
         "rules:\n  - { name: '', effect: allow }",
         "policy.yaml:2: rules[0].name: has 0 characters; 1 to 64 are possible",
     ),
@@ -331,7 +351,7 @@ const TOLD: &[(&str, &[(usize, &str)])] = &[
     ("rules:\n  - { name: a, effect: allow, when: true }", &[]),
     ("rules:\n  - { name: a, effect: allow, message: x }", &[(2, "has a message that nobody gets")]),
     (
-        "rules:\n  - { name: a, effect: allow }\n  - { name: b, effect: deny, when: 'issuer == \"x\"' }",
+        "rules:\n  - { name: a, effect: allow }\n  - { name: b, effect: deny, when: 'issuer == \"https://gitlab.example.com\"' }",
         &[(3, "is never read: the rule \"a\" before it has no condition and decides")],
     ),
     ("rules:\n  - { name: a, effect: allow, mode: warn }\n  - { name: b, effect: allow }", &[]),
@@ -344,7 +364,7 @@ const TOLD: &[(&str, &[(usize, &str)])] = &[
         &[(3, "is never read")],
     ),
     (
-        "rules:\n  - { name: a, effect: deny, when: 'issuer == \"x\"' }",
+        "rules:\n  - { name: a, effect: deny, when: 'issuer == \"https://gitlab.example.com\"' }",
         &[(2, "nobody gets certificates by https://gitlab.example.com, https://accounts.example.com")],
     ),
     (
@@ -370,6 +390,33 @@ const TOLD: &[(&str, &[(usize, &str)])] = &[
     (
         "rules:\n  - { name: a, effect: deny, when: 'claims.ref_type != \"tag\" && claims.ref_type != \"branch\"', issuers: [https://gitlab.example.com] }\n  - { name: b, effect: allow }",
         &[(2, "has a condition that never holds")],
+    ),
+    // Texts that no token has.
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'issuer == \"https://gitlab.exampl.com\"' }\n  - { name: b, effect: allow }",
+        &[(
+            2,
+            "issuer with \"https://gitlab.exampl.com\", which is no issuer that it is about, so that never holds; did you mean https://gitlab.example.com?",
+        )],
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'claims.iss in [\"https://gitlab.example.com\", \"x\"]' }\n  - { name: b, effect: allow }",
+        &[(2, "claims.iss with \"x\"")],
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'issuer == \"https://accounts.example.com\"', issuers: [https://gitlab.example.com] }\n  - { name: b, effect: allow }",
+        &[(2, "which is no issuer that it is about")],
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'claims.aud == \"sigstor\"' }\n  - { name: b, effect: allow }",
+        &[(2, "which no entry of its issuers has as audience, so that never holds; did you mean sigstore?")],
+    ),
+    (
+        "rules:\n  - { name: a, effect: deny, when: 'claims.pipeline_source in [\"merge_request\", \"push\", \"something else\"]', issuers: [https://gitlab.example.com] }\n  - { name: b, effect: allow }",
+        &[(
+            2,
+            "\"merge_request\", which is not known to start pipelines, so that never holds; did you mean merge_request_event?",
+        )],
     ),
     // What denies may deny too much, and a path without its id is not told here.
     (
@@ -441,6 +488,32 @@ fn one_warning_names_every_public_issuer_that_no_rule_is_about() {
     // A rule on trial keeps nobody out.
     let warnings = with(&rule(&format!("{{ name: a, mode: warn, {group} }}")));
     assert!(warnings.len() == 1 && warnings[0].contains("https://gitlab.com ("), "{warnings:?}");
+    // So it is with conditions that ask for nothing that only somebody has.
+    let public = |when: &str| {
+        with(&rule(&format!("{{ name: a, when: '{when}', effect: allow, issuers: [https://gitlab.com] }}")))
+    };
+    for when in [
+        "claims.ref_protected == \"true\"",
+        "claims.ref_type == \"tag\"",
+        "claims.namespace_path != \"\"",
+        "claims.?environment.orValue(\"\") == \"production\"",
+        "!claims.project_path.startsWith(\"evil/\")",
+    ] {
+        let warnings = public(when);
+        assert!(
+            warnings.iter().any(|it| it.contains("allows anybody who has a token of https://gitlab.com")),
+            "{warnings:?}"
+        );
+    }
+    for when in [
+        "claims.namespace_id == \"7\"",
+        "claims.?user_login.orValue(\"\") == \"ada\"",
+        "has(claims.groups_direct) && claims.groups_direct.exists(g, g == \"acme/release\")",
+        "has(claims.groups_direct) && \"acme/release\" in claims.groups_direct",
+    ] {
+        let warnings = public(when);
+        assert!(!warnings.iter().any(|it| it.contains("allows anybody")), "{warnings:?}");
+    }
     // Everybody on purpose is everybody still, however that is written.
     for when in [
         "",
