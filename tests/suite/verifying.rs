@@ -238,6 +238,10 @@ fn a_file_that_is_wrong(world: &World) {
             "policies:\n  - { name: \"a\\u200bb\", when: \"true\" }\n",
             "policies.yaml:2: policies[0].name: a policy's name has no character that nobody sees, or that turns others around: \\u{200b}",
         ),
+        (
+            "policies:\n  - name: a\n    when: cert.san != \"x\u{200b}\"\n",
+            "policies.yaml:3: policies[0].when: has a character in it that nobody sees, or that turns others around; delete it, or write \\u200b",
+        ),
         ("policies: [\n", "policies.yaml:"),
     ] {
         write(world, policies);
