@@ -68,7 +68,7 @@ pub fn refused_json(error: &VerificationError) -> Value {
 fn one_json(refused: &Refused) -> Value {
     let steps = match refused.why() {
         Why::Fails(steps) => steps.as_slice(),
-        Why::Lacks(_) | Why::Undecided(_) => &[],
+        Why::Lacks(_) | Why::Undecided(_) | Why::AlsoFails => &[],
     };
     json!({
         "policy": refused.policy(),

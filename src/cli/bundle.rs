@@ -42,6 +42,10 @@ pub fn verify(args: &VerifyArgs, bundle: &Path, output: &mut Output) -> Result<(
     }
     if !checks.passed() {
         document["verified"] = Value::Bool(false);
+        if policies.is_some() {
+            // Whoever reads this member alone must not take it for admitted.
+            document["policy"] = Value::Null;
+        }
         let words = format!("not verified: {}", checks.failures().join(", "));
         return Err(CliError::refused(words).with_json(document));
     }

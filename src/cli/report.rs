@@ -3,6 +3,7 @@
 //! Text from outside (claims, names in certificates, messages of servers) is printed with its control characters
 //! escaped, so that no certificate can drive a terminal.
 
+use crate::spelling::is_hidden;
 use crate::telemetry;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -174,17 +175,13 @@ pub fn table(rows: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
     })
 }
 
-/// The text with everything escaped that a terminal would obey or that would reorder the line.
+/// The text with everything escaped that a terminal would obey, that would reorder the line, or that nobody would see.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(steers) {
+    if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut shown, c| {
-        if steers(c) {
+        if is_hidden(c) {
             let _ = write!(shown, "{}", c.escape_unicode());
         } else {
             shown.push(c);
@@ -234,6 +231,7 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_drive_a_terminal() {
         assert_eq!(printable("a\x1b[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\\u{a}");
+        assert_eq!(printable("ma\u{200b}in\u{61c} \u{e0041}"), "ma\\u{200b}in\\u{61c} \\u{e0041}");
         assert_eq!(printable("größe @ 東京"), "größe @ 東京");
     }
 

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use crate::panics::contain;
+use crate::spelling::is_hidden;
 use cel::common::ast::{EntryExpr, Expr, SourceInfo};
 use cel::{Env, IdedExpr, ParseErrors};
 use std::sync::{Arc, LazyLock};
@@ -50,6 +51,9 @@ pub(super) fn parse(source: &str) -> Result<Parsed, Fault> {
     if source.trim().is_empty() {
         return Err(whole("is empty; write an expression, or leave it out"));
     }
+    if let Some(fault) = hidden(source) {
+        return Err(fault);
+    }
     if let Some(offset) = comment(source) {
         let line = 1 + source.chars().take(offset).filter(|character| *character == '\n').count();
         let message = "has a comment (//), and where YAML makes one line of several it would end the condition; write # above the key";
@@ -66,6 +70,27 @@ pub(super) fn parse(source: &str) -> Result<Parsed, Fault> {
         return Err(whole("is too large or nests too deep; make several rules of it"));
     }
     Ok(Parsed { written, program, places })
+}
+
+/// A character that nobody sees: a text with one never equals the text that it looks like. Whoever means it writes its escape, which is seen.
+fn hidden(source: &str) -> Option<Fault> {
+    let (mut line, mut column) = (1, 1);
+    for character in source.chars() {
+        match character {
+            '\n' => (line, column) = (line + 1, 1),
+            '\r' | '\t' | '\u{c}' => column += 1,
+            other if is_hidden(other) => {
+                let code = u32::from(other);
+                let escape = if code > 0xffff { format!("\\U{code:08x}") } else { format!("\\u{code:04x}") };
+                let words = "has a character in it that nobody sees, or that turns others around";
+                let message =
+                    format!("{words}; delete it, or write {escape} in its place where a text is to have it");
+                return Some(Fault { line, column, message });
+            }
+            _ => column += 1,
+        }
+    }
+    None
 }
 
 /// Where a comment of CEL begins outside of texts, in characters.

@@ -1,4 +1,5 @@
 mod constant;
+mod hidden;
 mod impossible;
 mod work;
 

@@ -176,6 +176,10 @@ def provenance_says_what_the_jobs_variables_say_and_the_certificate_too(world: W
         pipeline.component("attest", files="other.bin", variables={name: "11"}, says="says something else than the job's variables")
         assert not (pipeline.directory / "other.bin.provenance.sigstore.json").exists()
     pipeline.component("attest", files="other.bin", variables={"CI_JOB_NAME": "a\nb"}, says="control character")
+    # When the job began is said only where GitLab says it.
+    pipeline.component("attest", files="other.bin", variables={"CI_JOB_STARTED_AT": ""})
+    metadata = statement(pipeline.directory / "other.bin.provenance.sigstore.json")["predicate"]["runDetails"]["metadata"]
+    assert metadata == {"invocationId": f"{url}/-/jobs/302"}, metadata
 
 
 @test_in("https")
@@ -238,6 +242,37 @@ def only_what_the_right_pipeline_signed_for_a_protected_ref_is_deployed(world: W
 
 
 @test_in("https")
+def a_dotenv_of_an_earlier_job_reaches_only_the_job_that_takes_its_artifacts(world: World, _: argparse.Namespace) -> None:
+    pipeline = Pipeline(world, "dotenv")
+    pipeline.write("good")
+    pipeline.component("sign", files="good")
+    pipeline.write("evil")
+    pipeline.component("sign", Job("acme/evil", "66"), files="evil")
+    left = {"test": {"COUNTERSIGN_INPUT_PROJECT_ID": "66",
+                     "COUNTERSIGN_INPUT_IDENTITY": f"{world.gitlab.url}/acme/evil//.gitlab-ci.yml@refs/heads/main"}}
+    pipeline.component("verify", files="evil", says="not admitted: evil")
+    # As the document says, GitLab ranks a report above the job's variables: that is why the jobs are named which files are taken from.
+    pipeline.component("verify", files="evil", left=left)
+    pipeline.component("verify", files="evil", left=left, own={"dependencies": ["build"]}, says="not admitted: evil")
+    pipeline.component("verify", files="good", left=left, own={"dependencies": ["build"]})
+    # What is set for the group stands above it.
+    pipeline.component("verify", files="good", left={"test": {"TRUSTED_ROOT_SHA256": "0" * 64, "CA": "https://evil.example.com"}})
+    # Images are verified without anything of earlier jobs, unless one is named.
+    reference = f"registry.example.com/acme/widgets@sha256:{'0' * 64}"
+    left = {"build": {"COUNTERSIGN_INPUT_SERVER": "http://evil.example.com", "IMAGE": reference}}
+    pipeline.component("verify-image", reference="$IMAGE", left=left, says="no image by its digest")
+    pipeline.component("verify-image", reference="$IMAGE", left=left, own={"dependencies": ["build"]}, says="https:// URL")
+    # By a file the job that builds says which image, and nothing else.
+    for component in ["sign-image", "verify-image"]:
+        pipeline.write("image.txt", f"{reference}\n")
+        pipeline.component(component, reference="file:image.txt", says="cosign is not in the image")
+        for wrong in [f"x\n{reference}\n", "registry.example.com/acme/widgets:latest\n", f"--help@sha256:{'0' * 64}", ""]:
+            pipeline.write("image.txt", wrong)
+            pipeline.component(component, reference="file:image.txt", says="no image by its digest")
+        pipeline.component(component, reference="file:none.txt", says="no such file: none.txt")
+
+
+@test_in("https")
 def a_ca_with_raw_claims_below_an_arc_of_its_operators_is_asked_below_that(world: World, _: argparse.Namespace) -> None:
     arc = "1.3.6.1.4.1.99999.7"
     (directory := world.path("own-arc")).mkdir()
@@ -255,7 +290,7 @@ def a_ca_with_raw_claims_below_an_arc_of_its_operators_is_asked_below_that(world
         # Elsewhere there are no claims: nothing is admitted, and nothing is attested.
         for given in [{}, {"claims_arc": "1.3.6.1.4.1.99999.8"}]:
             pipeline.component("verify", files="good", says="not admitted: good", **given)
-            pipeline.component("attest", files="good", says="something else than the job's variables", **given)
+            pipeline.component("attest", files="good", says="below the arc that `claims-arc` says: good", **given)
         pipeline.write("unprotected")
         pipeline.component("sign", Job(protected="false"), files="unprotected")
         pipeline.component("verify", files="unprotected", claims_arc=arc, says="not admitted: unprotected")
@@ -288,6 +323,10 @@ def no_name_of_a_file_and_no_input_is_run(world: World, _: argparse.Namespace) -
         pipeline.component("sign", files=text, says="countersign: ")
     # What a variable says is no more trusted than an input.
     pipeline.component("sign", files="$CI_COMMIT_MESSAGE", variables={"CI_COMMIT_MESSAGE": "$(touch pwned)\n';touch pwned"}, says="no such file")
+    # Nor does it drive whatever shows the job's output: C1 controls and U+202E are characters of several octets.
+    for hidden in ["\u202e", "\u009b31m", "\x1b[31m"]:
+        said = pipeline.component("sign", files="$CI_COMMIT_MESSAGE", variables={"CI_COMMIT_MESSAGE": f"x{hidden}y"}, says="no such file: x?")
+        assert hidden not in said, ascii(said)
     (pipeline.directory / "directory").mkdir()
     pipeline.component("sign", files="dir*", says="no such file: directory")
     pipeline.component("sign", files="good", says="there already")

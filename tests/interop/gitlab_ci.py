@@ -144,14 +144,21 @@ def expanded(text: str, variables: dict[str, str], depth: int = 8) -> str:
     return VARIABLE.sub(one, text)
 
 
-def environment(configuration: dict, name: str, predefined: dict[str, str], settings: dict[str, str]) -> dict[str, str]:
-    """A job's variables: GitLab's own, those of the file, the job's, and above them those of project and group."""
+def environment(configuration: dict, name: str, predefined: dict[str, str], settings: dict[str, str],
+                left: dict[str, dict[str, str]] | None = None) -> dict[str, str]:
+    """A job's variables: GitLab's own, those of the file, the job's, above them those that earlier jobs have left in dotenv reports, and
+    above all those of project and group. https://docs.gitlab.com/ci/variables/#cicd-variable-precedence"""
     job = jobs(configuration)[name]
+    dotenv: dict[str, str] = {}
+    for earlier, variables in (left or {}).items():
+        # A report is taken with the artifacts.
+        if earlier in job.get("dependencies", [earlier]):
+            dotenv |= variables
     written = configuration.get("variables", {}) | job.get("variables", {})
     for value in written.values():
         assert isinstance(value, str), f"{name}: {value!r} is no text"
-    together = predefined | written | settings
-    return together | {key: expanded(value, together) for key, value in written.items() if key not in settings}
+    together = predefined | written | dotenv | settings
+    return together | {key: expanded(value, together) for key, value in written.items() if key not in dotenv | settings}
 
 
 class Runner:

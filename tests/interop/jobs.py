@@ -68,9 +68,10 @@ class Pipeline:
         self.runner = Runner(world.path(name), {"countersign": world.countersign} | (programs or {}), shell)
         self.directory = self.runner.directory
 
-    def start(self, configuration: dict, name: str, who: Job, **overridden: str) -> subprocess.CompletedProcess:
+    def start(self, configuration: dict, name: str, who: Job, left: dict[str, dict[str, str]] | None = None,
+              **overridden: str) -> subprocess.CompletedProcess:
         job = gitlab_ci.jobs(configuration)[name]
-        variables = gitlab_ci.environment(configuration, name, who.variables(self.world), self.settings | overridden)
+        variables = gitlab_ci.environment(configuration, name, who.variables(self.world), self.settings | overridden, left)
         if "id_tokens" in job:
             assert job["id_tokens"] == {"SIGSTORE_ID_TOKEN": {"aud": "sigstore"}}, job["id_tokens"]
             variables["SIGSTORE_ID_TOKEN"] = who.token(self.world)
@@ -79,10 +80,13 @@ class Pipeline:
         assert not variables.get("SIGSTORE_ID_TOKEN") or variables["SIGSTORE_ID_TOKEN"] not in done.stdout + done.stderr
         return done
 
-    def component(self, name: str, who: Job = Job(), says: str | None = None, variables: dict[str, str] | None = None, **inputs: object) -> str:
-        """A component's job: it ends well, or saying something."""
+    def component(self, name: str, who: Job = Job(), says: str | None = None, variables: dict[str, str] | None = None,
+                  left: dict[str, dict[str, str]] | None = None, own: dict | None = None, **inputs: object) -> str:
+        """A component's job: it ends well, or saying something. `left` is what earlier jobs have left in dotenv reports, `own` what the
+        pipeline writes under the job's name."""
         given = {key.replace("_", "-"): value for key, value in inputs.items()}
-        done = self.start(components()[name].render(given), f"countersign-{name}", who, **(variables or {}))
+        whole = gitlab_ci.merged(components()[name].render(given), {f"countersign-{name}": own or {}})
+        done = self.start(whole, f"countersign-{name}", who, left, **(variables or {}))
         said = done.stdout + done.stderr
         assert (done.returncode != 0) == (says is not None) and (says or "") in said, f"{name} ended with {done.returncode}:\n{said}"
         return said

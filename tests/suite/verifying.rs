@@ -97,6 +97,14 @@ fn the_answer_names_the_policy_that_admits_or_says_of_each_why_it_does_not() {
     assert_eq!((&document["policy"], &document["warnings"]), (&json!("main"), &json!([])));
     let document = of_certificate(&world, &["--json"]).json();
     assert_eq!((&document["policy"], &document["verified"]), (&json!("main"), &json!(true)));
+    // Admitted is only what holds in every other way.
+    for of in [
+        of_bundle(&world, "message", &["--json", "--extension", "ref_protected=false"]),
+        of_certificate(&world, &["--json", "--extension", "ref_protected=false"]),
+    ] {
+        let document = of.json();
+        assert_eq!((&document["verified"], &document["policy"]), (&json!(false), &Value::Null), "{document}");
+    }
 
     // Beside an identity both must be met.
     let identity = world.identity();
@@ -229,6 +237,10 @@ fn a_file_that_is_wrong(world: &World) {
         (
             "policies:\n  - { name: \"a\\u200bb\", when: \"true\" }\n",
             "policies.yaml:2: policies[0].name: a policy's name has no character that nobody sees, or that turns others around: \\u{200b}",
+        ),
+        (
+            "policies:\n  - name: a\n    when: cert.san != \"x\u{200b}\"\n",
+            "policies.yaml:3: policies[0].when: has a character in it that nobody sees, or that turns others around; delete it, or write \\u200b",
         ),
         ("policies: [\n", "policies.yaml:"),
     ] {

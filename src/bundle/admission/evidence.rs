@@ -16,6 +16,11 @@ use der::asn1::ObjectIdentifier;
 
 /// The most subjects of a statement that a condition is asked about.
 const MOST_SUBJECTS: usize = 256;
+/// The longest text that a condition is asked about, in octets. A bundle may have megabytes in one member, and each policy and each part
+/// of its condition would read them again.
+pub(super) const LONGEST_TEXT: usize = 8192;
+/// The same of a list's texts together.
+const LONGEST_LIST: usize = 256 * 1024;
 
 /// What was verified. Only a verification that held makes one: the [`Verifier`](crate::bundle::Verifier)'s of a bundle, or
 /// [`VerifiedCertificate`](super::VerifiedCertificate)'s.
@@ -71,20 +76,28 @@ impl Asked<'_> {
         })
     }
 
-    /// Whether the certificate has a GitLab job's claims: all that every job has, or none. What has some of them is nothing that a CA of
-    /// this kind issues, and counts neither as the one nor as the other.
+    /// Whether the certificate has a GitLab job's claims: all that every job has, each with a value that GitLab gives, or none. What has
+    /// others is no job's, and counts neither as the one nor as the other.
     fn has_claims(&self, certificate: &Inspected) -> Result<bool, Undecided> {
         let is_there = |claim: &GitlabClaim| extension(certificate, &self.arc.oid(*claim)).is_some();
         if !GitlabClaim::ALL.iter().any(is_there) {
             return Ok(false);
         }
-        match EVERY_JOB_HAS.iter().find(|claim| !is_there(claim)) {
-            None => Ok(true),
-            Some(missing) => {
-                let words = format!("the certificate has GitLab claims, and lacks {}", missing.name());
-                Err(Undecided(words))
+        if let Some(missing) = EVERY_JOB_HAS.iter().find(|claim| !is_there(claim)) {
+            let words = format!("the certificate has GitLab claims, and lacks {}", missing.name());
+            return Err(Undecided(words));
+        }
+        for claim in GitlabClaim::ALL {
+            let found = text(certificate, &self.arc.oid(claim))?;
+            // A condition was checked against these values alone.
+            if let (Some(Value::Text(text)), [_, ..]) = (&found, scope::claim_values(claim))
+                && !scope::claim_values(claim).contains(&text.as_str())
+            {
+                let words = format!("the certificate's {} has a value that is not known", claim.name());
+                return Err(Undecided(words));
             }
         }
+        Ok(true)
     }
 
     fn certificate(&self, certificate: &Inspected, path: &[&str]) -> Result<Option<Value>, Undecided> {
@@ -118,18 +131,10 @@ impl Asked<'_> {
         let Some(claim) = GitlabClaim::ALL.into_iter().find(|claim| claim.name() == *name) else {
             return Ok(None);
         };
-        let found = match text(certificate, &self.arc.oid(claim))? {
+        Ok(match text(certificate, &self.arc.oid(claim))? {
             None if claim == GitlabClaim::RefProtected => Some(Value::Text(String::new())),
             found => found,
-        };
-        // A condition was checked against these values alone.
-        if let Some(Value::Text(text)) = &found
-            && !matches!(scope::claim_values(claim), [])
-            && !scope::claim_values(claim).contains(&text.as_str())
-        {
-            return Err(Undecided(format!("the certificate's {name} has a value that is not known")));
-        }
-        Ok(found)
+        })
     }
 
     fn attestation(&self, attested: &Attested, path: &[&str]) -> Result<Option<Value>, Undecided> {
@@ -155,8 +160,24 @@ impl Asked<'_> {
 impl Facts for Asked<'_> {
     fn value(&self, path: &[String]) -> Result<Option<Value>, Undecided> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let (length, most) = match self.found(&path)? {
+            Some(Value::Text(text)) if text.len() > LONGEST_TEXT => (text.len(), LONGEST_TEXT),
+            Some(Value::Texts(texts)) if total(&texts) > LONGEST_LIST => (total(&texts), LONGEST_LIST),
+            found => return Ok(found),
+        };
+        Err(Undecided(format!("{} has {length} octets; {most} are possible", path.join("."))))
+    }
+}
+
+fn total(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
+}
+
+impl Asked<'_> {
+    /// A value, however long it is.
+    fn found(&self, path: &[&str]) -> Result<Option<Value>, Undecided> {
         let evidence = self.evidence;
-        match path.as_slice() {
+        match path {
             ["cert", rest @ ..] => {
                 evidence.certificate.map_or(Ok(None), |certificate| self.certificate(certificate, rest))
             }

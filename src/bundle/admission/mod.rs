@@ -31,6 +31,8 @@ use evidence::Asked;
 pub const MOST_POLICIES: usize = 256;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 128;
+/// Of how many policies each part of the condition is told where none admits: of all it would be much to read, and to keep.
+pub const MOST_EXPLAINED: usize = 16;
 /// The place of the error that nothing admits it.
 pub(super) const PLACE: &str = "policy";
 
@@ -76,7 +78,7 @@ impl AdmissionPolicy {
         &self.needs
     }
 
-    fn refuses(&self, asked: &Asked<'_>) -> Option<Why> {
+    fn refuses(&self, asked: &Asked<'_>, is_explained: bool) -> Option<Why> {
         for part in &self.needs {
             match asked.has(*part) {
                 Ok(true) => {}
@@ -86,7 +88,8 @@ impl AdmissionPolicy {
         }
         match self.when.holds(asked) {
             Ok(true) => None,
-            Ok(false) => Some(Why::Fails(self.when.steps(asked))),
+            Ok(false) if is_explained => Some(Why::fails(self.when.steps(asked))),
+            Ok(false) => Some(Why::AlsoFails),
             Err(undecided) => Some(Why::Undecided(undecided)),
         }
     }
@@ -138,12 +141,12 @@ impl Policies {
     /// The first policy that admits it.
     ///
     /// # Errors
-    /// `NOT_ADMITTED`, with the reason of each of them ([`VerificationError::refused`]).
+    /// `NOT_ADMITTED`, with the reason of each of them ([`VerificationError::refused`]), in full of the first [`MOST_EXPLAINED`].
     pub fn admit(&self, evidence: &Evidence<'_>) -> Result<&AdmissionPolicy, VerificationError> {
         let asked = Asked { evidence, arc: &self.arc };
         let mut refused = Vec::new();
         for policy in &self.policies {
-            match policy.refuses(&asked) {
+            match policy.refuses(&asked, refused.len() < MOST_EXPLAINED) {
                 None => return Ok(policy),
                 Some(why) => refused.push(Refused::new(policy, why)),
             }

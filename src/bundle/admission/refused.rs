@@ -1,8 +1,13 @@
 //! Why a policy does not admit something.
 
-use super::{AdmissionPolicy, Part};
+use super::{AdmissionPolicy, MOST_EXPLAINED, Part};
 use crate::condition::{Step, Undecided, Value};
 use std::fmt;
+
+/// How much of a text is shown, in characters.
+const SHOWN: usize = 200;
+/// How many texts of a list are.
+const SHOWN_TEXTS: usize = 16;
 
 /// A policy that does not admit it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +24,47 @@ pub enum Why {
     Lacks(Part),
     /// Its condition neither holds nor fails to.
     Undecided(Undecided),
-    /// Its condition does not hold; each of its parts.
+    /// Its condition does not hold; each of its parts. Of a text that is too long to be shown there is the beginning, and how long it was.
     Fails(Vec<Step>),
+    /// Its condition does not hold either: [`MOST_EXPLAINED`] others are explained.
+    AlsoFails,
+}
+
+impl Why {
+    pub(super) fn fails(mut steps: Vec<Step>) -> Self {
+        for step in &mut steps {
+            for (_, value) in &mut step.facts {
+                *value = value.take().map(beginning);
+            }
+        }
+        Self::Fails(steps)
+    }
+}
+
+/// As much of a value as is shown.
+pub(super) fn beginning(value: Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Text(beginning_of(text)),
+        Value::Texts(texts) => {
+            let more = texts.len().saturating_sub(SHOWN_TEXTS);
+            let mut shown: Vec<_> = texts.into_iter().take(SHOWN_TEXTS).map(beginning_of).collect();
+            if more > 0 {
+                shown.push(format!("… and {more} more"));
+            }
+            Value::Texts(shown)
+        }
+        other => other,
+    }
+}
+
+fn beginning_of(text: String) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text,
+        Some((end, _)) => {
+            let shown = text.get(..end).unwrap_or_default();
+            format!("{shown}… ({} characters)", text.chars().count())
+        }
+    }
 }
 
 impl Refused {
@@ -44,13 +88,18 @@ impl Refused {
     }
 
     /// The same in words, a line for each part that is not as it must be, with the values that it names. The values are the
-    /// certificate's and the bundle's, and may have anything in them but line breaks.
+    /// certificate's and the bundle's, and may have anything in them but line breaks; long ones are cut.
     pub fn reasons(&self) -> Vec<String> {
         match &self.why {
             Why::Lacks(part) => vec![part.to_string()],
             Why::Undecided(undecided) => vec![format!("it cannot be decided: {undecided}")],
             Why::Fails(steps) => {
                 failing(steps).into_iter().map(|(step, wanted)| sentence(step, wanted)).collect()
+            }
+            Why::AlsoFails => {
+                vec![format!(
+                    "its condition does not hold either; which part of it is told of {MOST_EXPLAINED} policies"
+                )]
             }
         }
     }

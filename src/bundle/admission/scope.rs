@@ -13,6 +13,10 @@ const SAN_TYPES: &[&str] = &["uri", "email", "dns", "other"];
 /// Who states the time of a signature.
 const TIME_SOURCES: &[&str] = &["timestamp-authority", "log"];
 
+/// Kinds and versions of log entries: those that a bundle's verifier knows.
+const LOG_KINDS: &[&str] =
+    &["hashedrekord 0.0.2", "dsse 0.0.2", "hashedrekord 0.0.1", "dsse 0.0.1", "intoto 0.0.2"];
+
 /// Whether the file itself was signed, or a statement about it.
 pub(super) const SIGNED_AS: &[&str] = &["file", "statement"];
 
@@ -112,7 +116,11 @@ fn without(part: Option<Part>) -> Scope {
     let sct =
         Record::of([("timestamp", Member::always(Type::Time)), ("log_index", Member::sometimes(Type::Int))]);
     let artifact = Record::of([("digest", text()), ("signed_as", text().one_of(SIGNED_AS))]);
-    let log = Record::of([("index", Member::always(Type::Int)), ("url", text()), ("kind", text())]);
+    let log = Record::of([
+        ("index", Member::always(Type::Int)),
+        ("url", text()),
+        ("kind", text().one_of(LOG_KINDS)),
+    ]);
     let attestation = Record::of([
         ("predicate_type", text()),
         ("subject", text()),

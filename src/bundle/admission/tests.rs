@@ -14,6 +14,8 @@ use crate::identity::{IdentityExtension, SubjectAltName};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
+mod bounds;
+
 const GITLAB: &str = "https://gitlab.example.com";
 
 /// A job's claims that every certificate has.
@@ -134,6 +136,7 @@ fn what_no_certificate_has_is_an_error_when_it_is_loaded() {
         (r#"cert.fulcio.issuer == "x""#, "cert.fulcio.issuer is not always there"),
         (r#"cert.fulcio.othername_san == "x""#, "cert.fulcio.othername_san is unknown"),
         (r#"cert.san_type == "URI""#, "is never that"),
+        (r#"log.kind == "hashedrekord""#, "is never that: it is one of"),
         (r#"cert.extensions["1.2.3"] == "x""#, "is not always there"),
         (r#""project_path" in cert.extensions"#, "cert.extensions has object identifiers"),
         (r#"has(cert.gitlab.ref) || "x" in cert.extensions"#, "cert.extensions has object identifiers"),
@@ -220,6 +223,7 @@ fn what_is_not_as_a_ca_of_this_kind_issues_it_is_not_decided() {
     let arc = ClaimsArc::default();
     let partial = of(uri(), &claims(&arc, &[])[..5]);
     let odd = job(&[(GitlabClaim::RefProtected, "maybe")]);
+    let guarded = job(&[(GitlabClaim::EnvironmentProtected, "yes")]);
     let unreadable = of(
         uri(),
         &[IdentityExtension { oid: arc.oid(GitlabClaim::ProjectPath), content: b"acme/app".to_vec() }],
@@ -233,6 +237,10 @@ fn what_is_not_as_a_ca_of_this_kind_issues_it_is_not_decided() {
         (&partial, r#"!has(cert.gitlab)"#, "the certificate has GitLab claims, and lacks"),
         (&unreadable, r#"!has(cert.gitlab)"#, "the certificate has GitLab claims, and lacks"),
         (&odd, r#"cert.gitlab.ref_protected != "false""#, "ref_protected has a value that is not known"),
+        (&odd, r#"!has(cert.gitlab)"#, "ref_protected has a value that is not known"),
+        (&odd, r#"has(cert.gitlab)"#, "ref_protected has a value that is not known"),
+        (&odd, r#"cert.gitlab.project_id == "42""#, "ref_protected has a value that is not known"),
+        (&guarded, r#"cert.gitlab.ref == "main""#, "environment_protected has a value that is not known"),
     ] {
         let refusal = refusal(when, &evidence(certificate));
         assert!(refusal.contains(expected), "{when}: {refusal}");
