@@ -253,6 +253,7 @@ impl Grant {
             id,
             role: self.role.clone(),
             target: self.target.clone(),
+            instance: String::new(),
             kind: self.kind,
             path: self.path.clone(),
             owner,

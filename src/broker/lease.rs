@@ -154,8 +154,11 @@ pub struct Lease {
     pub id: LeaseId,
     /// The role that gave it.
     pub role: String,
-    /// The instance.
+    /// The instance, by its name in the configuration.
     pub target: String,
+    /// The same by its URL: a name may come to mean another one, where the token is not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instance: String,
     /// The kind of token.
     pub kind: Kind,
     /// Whose token: a path of a project or group, a user's name, or `user/{number}`.

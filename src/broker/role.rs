@@ -361,6 +361,16 @@ fn check_path_rule(kind: Kind, path: Option<PathText>, faults: &mut Faults) -> O
             );
             None
         }
+        (Kind::UserServiceAccount, Some(PathText::Made(text))) if !text.contains('{') => {
+            faults.take("path", PathRule::parse(kind, &text))
+        }
+        (Kind::UserServiceAccount, Some(_)) => {
+            faults.add(
+                "path",
+                "must be written out: GitLab makes such a token for every user, administrators too, and does not say which are service accounts",
+            );
+            None
+        }
         (_, Some(PathText::Made(text))) => faults.take("path", PathRule::parse(kind, &text)),
         (_, Some(PathText::Requested(pattern))) => faults.take("path", PathRule::requested(&pattern)),
         (_, None) => {

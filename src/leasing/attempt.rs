@@ -1,12 +1,14 @@
 //! What records and metrics are told.
 
-use crate::broker::{Code, Job, Kind, Lease, LeaseId, TokenRequest};
+use crate::broker::{Code, Job, Kind, Lease, LeaseId, Role, Roles, TokenRequest};
 use crate::environment::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What of a caller's own words a record keeps, in characters.
-const KEPT: usize = 128;
+/// How many of the scopes that were asked for are looked at.
+const MOST_SCOPES: usize = 32;
+/// The role of a request for one that there is not.
+const UNKNOWN: &str = "(unknown)";
 
 /// One request for a token, allowed or refused. Never a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +18,9 @@ pub struct Attempt {
     /// Who asked. `None`: the ID token does not hold, so it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
-    /// The role that was asked for, in the caller's words, cut.
+    /// The role that was asked for; `(unknown)` where there is none of that name.
     pub role: String,
-    /// The path that was asked for, in the caller's words, cut; of a lease, its own.
+    /// Whose token it would be, once the role has said yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The kind, where a role was found.
@@ -50,16 +52,19 @@ pub struct Attempt {
 pub const ALLOWED: &str = "ALLOWED";
 
 impl Attempt {
-    /// Begins with what the caller asked for; refused until something else is said.
-    pub(super) fn of(request: &TokenRequest, time: UnixMillis) -> Self {
-        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(KEPT).collect::<String>();
+    /// Of a request for a role; refused until something else is said. What the caller wrote stands here only where the configuration has it
+    /// too: anything else may be a token in the wrong place.
+    pub(super) fn of(request: &TokenRequest, roles: &Roles, time: UnixMillis) -> Self {
+        let role = roles.get(&request.role);
+        let scopes = role.map(Role::scopes).unwrap_or_default();
+        let asked = request.scopes.iter().flatten().take(MOST_SCOPES);
         Self {
             time,
             job: None,
-            role: cut(&request.role),
-            path: request.path.as_deref().map(cut),
+            role: role.map_or(UNKNOWN, Role::name).to_owned(),
+            path: None,
             kind: None,
-            scopes: request.scopes.iter().flatten().take(32).map(|scope| cut(scope)).collect(),
+            scopes: asked.filter(|scope| scopes.contains(scope)).cloned().collect(),
             ttl: request.ttl.map(|ttl| ttl.as_secs()),
             lease: None,
             gitlab_token_id: None,

@@ -38,7 +38,7 @@ impl Inner {
         id_token: &str,
         request: &TokenRequest,
     ) -> Result<Handed, Refused> {
-        let mut attempt = Attempt::of(request, self.time.of_day());
+        let mut attempt = Attempt::of(request, &self.roles(), self.time.of_day());
         match self.wish(id_token, request, &mut attempt).await {
             Ok(wish) => self.make(wish, attempt).await,
             Err(refused) => {

@@ -120,6 +120,14 @@ impl Inner {
         let minted = match &lease.phase {
             Phase::Intent => None,
             Phase::Active { minted } => Some(minted.clone()),
+            // It is dying already: somebody does not want to wait for the next try.
+            Phase::Revoking { .. } => {
+                let mut phase = lease.phase.clone();
+                if let Phase::Revoking { next, .. } = &mut phase {
+                    *next = (*next).min(self.time.now());
+                }
+                return Some(phase).filter(|phase| *phase != lease.phase);
+            }
             _ => return None,
         };
         Some(dying(minted, why, self.time.now()))

@@ -95,7 +95,7 @@ impl Inner {
         let permit = self.permit(site, deadline).await?;
         let holder = self.holder_of(site, wish, deadline).await?;
         self.admitted(site, deadline).await.map_err(|wait| unavailable("the target is left alone", wait))?;
-        let lease = self.intend(wish, &holder, reserved).await?;
+        let lease = self.intend(site, wish, &holder, reserved).await?;
         attempt.lease = Some(lease.id);
         let busy = Busy::with(self, &lease);
         let made = self.post(site, &holder, &lease, deadline).await;
@@ -178,6 +178,7 @@ impl Inner {
     /// Writes down that GitLab is about to be asked.
     async fn intend(
         &self,
+        site: &Site,
         wish: &Wish,
         holder: &Holder,
         mut reserved: Reserved<'_>,
@@ -195,6 +196,7 @@ impl Inner {
             id,
             role: wish.role.clone(),
             target: wish.target.clone(),
+            instance: site.url.clone(),
             kind: wish.kind,
             path: holder.path.clone(),
             owner: holder.owner.clone(),
@@ -211,7 +213,8 @@ impl Inner {
         let written = {
             let mut book = self.book();
             book.begin(lease.clone());
-            let used = reserved.used.take().into_iter();
+            // As it stands now: others may have been faster.
+            let used = reserved.used.take().and_then(|_| book.uses.of(reserved.key)).into_iter();
             self.writer.write(used.chain([Change::Lease(Box::new(lease.clone()))]).collect())
         };
         if let Err(error) = written.await {

@@ -9,7 +9,7 @@ use super::site::{Site, Target};
 use super::time::Time;
 use super::writer::Writer;
 use super::{Broker, Filter, keeper, rotation, scheduler};
-use crate::broker::{Lease, Roles};
+use crate::broker::{Lease, Phase, Roles};
 use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::issuance::{IssuerKeys, Rules};
 use std::collections::BTreeMap;
@@ -57,12 +57,14 @@ pub enum OpenError {
     Store(#[from] KeepError),
     /// Tokens live at an instance that the configuration has no more.
     #[error(
-        "{live} leases of target {target} are not over, and the configuration has no such target: nobody else would revoke their tokens. Put it \
+        "{live} leases of target {target} at {url} are not over, and the configuration has no such target: nobody else would revoke their tokens. Put it \
          back, run `countersign broker revoke --all` and wait until `countersign broker leases` shows none of them, then take it away"
     )]
     TargetGone {
         /// Its name.
         target: String,
+        /// Its URL, when the tokens were made.
+        url: String,
         /// How many.
         live: usize,
     },
@@ -174,13 +176,17 @@ async fn load(store: Box<dyn LeaseStore>) -> Result<(Box<dyn LeaseStore>, Kept),
 }
 
 fn all_targets_are_there(leases: &[Lease], sites: &BTreeMap<String, Arc<Site>>) -> Result<(), OpenError> {
-    let orphans = leases.iter().filter(|lease| !lease.phase.is_over() && !sites.contains_key(&lease.target));
+    let is_there = |lease: &&Lease| {
+        sites.get(&lease.target).is_some_and(|site| [&*site.url, ""].contains(&&*lease.instance))
+    };
     let mut counts = BTreeMap::new();
-    for lease in orphans {
-        *counts.entry(&lease.target).or_default() += 1;
+    for lease in leases.iter().filter(|lease| !lease.phase.is_over() && !is_there(lease)) {
+        *counts.entry((&lease.target, &lease.instance)).or_default() += 1;
     }
     match counts.into_iter().next() {
-        Some((target, live)) => Err(OpenError::TargetGone { target: target.clone(), live }),
+        Some(((target, url), live)) => {
+            Err(OpenError::TargetGone { target: target.clone(), url: url.clone(), live })
+        }
         None => Ok(()),
     }
 }
@@ -197,6 +203,10 @@ fn book(leases: Vec<Lease>, used: Vec<([u8; 32], u32, UnixMillis)>, now: UnixMil
 
 /// A lease that was made in the future shows that the clock was set back: it gets no more time than it was made with.
 fn due_after_start(lease: &Lease, due: UnixMillis, now: UnixMillis) -> UnixMillis {
+    // What a token waits for, GitLab or a clock that was wrong, may be over.
+    if matches!(lease.phase, Phase::Revoking { .. }) {
+        return now;
+    }
     if lease.created > now {
         let given = due.since(lease.created);
         return due.min(now.plus(given));

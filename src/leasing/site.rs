@@ -18,6 +18,8 @@ const DETAIL: usize = 200;
 pub struct Target {
     /// Its name.
     pub name: String,
+    /// Its URL, without a slash at the end.
+    pub url: String,
     /// How it is called.
     pub gitlab: Arc<dyn Gitlab>,
     /// SHA-256 of the configured main credential, in hex: a credential that the operator has replaced goes before one in the store.
@@ -33,6 +35,7 @@ pub struct Target {
 /// The same, with what is known of it while the broker runs.
 pub(super) struct Site {
     pub(super) name: String,
+    pub(super) url: String,
     pub(super) gitlab: Arc<dyn Gitlab>,
     pub(super) configured: String,
     pub(super) rotation: Option<Rotation>,
@@ -55,6 +58,7 @@ impl Site {
         let most = target.max_inflight.max(1);
         Self {
             name: target.name,
+            url: target.url,
             gitlab: target.gitlab,
             configured: target.configured,
             rotation: target.rotation,
@@ -66,6 +70,11 @@ impl Site {
             most,
             breaker: Mutex::default(),
         }
+    }
+
+    /// What a credential is sealed for: sent to another instance of the same name it would be given away.
+    pub(super) fn sealed_for(&self) -> String {
+        [&*self.name, &*self.url].join(" ")
     }
 
     /// A place among the calls at once, in the order of asking. `None`: the broker is closed.

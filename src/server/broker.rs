@@ -103,6 +103,7 @@ fn open_target(
     let gitlab = RestClient::new(settings, surroundings).map_err(|error| unusable("url", error))?;
     Ok(Target {
         name: target.name.clone(),
+        url: target.url.clone(),
         gitlab: Arc::new(gitlab),
         configured,
         rotation: target.rotate,

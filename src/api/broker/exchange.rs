@@ -72,10 +72,12 @@ fn seconds(text: &str) -> Result<Duration, Told> {
 impl BrokerApi {
     /// The target whose URL a resource is below, and the path there.
     fn find<'r>(&self, resource: &'r str) -> Option<(&str, &'r str)> {
-        self.targets.iter().find_map(|(name, url)| {
+        let below = self.targets.iter().filter_map(|(name, url)| {
             let path = resource.strip_prefix(url.trim_end_matches('/'))?.strip_prefix('/')?;
             Some((name.as_str(), path))
-        })
+        });
+        // One may live below another.
+        below.min_by_key(|(_, path)| path.len())
     }
 }
 

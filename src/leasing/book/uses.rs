@@ -40,6 +40,11 @@ impl Uses {
         (count < most).then(|| self.set(key, count + 1, until.max(before)))
     }
 
+    /// What the store has to be told of a key now.
+    pub(in crate::leasing) fn of(&self, key: UseKey) -> Option<Change> {
+        self.counts.get(&key).map(|(count, until)| Change::Used { key, count: *count, until: *until })
+    }
+
     /// One less: nobody got a token for it.
     pub(in crate::leasing) fn give_back(&mut self, key: UseKey) -> Option<Change> {
         let (count, until) = self.counts.get(&key).copied()?;

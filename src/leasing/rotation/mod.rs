@@ -143,12 +143,12 @@ impl Site {
 
     fn open(&self, sealed: &Sealed) -> Result<Secret, String> {
         let sealing = self.sealing.as_ref().ok_or("there is no seal key to open its main credential with")?;
-        sealed.open(&self.name, &**sealing)
+        sealed.open(&self.sealed_for(), &**sealing)
     }
 
     fn seal(&self, id: u64, secret: &Secret) -> Result<Sealed, RotationError> {
         let sealing = self.sealing.as_ref().ok_or_else(|| other("there is no seal key"))?;
-        Sealed::new(id, secret, &self.name, &**sealing).map_err(RotationError::Other)
+        Sealed::new(id, secret, &self.sealed_for(), &**sealing).map_err(RotationError::Other)
     }
 }
 

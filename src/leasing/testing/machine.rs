@@ -248,6 +248,7 @@ impl Machine {
         let random = Arc::new(Seeded::new(seed));
         let target = Target {
             name: "default".to_owned(),
+            url: "https://gitlab.example.com".to_owned(),
             gitlab: client.clone(),
             configured: digest.to_owned(),
             rotation,

@@ -11,6 +11,7 @@ fn lease(number: u8) -> Lease {
         id: LeaseId::parse(&name).unwrap(),
         role: "bot".to_owned(),
         target: "default".to_owned(),
+        instance: "https://gitlab.example.com".to_owned(),
         kind: Kind::Project,
         path: "acme/app".to_owned(),
         owner: vec![7],
