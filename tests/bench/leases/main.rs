@@ -119,8 +119,8 @@ impl Bench {
         let ended = ending::watch(&broker, &self.gitlab, &made, Cause::Ordered).await?;
         self.ended("ordered at once", &ended);
 
-        // Long enough that all of them live at once.
-        let time = Duration::from_secs_f64(self.count as f64 / rate * 1.5 + 15.0);
+        // All of them are to live at once, also where the machine is slower by then.
+        let time = Duration::from_secs_f64(self.count as f64 / rate * 2.5 + 15.0);
         let made = self.made(&broker, "each", Ttl::Each(time)).await?;
         let ended = ending::watch(&broker, &self.gitlab, &made, Cause::Deadline).await?;
         self.ended("deadlines as they were made", &ended);
