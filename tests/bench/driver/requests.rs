@@ -72,7 +72,8 @@ pub fn post(path: &str, content_type: &str, body: &[u8]) -> Wire {
     [head.as_bytes(), body].concat().into()
 }
 
-fn claims(gitlab: &Gitlab, project: &str) -> Value {
+/// What a token of a job of `project` says.
+pub fn claims(gitlab: &Gitlab, project: &str) -> Value {
     let mut claims = gitlab.claims();
     let instance = gitlab.url().split_once("://").expect("a URL").1;
     claims["project_path"] = json!(project);

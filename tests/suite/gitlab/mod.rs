@@ -4,6 +4,7 @@ mod credential;
 mod faults;
 mod kinds;
 mod rights;
+mod shapes;
 
 use crate::support::TestClock;
 use crate::support::gitlab::{Builder, MakeBelieve, Place};

@@ -8,7 +8,6 @@ pub mod faults;
 mod places;
 mod reply;
 mod routes;
-mod shapes;
 mod users;
 mod world;
 
@@ -28,7 +27,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use chrono::Days;
 use countersign::demo::gitlab::Gitlab;
-use countersign::environment::Clock;
+use countersign::environment::{Clock, UnixMillis};
 use countersign::server::environment::Environment;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -47,6 +46,8 @@ pub struct Call {
     pub sudo: Option<String>,
     /// Parameters of query and body.
     pub fields: Map<String, Value>,
+    /// When it was there.
+    pub at: UnixMillis,
 }
 
 /// A token that opens something.
@@ -358,7 +359,8 @@ async fn serve(
     let body = to_bytes(body, LARGEST).await.unwrap_or_default();
     let ask = Ask::read(parts.method, &parts.uri, path, &parts.headers, &body);
     let Some(ask) = ask else { return Reply::error(400, "The body is not valid JSON").into_response() };
-    let call = Call { route, uri: ask.uri.clone(), sudo: ask.sudo.clone(), fields: ask.fields.clone() };
+    let at = shared.clock.now();
+    let call = Call { route, uri: ask.uri.clone(), sudo: ask.sudo.clone(), fields: ask.fields.clone(), at };
     shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     let mut world = shared.world();
     handler(&mut world, &ask).unwrap_or_else(|refused| refused).into_response()

@@ -1,7 +1,7 @@
 //! The make-believe GitLab held to what real ones were recorded to answer: members, statuses, messages, dates, pages. A client that is
 //! right with it and wrong with GitLab would be a client that was tested against itself.
 
-use super::{Builder, Fault, Gate, MakeBelieve, Place};
+use crate::support::gitlab::{Builder, Fault, Gate, MakeBelieve, Place};
 use crate::support::{TestClock, client};
 use countersign::environment::UnixMillis;
 use reqwest::{Method, StatusCode};
