@@ -21,7 +21,7 @@ use crate::environment::Stopwatch;
 use crate::issuance::admission::Unread;
 use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
-use crate::leasing::ports::LeaseStore;
+use crate::leasing::ports::{Kept, LeaseStore};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::ports::LogSigner as _;
 use crate::log::signatures::OpenError as SignaturesError;
@@ -355,6 +355,18 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Without a broker nobody would end what it has handed out.
+fn nothing_lives(kept: &Kept) -> Result<(), StartError> {
+    match kept.leases.iter().filter(|lease| !lease.phase.is_over()).count() {
+        0 => Ok(()),
+        live => Err(StartError::Failed(format!(
+            "the data directory has {live} leases of GitLab tokens that are not over, and the configuration has no broker: nobody else would \
+             revoke them. Put it back, run `countersign broker revoke --all` and wait until `countersign broker leases` shows none of \
+             them, then take it away"
+        ))),
+    }
+}
+
 /// What of the data directory there is to be.
 #[derive(Default)]
 struct OpenedData {
@@ -366,7 +378,7 @@ struct OpenedData {
 async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
     let (certificates, signatures) = (config.log.embedded().is_some(), config.signature_log.is_some());
     let leases = config.broker.is_some();
-    if !certificates && !signatures && !leases {
+    if !certificates && !signatures && !leases && !config.data.is_dir() {
         return Ok(OpenedData::default());
     }
     let path = config.data.clone();
@@ -375,9 +387,11 @@ async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
         let data = LockedDirectory::open(&path).map_err(failed)?;
         let certificates = certificates.then(|| data.certificates()).transpose().map_err(failed)?;
         let signatures = signatures.then(|| data.signatures()).transpose().map_err(failed)?;
-        let leases = leases.then(|| data.leases()).transpose();
-        let leases =
-            leases.map_err(|error| StartError::Failed(format!("the leases of the broker: {error}")))?;
+        let unusable = |error| StartError::Failed(format!("the leases of the broker: {error}"));
+        if !leases && data.has_leases() {
+            nothing_lives(&data.leases().map_err(unusable)?.load().map_err(unusable)?)?;
+        }
+        let leases = leases.then(|| data.leases()).transpose().map_err(unusable)?;
         Ok(OpenedData { certificates, signatures, leases: leases.map(|store| Box::new(store) as _) })
     };
     tokio::task::spawn_blocking(open)

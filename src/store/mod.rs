@@ -142,6 +142,11 @@ impl LockedDirectory {
         self.stores(&path)
     }
 
+    /// Whether there is a store of leases.
+    pub fn has_leases(&self) -> bool {
+        self.path.join(BROKER).is_dir()
+    }
+
     /// The leases of the broker.
     ///
     /// # Errors

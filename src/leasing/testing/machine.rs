@@ -296,7 +296,7 @@ impl Machine {
 
     /// Mints, as an exchange does once it has a grant.
     pub(in crate::leasing) async fn mint(&self, wish: Wish) -> Result<Handed, crate::broker::Refused> {
-        let mut attempt = Attempt::of(&TokenRequest::default(), self.watch.now());
+        let mut attempt = Attempt::of(&TokenRequest::default(), &Roles::default(), self.watch.now());
         wish.note(&mut attempt);
         self.broker.inner.make(wish, attempt).await
     }

@@ -30,7 +30,11 @@ async fn futures(
     let mut tasks = tokio::task::JoinSet::new();
     for job in 0..count {
         let (inner, wish) = (machine.broker.inner.clone(), wish(&format!("job {job}")));
-        let attempt = crate::leasing::attempt::Attempt::of(&Default::default(), Default::default());
+        let attempt = crate::leasing::attempt::Attempt::of(
+            &Default::default(),
+            &Default::default(),
+            Default::default(),
+        );
         tasks.spawn(async move { inner.make(wish, attempt).await.err().map(|refused| refused.code()) });
     }
     tasks.join_all().await

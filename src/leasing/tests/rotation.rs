@@ -164,7 +164,11 @@ async fn defect_6_tokens_are_made_while_the_credential_is_replaced() {
             let inner = machine.broker.inner.clone();
             let wish =
                 crate::leasing::minting::Wish { max_active: 99, ..wish(Kind::Project, 60, &job.to_string()) };
-            let attempt = crate::leasing::attempt::Attempt::of(&Default::default(), Default::default());
+            let attempt = crate::leasing::attempt::Attempt::of(
+                &Default::default(),
+                &Default::default(),
+                Default::default(),
+            );
             tasks.spawn(async move {
                 tokio::time::sleep(Duration::from_millis(job)).await;
                 inner.make(wish, attempt).await.map(drop)

@@ -143,6 +143,26 @@ async fn a_role_that_says_no_and_one_that_is_not_there_answer_alike() {
     nothing_was_asked(&world);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_wrong_place_is_written_down_nowhere() {
+    let world = World::start().await;
+    let secret = "glpat-a-token-in-the-wrong-place";
+    for asked in [
+        vec![("role", secret)],
+        vec![("role", "tag"), ("path", secret)],
+        vec![("role", "chosen"), ("path", "my-group/glpat-a-token-in-the-wrong-place/x")],
+        vec![("role", "tag"), ("scope", secret)],
+    ] {
+        let answer = world.exchange(&world.id_token(), &asked).await;
+        assert_eq!(answer.status, 400, "{asked:?}");
+        assert!(!answer.text().contains(secret), "{asked:?}");
+    }
+    let listed = world.ca.get_admin("/v1/attempts").await;
+    assert_eq!(listed.json()["refused"].as_array().map(Vec::len), Some(4));
+    assert!(!listed.text().contains("wrong-place"), "{}", listed.text());
+    assert!(!crate::support::logs::text().contains("token-in-the-wrong-place"));
+}
+
 /// Weakness 9: the machine's own words went to the caller.
 #[tokio::test(flavor = "multi_thread")]
 async fn weakness_9_gitlabs_words_are_for_the_operator() {

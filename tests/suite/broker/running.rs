@@ -74,3 +74,22 @@ async fn metrics_and_the_log_have_every_attempt_and_no_token() {
     assert!(text.contains("token-issue") && text.contains("token-refuse") && text.contains("token-revoke"));
     secrets::check("the log", text.as_bytes());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_the_broker_of_living_tokens_does_not_start() {
+    let world = World::start().await;
+    world.tag().await;
+    let (gitlab, mut stopped, _directory) = world.stop().await;
+    let broker = stopped.config.broker.take();
+    let refused = stopped.refused().await.to_string();
+    assert!(refused.contains("1 leases") && refused.contains("revoke --all"), "{refused}");
+    // Nor with another GitLab behind the target's name, which has tokens of the same numbers.
+    let mut elsewhere = broker.clone().expect("there was one");
+    elsewhere.targets[0].url = "http://127.0.0.1:9".to_owned();
+    stopped.config.broker = Some(elsewhere);
+    let refused = stopped.refused().await.to_string();
+    assert!(refused.contains(gitlab.url()), "{refused}");
+    stopped.config.broker = broker;
+    let world = World { gitlab, ca: stopped.start().await, _directory };
+    world.revoke_all().await;
+}
