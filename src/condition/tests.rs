@@ -335,7 +335,7 @@ fn conditions_that_hold_for_more_than_they_seem_to_get_advice() {
             &["PREFIX_WITHOUT_SLASH"],
         ),
         (
-            r#"claims.sub == "project_path:acme/widgets:ref_type:branch:ref:main""#,
+            r#"claims.?sub.orValue("") == "project_path:acme/widgets:ref_type:branch:ref:main""#,
             &["REF_WITHOUT_PROTECTION", "PATH_WITHOUT_ID"],
         ),
         (
