@@ -10,6 +10,8 @@ use crate::broker::{Lease, Minted, Phase, Revocation};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
+/// How many successors of a token are revoked in one go.
+const SUCCESSORS: usize = 8;
 /// Why a token that nobody told to die does.
 const DEADLINE: &str = "deadline";
 
@@ -35,7 +37,10 @@ impl Inner {
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }
         let holder = holder(lease);
-        let result = self.call(site, site.gitlab.revoke(&holder, minted.id)).await;
+        let result = match self.call(site, site.gitlab.revoke(&holder, minted.id)).await {
+            Ok(()) if life::may_replace_itself(lease) => self.end_successors(site, lease, &holder).await,
+            result => result,
+        };
         drop(permit);
         match result {
             Ok(()) => {
@@ -44,6 +49,28 @@ impl Inner {
             }
             Err(error) => self.not_ended(lease, DEADLINE, &error, busy).await,
         }
+    }
+
+    /// Revokes what a token was replaced by: the successor has the same name, and is looked up until there is none. Without a live one nobody
+    /// can make another.
+    async fn end_successors(
+        self: &Arc<Self>,
+        site: &Site,
+        lease: &Arc<Lease>,
+        holder: &Holder,
+    ) -> Result<(), CallError> {
+        for _ in 0..SUCCESSORS {
+            let found = self.call(site, site.gitlab.find(holder, &lease.name)).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            self.observer.event(Event::ReconcileOrphan(lease));
+            for token in &found {
+                self.call(site, site.gitlab.revoke(holder, token.id)).await?;
+            }
+        }
+        let detail = "it is replaced as often as it is revoked".to_owned();
+        Err(CallError::NotDone { detail, retry_after: None })
     }
 
     /// The lease is over.

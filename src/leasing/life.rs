@@ -6,6 +6,10 @@ use std::time::Duration;
 
 /// How long after GitLab's own end of a token it counts as dead without a word from GitLab: its clock may be behind ours.
 const MARGIN: Duration = Duration::from_secs(3600);
+/// What lets a token replace itself.
+const REPLACING: [&str; 2] = ["api", "self_rotate"];
+/// How much later a successor may end: GitLab takes no date beyond a year, or 400 days where its operator wants that.
+const LONGEST_SUCCESSION: Duration = Duration::from_secs(400 * 24 * 3600);
 /// After this long without success somebody has to look.
 pub(super) const STUCK: Duration = Duration::from_secs(600);
 
@@ -24,9 +28,15 @@ pub(super) fn ends_by_itself(lease: &Lease) -> Option<UnixMillis> {
     end.map(Expiry::moment)
 }
 
-/// Whether it certainly has.
+/// Whether it certainly has, whatever became of it.
 pub(super) fn has_ended_by_itself(lease: &Lease, now: UnixMillis) -> bool {
-    ends_by_itself(lease).is_some_and(|end| end.plus(MARGIN) <= now)
+    let longer = if may_replace_itself(lease) { LONGEST_SUCCESSION } else { Duration::ZERO };
+    ends_by_itself(lease).is_some_and(|end| end.plus(MARGIN).plus(longer) <= now)
+}
+
+/// Whether whoever has the token can replace it by one of the same name that lives longer (`POST /personal_access_tokens/self/rotate`).
+pub(super) fn may_replace_itself(lease: &Lease) -> bool {
+    lease.kind.is_bearer() && lease.scopes.iter().any(|scope| REPLACING.contains(&scope.as_str()))
 }
 
 /// When somebody has to look at it next.

@@ -86,18 +86,28 @@ fn left_by_cron() -> impl Iterator<Item = String> {
     [AUDIT, BACKUP].into_iter().flat_map(|family| GAUGES.map(|end| format!("{}_{end}", family.prefix)))
 }
 
+/// What a server with a token broker serves, once it has given a token and ended it.
+async fn of_a_broker() -> Exposition {
+    let world = crate::broker::World::start().await;
+    world.tag().await;
+    world.revoke_all().await;
+    world.until_listed("revoked", 1).await;
+    Exposition::of(&world.ca).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_describes_every_metric_that_is_served_and_no_other() {
     let rule = crate::policy::put("rules: [{ name: everybody, effect: allow }]");
     let ca = TestCa::builder().configure(rule).start().await;
     ca.issue().await;
-    let served = Exposition::of(&ca).await;
     let mut found: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
-    for (name, kind) in &served.types {
-        found.insert(name.clone(), (kind.clone(), BTreeSet::new()));
-    }
-    for sample in served.samples.keys() {
-        found.get_mut(served.family(sample)).expect("a type").1.extend(Exposition::labels(sample));
+    for served in [Exposition::of(&ca).await, of_a_broker().await] {
+        for (name, kind) in &served.types {
+            found.entry(name.clone()).or_default().0.clone_from(kind);
+        }
+        for sample in served.samples.keys() {
+            found.get_mut(served.family(sample)).expect("a type").1.extend(Exposition::labels(sample));
+        }
     }
 
     for name in left_by_cron() {
@@ -122,15 +132,15 @@ async fn the_document_describes_every_metric_that_is_served_and_no_other() {
 async fn the_sample_rules_name_nothing_that_is_not_served() {
     let ca = TestCa::start().await;
     ca.issue().await;
-    let served = Exposition::of(&ca).await;
+    let served = [Exposition::of(&ca).await, of_a_broker().await];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus-rules.yml");
     let rules = std::fs::read_to_string(path).expect("deploy/prometheus-rules.yml");
     let mut seen = 0;
     for expression in rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")) {
         let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         for name in words.filter(|word| word.starts_with("countersign_")) {
-            let known =
-                served.types.contains_key(served.family(name)) || left_by_cron().any(|left| left == name);
+            let is_served = |it: &Exposition| it.types.contains_key(it.family(name));
+            let known = served.iter().any(is_served) || left_by_cron().any(|left| left == name);
             assert!(known, "{name}");
             seen += 1;
         }

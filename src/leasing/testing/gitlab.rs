@@ -139,6 +139,18 @@ impl World {
         self.lock().tokens.iter().any(|(id, token)| token.text == text && live.contains(id))
     }
 
+    /// Whoever has a token replaces it by another of the same name, for a year.
+    pub(in crate::leasing) fn replace(&self, id: u64) -> u64 {
+        let now = self.watch.true_time();
+        let mut state = self.lock();
+        state.next += 1;
+        let next = state.next;
+        let old = state.tokens.remove(&id).unwrap();
+        let expires = Some(crate::broker::expiry_after(now, Duration::from_secs(365 * 24 * 3600)));
+        state.tokens.insert(next, Token { text: format!("successor-{next}"), expires, ..old });
+        next
+    }
+
     /// Somebody removes a token by hand.
     pub(in crate::leasing) fn remove_by_hand(&self, id: u64) {
         self.lock().tokens.remove(&id);

@@ -2,6 +2,7 @@
 
 use crate::broker::{Code, Kind};
 use crate::leasing::memory::MemoryLeases;
+use crate::leasing::minting::Wish;
 use crate::leasing::testing::{Fault, Machine, finish, wish};
 use crate::leasing::{Filter, OpenError};
 use std::sync::Arc;
@@ -58,7 +59,8 @@ async fn a_clock_that_was_ahead_for_a_while_lets_no_token_go() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_gitlab_ended_itself_is_let_go_when_gitlab_cannot_be_asked() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    let wish = Wish { scopes: vec!["read_api".to_owned()], ..wish(Kind::Project, 300, "one") };
+    machine.mint(wish).await.unwrap();
     machine.world.set_down(Some(Fault::Lost));
     machine.pass(2 * HOUR).await;
     assert_eq!(machine.phases(), ["stuck"], "midnight has passed, and GitLab's clock may be behind");
@@ -238,4 +240,29 @@ async fn impersonation_is_of_people_who_may_be_impersonated() {
         }
         finish(&machine).await;
     }
+}
+
+/// A token with the scope `api` can replace itself by one of the same name that lives for a year.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_replaced_by_its_job_dies_with_its_successor() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    let first = machine.world.live()[0];
+    machine.world.replace(machine.world.replace(first));
+    assert_eq!(machine.world.live().len(), 1);
+    machine.pass(302).await;
+    assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
+}
+
+/// What cannot be looked up is looked up later, beyond the first token's own end.
+#[tokio::test(start_paused = true)]
+async fn a_successor_outlives_an_outage_of_gitlab_by_no_more_than_the_next_try() {
+    let machine = Machine::new().await;
+    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.world.replace(machine.world.live()[0]);
+    machine.world.set_down(Some(Fault::Lost));
+    machine.pass(3 * 24 * HOUR).await;
+    assert_eq!((machine.world.live().len(), machine.phases()), (1, vec!["stuck"]));
+    machine.world.heal();
+    finish(&machine).await;
 }

@@ -92,7 +92,8 @@ async fn caller(
         let answer: Value = serde_json::from_str(&text).expect("JSON");
         match answer["lease_id"].as_str() {
             Some(lease) => given.lock().expect("nobody panics").push(lease.to_owned()),
-            None => assert!(matches!(status.as_u16(), 429 | 503), "{text}"),
+            // An operator may end a lease while it is made.
+            None => assert!(matches!(status.as_u16(), 400 | 429 | 503), "{text}"),
         }
     }
 }
