@@ -329,7 +329,7 @@ fn conditions_that_hold_for_more_than_they_seem_to_get_advice() {
         (r#"claims.project_id == "42" && claims.project_path.matches("^(acme|labs)(/.*)?$")"#, &[]),
         (r#"claims.project_id == "42" && claims.project_path.matches("^acme/v.*$")"#, &[]),
         (r#"claims.project_id == "42" && claims.project_path.matches("^acme[.]js/[a-z]+$")"#, &[]),
-        (r#"cert.issuer.matches("^https://gitlab[.]com/acme.*$")"#, &["PREFIX_WITHOUT_SLASH"]),
+        (r#"issuer.matches("^https://gitlab[.]com/acme.*$")"#, &["PREFIX_WITHOUT_SLASH"]),
         (
             r#"claims.project_id == "42" && ["acme", "labs/"].exists(p, claims.project_path.startsWith(p))"#,
             &["PREFIX_WITHOUT_SLASH"],
