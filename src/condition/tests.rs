@@ -312,31 +312,31 @@ fn conditions_that_hold_for_more_than_they_seem_to_get_advice() {
         (r#"claims.project_id == "42" && claims.ref_protected != "false""#, &["REF_WITHOUT_PROTECTION"]),
         (r#"cert.san == "ada@example.com""#, &[]),
         (
-            r#"claims.project_id == "42" && claims.namespace_path.matches("^acme.*$")"#,
+            r#"claims.project_id == "42" && claims.project_path.matches("^acme.*$")"#,
             &["PREFIX_WITHOUT_SLASH"],
         ),
         (
-            r#"claims.project_id == "42" && claims.namespace_path.matches("^(acme|labs).*$")"#,
+            r#"claims.project_id == "42" && claims.project_path.matches("^(acme|labs).*$")"#,
             &["PREFIX_WITHOUT_SLASH"],
         ),
         (
-            r#"claims.project_id == "42" && claims.namespace_path.matches("^acme[a-z]*$")"#,
+            r#"claims.project_id == "42" && claims.project_path.matches("^acme[a-z]*$")"#,
             &["PREFIX_WITHOUT_SLASH"],
         ),
         (
-            r#"claims.project_id == "42" && claims.namespace_path.matches("^acme-\\w+$")"#,
+            r#"claims.project_id == "42" && claims.project_path.matches("^acme-\\w+$")"#,
             &["PREFIX_WITHOUT_SLASH"],
         ),
-        (r#"claims.project_id == "42" && claims.namespace_path.matches("^(acme|labs)(/.*)?$")"#, &[]),
+        (r#"claims.project_id == "42" && claims.project_path.matches("^(acme|labs)(/.*)?$")"#, &[]),
         (r#"claims.project_id == "42" && claims.project_path.matches("^acme/v.*$")"#, &[]),
         (r#"claims.project_id == "42" && claims.project_path.matches("^acme[.]js/[a-z]+$")"#, &[]),
-        (r#"cert.issuer.matches("^https://gitlab[.]com/acme.*$")"#, &["PREFIX_WITHOUT_SLASH"]),
+        (r#"issuer.matches("^https://gitlab[.]com/acme.*$")"#, &["PREFIX_WITHOUT_SLASH"]),
         (
             r#"claims.project_id == "42" && ["acme", "labs/"].exists(p, claims.project_path.startsWith(p))"#,
             &["PREFIX_WITHOUT_SLASH"],
         ),
         (
-            r#"claims.sub == "project_path:acme/widgets:ref_type:branch:ref:main""#,
+            r#"claims.?sub.orValue("") == "project_path:acme/widgets:ref_type:branch:ref:main""#,
             &["REF_WITHOUT_PROTECTION", "PATH_WITHOUT_ID"],
         ),
         (
