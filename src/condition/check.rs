@@ -12,7 +12,6 @@ use super::scope::{Kind, Member, Record, Scope, Type};
 use super::show::show;
 use super::syntax::{DEEPEST, Parsed};
 use super::{Fault, Named};
-use crate::spelling::is_hidden;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue};
 use messages::{differing, not_asked, not_there, unknown};
@@ -94,16 +93,8 @@ impl<'c> Checker<'c> {
         match literal {
             LiteralValue::Boolean(_) => Ok(Type::Bool),
             LiteralValue::Int(_) => Ok(Type::Int),
-            LiteralValue::String(text) => match text.inner().chars().find(|it| is_hidden(*it)) {
-                Some(hidden) => Err(self.fault(
-                    tree,
-                    format!(
-                        "has a character in it that nobody sees, or that turns others around ({})",
-                        hidden.escape_unicode()
-                    ),
-                )),
-                None => Ok(Type::Text),
-            },
+            // Characters that nobody sees are refused where they are written (`syntax`); their escapes are seen.
+            LiteralValue::String(_) => Ok(Type::Text),
             LiteralValue::Null => {
                 Err(self.fault(tree, "null is nothing to compare with; ask has(…) whether a claim is there"))
             }
