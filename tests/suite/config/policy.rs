@@ -77,7 +77,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "rules:\n  - { name: a, effect: deny, when: 'claims.sub == \"ac\u{200b}me\"' }",
-        "policy.yaml:2: rules[0].when: has a character in it that nobody sees, or that turns others around (\\u{200b}) (character 15)",
+        "policy.yaml:2: rules[0].when: has a character in it that nobody sees, or that turns others around; delete it, or write \\u200b in its place where a text is to have it (character 18)",
     ),
     (
         "rules:\n  - { name: '', effect: allow }",
