@@ -146,7 +146,7 @@ impl World {
 
     /// Waits until nothing lives any more: revocations are not waited for by whoever asks for them.
     pub async fn until_dead(&self) {
-        for _ in 0..600 {
+        for _ in 0..6000 {
             if self.live().is_empty() {
                 return;
             }
@@ -192,7 +192,7 @@ impl World {
     /// Waits until so many leases are listed in this phase.
     pub async fn until_listed(&self, phase: &str, count: usize) {
         let mut listed = 0;
-        for _ in 0..600 {
+        for _ in 0..6000 {
             let answer = self.ca.get_admin(&format!("/v1/leases?state={phase}")).await.json();
             listed = answer["leases"].as_array().map_or(0, Vec::len);
             if listed == count {
