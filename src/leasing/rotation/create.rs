@@ -3,7 +3,7 @@
 use super::super::inner::Inner;
 use super::super::ports::{CallError, Credential};
 use super::super::site::Site;
-use super::{Record, Rest, RotationError, Step, other};
+use super::{Record, Rest, RotationError, Step};
 use crate::broker::Expiry;
 
 impl Inner {
@@ -15,9 +15,6 @@ impl Inner {
         credential: &Credential,
         expiry: Expiry,
     ) -> Result<(), RotationError> {
-        if site.sealing.is_none() {
-            return Err(other("there is no seal key"));
-        }
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes);
         let name = format!("countersign-{}-{}", site.name, hex::encode(bytes));

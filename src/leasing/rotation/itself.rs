@@ -15,9 +15,6 @@ impl Inner {
         credential: &Credential,
         expiry: Expiry,
     ) -> Result<(), RotationError> {
-        if site.sealing.is_none() {
-            return Err(other("there is no seal key"));
-        }
         let Some(_alone) = site.alone().await else { return Err(other("the broker is closed")) };
         let old = credential.id;
         let intended = Record { step: Step::Rotating { old }, ..record.clone() };

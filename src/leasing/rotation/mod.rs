@@ -210,6 +210,10 @@ impl Inner {
         else {
             return Ok((Rest::Done, None));
         };
+        // Before GitLab is asked for what could not be kept.
+        if site.sealing.is_none() {
+            return Err(other("there is no seal key"));
+        }
         let creates = match rotation.method {
             Method::Auto => credential.is_admin,
             Method::Create => true,
