@@ -6,7 +6,6 @@ use crate::setting::{Setting, now};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use countersign::certificate::{Certificate, IssuedLately, TimestampChain};
 use countersign::cli::signing_services::{log_request, timestamp_request};
-use countersign::environment::UnixMillis;
 use countersign::issuance::CaSigner as _;
 use countersign::rekor::{Request, Writers};
 use countersign::server::environment::Environment;
@@ -16,7 +15,6 @@ use countersign::timestamping::{Alone, DEFAULT_ACCURACY, DEFAULT_POLICY, Surroun
 use countersign::transparency::sha256;
 use divan::Bencher;
 use std::sync::Arc;
-use std::time::Duration;
 
 fn certificate(setting: &Setting) -> Certificate {
     let corresponding = logged(setting).prove_correspondence().unwrap();
