@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes every target, or those named, each for so many seconds: tests/fuzz/run.sh [SECONDS [TARGET…]]
+# Fuzzes every target, or those named, each for so many seconds: tests/fuzz/run.sh [--fixed RUNS] [SECONDS [TARGET…]]
+#
+# `--fixed`: so many inputs, always the same ones for the same code, but for no longer than those seconds: what has passed once on a machine
+# that is not much faster passes again. Without it, every run looks elsewhere.
 #
 # Needs cargo-fuzz (`cargo install cargo-fuzz --locked --root target/tools`) and installs nothing. With rustup's nightly where it
 # is, else with the stable compiler told to take nightly's flags. What the fuzzer finds new goes to target/fuzz/found, what breaks
@@ -9,8 +12,13 @@ cd "$(dirname "$0")/../.."
 
 minimise=false
 if [ "${1:-}" = --minimise ]; then minimise=true; shift; fi
+fixed=()
+if [ "${1:-}" = --fixed ]; then fixed=(-seed=1 "-runs=${2:-}"); shift 2 || true; fi
 seconds=${1:-20}
-[[ $seconds =~ ^[0-9]+$ ]] || { echo "usage: tests/fuzz/run.sh [--minimise] [SECONDS [TARGET…]]" >&2; exit 2; }
+[[ $seconds =~ ^[0-9]+$ && ${fixed[1]:--runs=1} =~ =[0-9]+$ ]] || {
+  echo "usage: tests/fuzz/run.sh [--minimise] [--fixed RUNS] [SECONDS [TARGET…]]" >&2
+  exit 2
+}
 shift || true
 export PATH=$PWD/target/tools/bin:$PATH
 command -v cargo-fuzz >/dev/null || {
@@ -38,13 +46,15 @@ for target in "${targets[@]}"; do
   binary=target/fuzz/$triple/release/$target
   found=target/fuzz/found/$target
   broken=target/fuzz/broken/$target/
+  # What earlier runs found would lead elsewhere.
+  if [ ${#fixed[@]} -gt 0 ]; then rm -rf "$found"; fi
   mkdir -p "$found" "$broken"
   arguments=(-max_len=16384 -timeout=10 -rss_limit_mb=1024 -use_value_profile=0 -print_final_stats=1 -artifact_prefix="$broken")
   [ -f "tests/fuzz/dictionaries/$target.dict" ] && arguments+=(-dict="tests/fuzz/dictionaries/$target.dict")
   seeds=(tests/fuzz/corpus/"$target")
   [ -d "tests/fuzz/regressions/$target" ] && seeds+=(tests/fuzz/regressions/"$target")
   log=target/fuzz/$target.log
-  if "$binary" "${arguments[@]}" -max_total_time="$seconds" "$found" "${seeds[@]}" >"$log" 2>&1; then
+  if "$binary" "${arguments[@]}" "${fixed[@]}" -max_total_time="$seconds" "$found" "${seeds[@]}" >"$log" 2>&1; then
     awk -v target="$target" -v seconds="$seconds" '
       / cov: / { for (i = 1; i < NF; i++) { if ($i == "cov:") cov = $(i + 1); if ($i == "ft:") ft = $(i + 1) } }
       /^stat::number_of_executed_units/ { runs = $2 }
