@@ -171,6 +171,7 @@ async fn killed_again_and_again_it_forgets_no_lease_and_leaves_no_token_without_
         .map(|lease| lease["id"].as_str().expect("an id").to_owned())
         .collect();
     let given = given.lock().expect("nobody panics").clone();
+    eprintln!("{rounds} rounds: {} leases given, {} on record", given.len(), known.len());
     assert!(given.len() >= rounds as usize * 2, "{} leases in {rounds} rounds", given.len());
     let forgotten: Vec<_> = given.iter().filter(|lease| !known.contains(*lease)).collect();
     assert!(forgotten.is_empty(), "forgotten: {forgotten:?}");
