@@ -2,6 +2,7 @@
 //! make-believe GitLab beside it that goes on; and one clock for both, turned by hand.
 
 use super::super::{AUDIENCE, GRANT, ID_TOKEN, broker_of};
+use super::given::{Given, roles};
 use crate::gitlab::routes;
 use crate::support::gitlab::{Fault, Gate, MakeBelieve, Place};
 use crate::support::{Answer, TestClock, client, logs, secrets};
@@ -26,16 +27,7 @@ const NOW: UnixMillis = UnixMillis::from_secs(1_782_727_200);
 /// Longer than a name that is not there is looked up.
 const SETTLED: u64 = 601;
 /// Its token is made to wake the scheduler: nobody waits five seconds for a clock that was turned.
-const BELL: &str = "bell";
-
-/// A token that a job was given.
-#[derive(Clone, Debug)]
-pub struct Given {
-    pub kind: Kind,
-    pub lease: String,
-    pub token: String,
-    pub username: Option<String>,
-}
+pub const BELL: &str = "bell";
 
 /// What is served, and where it runs.
 struct Up {
@@ -61,44 +53,6 @@ pub struct Machine {
     jtis: AtomicU64,
     over: BTreeSet<String>,
     _directory: TempDir,
-}
-
-fn roles() -> String {
-    let role = |kind: &Kind| {
-        let path = match kind {
-            Kind::Impersonation => "",
-            Kind::Personal => "alice",
-            Kind::UserServiceAccount => "robot",
-            Kind::Group | Kind::GroupDeploy => "{namespace_path}",
-            Kind::Project | Kind::ProjectDeploy | Kind::PipelineTrigger => "{project_path}",
-            Kind::GroupServiceAccount => "my-group/group-bot",
-            Kind::ProjectServiceAccount => "my-group/my-project/project-bot",
-        };
-        let scopes = match kind {
-            Kind::PipelineTrigger => "",
-            Kind::ProjectDeploy => "[read_repository]",
-            Kind::GroupDeploy => "[read_registry]",
-            // One that can replace itself ends in another way.
-            Kind::Personal => "[api]",
-            _ => "[read_api]",
-        };
-        let level = if kind.has_access_level() { "reporter" } else { "" };
-        let mut text = format!(
-            "\n    - {{ name: {kind}, kind: {kind}, ttl: 5m, when: 'claims.namespace_path == \"my-group\"'"
-        );
-        for (key, value) in [("path", path), ("scopes", scopes), ("access_level", level)] {
-            if !value.is_empty() {
-                let value = if value.starts_with('{') { format!("'{value}'") } else { value.to_owned() };
-                text += &format!(", {key}: {value}");
-            }
-        }
-        text + " }"
-    };
-    let bell = format!(
-        "\n    - {{ name: {BELL}, kind: pipeline-trigger, path: my-group/tools, token_name: {BELL}, ttl: 24h, when: 'claims.namespace_path \
-         == \"my-group\"' }}\n"
-    );
-    Kind::ALL.iter().map(role).collect::<String>() + &bell
 }
 
 impl Machine {
@@ -258,35 +212,7 @@ impl Machine {
 
     /// Uses it where such a token is used; whether it opened anything.
     pub async fn opens(&self, given: &Given) -> bool {
-        let at = |path: &str| format!("{}{path}", self.gitlab.url());
-        let api =
-            |path: &str| self.http.get(at(&format!("/api/v4{path}"))).header("private-token", &given.token);
-        let login = |path: &str| {
-            self.http.get(at(path)).basic_auth(given.username.as_ref().expect("a name"), Some(&given.token))
-        };
-        let (request, yes, no) = match given.kind {
-            Kind::Project => (api("/projects/my-group%2Fmy-project"), 200, 401),
-            Kind::Group => (api("/groups/my-group"), 200, 401),
-            Kind::ProjectDeploy => {
-                (login("/my-group/my-project.git/info/refs?service=git-upload-pack"), 200, 401)
-            }
-            Kind::GroupDeploy => {
-                let scope = "repository:my-group/my-project:pull";
-                (login(&format!("/jwt/auth?service=container_registry&scope={scope}")), 200, 401)
-            }
-            Kind::PipelineTrigger => {
-                let form = Serializer::new(String::new())
-                    .append_pair("token", &given.token)
-                    .append_pair("ref", "main")
-                    .finish();
-                let request = self.http.post(at("/api/v4/projects/my-group%2Fmy-project/trigger/pipeline"));
-                (request.header("content-type", "application/x-www-form-urlencoded").body(form), 201, 404)
-            }
-            _ => (api("/personal_access_tokens/self"), 200, 401),
-        };
-        let status = request.send().await.expect("an answer").status().as_u16();
-        assert!([yes, no].contains(&status), "{given:?}: {status}");
-        status == yes
+        given.opens(&self.http, self.gitlab.url()).await
     }
 
     /// RFC 7009.

@@ -2,12 +2,14 @@
 //! answer: the whole server, its store on disk, its client, over HTTP. The same with a crash at every write is in `leasing`, where a store and
 //! a GitLab in memory can be stopped anywhere; here it is what a real call can be caught at.
 
+mod given;
 mod machine;
 
 use crate::gitlab::routes;
 use crate::support::gitlab::{Fault, Gate};
 use countersign::broker::Kind;
-use machine::{Given, Machine, all};
+use given::Given;
+use machine::{Machine, all};
 use std::collections::BTreeSet;
 
 /// All of them open what they are for, or none does.
