@@ -3,7 +3,8 @@
 use super::{Scene, mint, outcome, routes};
 use crate::support::gitlab::{Fault, Gate, MakeBelieve};
 use crate::support::secrets;
-use countersign::broker::Kind;
+use countersign::broker::{Expiry, Kind};
+use countersign::gitlab::Settings;
 use countersign::leasing::ports::{CallError, Gitlab as _};
 use std::time::Duration;
 
@@ -138,6 +139,34 @@ async fn nobody_waits_for_a_gitlab_that_does_not_answer() {
     let client = scene.client_with("glpat-x", |settings| settings.url = format!("http://{nobody}"));
     assert_eq!(outcome(&mint(&client, &holder, "none").await), "not done");
     assert!(scene.heard.0.lock().unwrap().contains(&("POST projects/:id/access_tokens", 0)));
+}
+
+/// Defect 7 of the Vault plugin: some calls, those about users and of rotation, could not be ended by anybody.
+#[tokio::test]
+async fn defect_7_every_call_ends_in_its_time() {
+    let scene = Scene::new().await;
+    let short = |settings: &mut Settings| settings.timeout = Duration::from_secs(1);
+    let client = scene.client_with(scene.gitlab.credential(), short);
+    let calm = scene.client();
+    let holder = scene.holder(&calm, Kind::Project).await;
+    let root = calm.itself(None).await.unwrap();
+    let end = Expiry::parse("2026-07-29").unwrap();
+    // Nobody is ever let through.
+    scene.gitlab.faults().script_all(vec![Fault::HeldBefore(Gate::closed()); 50]);
+    let ended = tokio::join!(
+        async { outcome(&client.user(1).await) },
+        async { outcome(&client.itself(None).await) },
+        async { outcome(&client.version().await) },
+        async { outcome(&client.holder(Kind::Project, "acme/app").await) },
+        async { outcome(&client.find(&holder, "n").await) },
+        async { outcome(&client.revoke(&holder, 999).await) },
+        async { outcome(&mint(&client, &holder, "n").await) },
+        async { outcome(&client.rotate_credential(end).await) },
+        async { outcome(&client.make_credential(&root, "n", end).await) },
+        async { outcome(&client.find_credentials(1, "n").await) },
+        async { outcome(&client.revoke_credential(999).await) },
+    );
+    assert_eq!(<[&str; 11]>::from(ended), ["unknown"; 11]);
 }
 
 #[tokio::test]
