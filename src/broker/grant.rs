@@ -112,6 +112,7 @@ pub struct Grant {
     token_name: NameTemplate,
     job: Job,
     max_active: u32,
+    max_active_per_project: u32,
     max_per_token: u32,
     denies_admin: bool,
 }
@@ -147,6 +148,7 @@ impl Grant {
             token_name: role.token_name.clone(),
             job,
             max_active: role.max_active,
+            max_active_per_project: role.max_active_per_project,
             max_per_token: role.max_per_token,
             denies_admin: is_chosen && !role.allow_admin,
         }
@@ -200,6 +202,11 @@ impl Grant {
     /// How many of the role's tokens may live at once.
     pub const fn max_active(&self) -> u32 {
         self.max_active
+    }
+
+    /// How many of those its project may have.
+    pub const fn max_active_per_project(&self) -> u32 {
+        self.max_active_per_project
     }
 
     /// How often the job's ID token may be used for this role.
@@ -276,5 +283,11 @@ impl Grant {
         let user_id = (role.kind == Kind::Impersonation).then(|| job.user_id.parse().expect("a number"));
         let path = role.path.resolve(role.kind, |_| None, None).expect("a path that is written out");
         Self::new(role, job, path, user_id, role.scopes.clone(), role.ttl)
+    }
+
+    /// The same for a job of another project.
+    pub(crate) fn of_project(mut self, project_id: &str) -> Self {
+        project_id.clone_into(&mut self.job.project_id);
+        self
     }
 }

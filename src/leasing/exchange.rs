@@ -8,7 +8,7 @@ use crate::broker::{Code, Grant, Lease, LeaseId, Refused, Roles, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, UnverifiedToken, VerifiedToken};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -86,7 +86,14 @@ impl Inner {
     ) -> Result<Grant, Refused> {
         let (issuer, token) = self.verified(id_token).await?;
         let roles = self.roles();
-        attempt.job = Some(roles.job(&issuer, &token)?);
+        let job = roles.job(&issuer, &token)?;
+        // Before the role is asked: what it refuses counts as well.
+        let rated = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&job, self.time.now());
+        attempt.job = Some(job);
+        rated.map_err(|wait| {
+            let why = "the project asks more often than rate_per_project";
+            Refused::new(Code::LimitReached).retry_after(wait).because(why)
+        })?;
         let grant = roles.grant(&issuer, &token, request)?;
         attempt.note(&grant);
         self.check_version(&roles, &grant)?;

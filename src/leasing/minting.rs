@@ -2,7 +2,7 @@
 
 use super::attempt::Attempt;
 use super::backoff;
-use super::book::{UseKey, use_key};
+use super::book::{Full, UseKey, use_key};
 use super::inner::{Busy, Inner, dying};
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
 use super::site::{Deadline, Site, detail_of};
@@ -35,7 +35,7 @@ pub struct Handed {
 /// A place among the role's leases and a use of the ID token, until there is a lease.
 struct Reserved<'i> {
     inner: &'i Inner,
-    role: String,
+    grant: &'i Grant,
     key: UseKey,
     used: Option<Change>,
 }
@@ -44,7 +44,7 @@ impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if self.used.take().is_some() {
             let mut book = self.inner.book();
-            book.leave_place(&self.role);
+            book.places.leave(self.grant.role(), self.grant.job());
             // The store was told nothing of it.
             let _ = book.uses.give_back(self.key);
         }
@@ -81,7 +81,7 @@ impl Inner {
 
     /// # Errors
     /// [`Code::TokenUsed`], [`Code::LimitReached`].
-    fn reserve(&self, grant: &Grant) -> Result<Reserved<'_>, Refused> {
+    fn reserve<'i>(&'i self, grant: &'i Grant) -> Result<Reserved<'i>, Refused> {
         let job = grant.job();
         if job.jti.is_empty() {
             return Err(Refused::new(Code::TokenRefused).because("the ID token has no jti to count"));
@@ -89,16 +89,20 @@ impl Inner {
         let key = use_key(&job.issuer, &job.jti, grant.role());
         let until = job.expires.plus(EXPIRY_LEEWAY).plus(USES_KEPT);
         let mut book = self.book();
-        if !book.take_place(grant.role(), grant.max_active()) {
-            let refused = Refused::new(Code::LimitReached).retry_after(LATER);
-            return Err(refused.because(format!("the role has {} live leases", grant.max_active())));
-        }
+        let (most, of_project) = (grant.max_active(), grant.max_active_per_project());
+        book.places.take(grant.role(), job, most, of_project).map_err(|full| {
+            let why = match full {
+                Full::Role => format!("the role has {most} live leases"),
+                Full::Project => format!("the project has {of_project} live leases of the role"),
+            };
+            Refused::new(Code::LimitReached).retry_after(LATER).because(why)
+        })?;
         let Some(used) = book.uses.take(key, grant.max_per_token(), until) else {
-            book.leave_place(grant.role());
+            book.places.leave(grant.role(), job);
             return Err(Code::TokenUsed.into());
         };
         drop(book);
-        Ok(Reserved { inner: self, role: grant.role().to_owned(), key, used: Some(used) })
+        Ok(Reserved { inner: self, grant, key, used: Some(used) })
     }
 
     async fn permit(&self, site: &Site, deadline: Deadline) -> Result<OwnedSemaphorePermit, Refused> {

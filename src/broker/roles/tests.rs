@@ -30,6 +30,7 @@ fn draft() -> Draft {
         token_name: Some("{role}-{project_path}".into()),
         when: Some(condition(r#"claims.project_path.startsWith("acme/") && claims.ref_protected == "true""#)),
         max_active: Some(20),
+        max_active_per_project: Some(None),
         max_per_token: Some(1),
         allow_admin: Some(false),
     }

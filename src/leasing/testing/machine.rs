@@ -266,6 +266,7 @@ impl Machine {
             targets: vec![target],
             store: Box::new(Mortal { store: store.clone(), fuse: fuse.clone() }),
             keep: Duration::from_secs(30 * 24 * 3600),
+            rate_per_project: 60,
             clock: Arc::new(watch.clone()),
             random,
             stopwatch: Arc::new(watch.clone()),
@@ -394,6 +395,7 @@ pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl F
         token_name: Some("bot".to_owned()),
         when: Some(when),
         max_active: Some(20),
+        max_active_per_project: Some(None),
         max_per_token: Some(1),
         allow_admin: Some(false),
     };

@@ -1,6 +1,6 @@
 //! How many, how often, how soon again.
 
-use crate::broker::{Code, Grant, Kind};
+use crate::broker::{Code, Draft, Grant, Kind};
 use crate::leasing::memory::MemoryLeases;
 use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
 
@@ -19,6 +19,34 @@ async fn a_role_has_so_many_live_tokens_and_no_more() {
     machine.mint(grant(Kind::Group, 60, "x")).await.unwrap();
     machine.pass(310).await;
     machine.mint(few("x")).await.unwrap();
+    finish(&machine).await;
+}
+
+/// One project of a group must not take the places of all others.
+#[tokio::test(start_paused = true)]
+async fn a_project_has_so_many_of_a_roles_tokens_and_leaves_the_others_theirs() {
+    let machine = Machine::new().await;
+    let of = |project: &str, jti: &str| {
+        let project = project.to_owned();
+        let few = |draft: &mut Draft| {
+            draft.max_active = Some(3);
+            draft.max_active_per_project = Some(Some(2));
+        };
+        grant_of(Kind::Project, 300, jti, few).of_project(&project)
+    };
+    machine.mint(of("7", "1")).await.unwrap();
+    machine.mint(of("7", "2")).await.unwrap();
+    let refused = machine.mint(of("7", "3")).await.unwrap_err();
+    assert_eq!((refused.code(), refused.wait().is_some()), (Code::LimitReached, true));
+    assert!(refused.record().contains("the project has 2"), "{}", refused.record());
+    // A start counts as a running broker does.
+    let machine = machine.restart().await;
+    assert_eq!(machine.mint(of("7", "3")).await.unwrap_err().code(), Code::LimitReached);
+    machine.mint(of("8", "4")).await.unwrap();
+    let refused = machine.mint(of("8", "5")).await.unwrap_err();
+    assert!(refused.record().contains("the role has 3"), "{}", refused.record());
+    machine.pass(302).await;
+    machine.mint(of("7", "3")).await.unwrap();
     finish(&machine).await;
 }
 

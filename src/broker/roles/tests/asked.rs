@@ -287,3 +287,32 @@ fn instances_refuse_kinds_that_they_do_not_have() {
         assert_eq!(hosting.refuses(kind).is_some(), refused, "{hosting:?} {kind}");
     }
 }
+
+/// One project of a group has a quarter of the places; one that the role names may have them all.
+#[test]
+fn a_project_has_a_part_of_the_roles_places() {
+    let named = r#"claims.project_path in ["acme/a", "acme/widgets"]"#;
+    let group = r#"claims.namespace_path == "acme""#;
+    for (when, active, of_project, expected) in [
+        (named, 20, None, 20),
+        (group, 100, None, 25),
+        (group, 5, None, 2),
+        (group, 1, None, 1),
+        (group, 20, Some(20), 20),
+        (named, 20, Some(1), 1),
+    ] {
+        let role = role(|draft| {
+            draft.when = Some(condition(when));
+            draft.max_active = Some(active);
+            draft.max_active_per_project = Some(of_project);
+        });
+        let grant = ask(role, json!({}), &request()).expect("granted");
+        assert_eq!(grant.max_active_per_project(), expected, "{when} {active} {of_project:?}");
+    }
+    for wrong in [0, 21] {
+        assert_eq!(
+            keys(&faults(|draft| draft.max_active_per_project = Some(Some(wrong)))),
+            ["max_active_per_project"]
+        );
+    }
+}
