@@ -1,7 +1,7 @@
 //! From a grant to a token: places are taken, the intent is durable, GitLab is asked once, what it made is durable, and then it is handed out.
 
 use super::attempt::Attempt;
-use super::backoff;
+use super::backoff::{self, Purpose};
 use super::book::{Full, UseKey, use_key};
 use super::inner::{Busy, Inner, dying};
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
@@ -220,7 +220,7 @@ impl Inner {
     }
 
     fn wait_after(&self, tries: u32, error: &CallError) -> Duration {
-        backoff::wait(tries, super::site::asked_wait(error), &*self.random)
+        backoff::wait(Purpose::Making, tries, super::site::asked_wait(error), &*self.random)
     }
 
     /// What the call's end means for the lease.

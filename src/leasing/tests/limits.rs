@@ -104,11 +104,44 @@ async fn a_post_is_sent_again_only_where_nothing_was_done_and_the_caller_still_w
 async fn a_wait_that_gitlab_asks_for_is_kept() {
     let machine = Machine::new().await;
     machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
-    machine.world.script("revoke", [Some(Fault::NotDone(Some(120)))]);
-    machine.pass(175).await;
+    machine.world.script("revoke", [Some(Fault::NotDone(Some(50)))]);
+    machine.pass(108).await;
     assert_eq!((machine.world.calls("revoke"), machine.phases()), (1, vec!["revoking"]));
     machine.pass(10).await;
     assert_eq!((machine.world.calls("revoke"), machine.phases()), (2, vec!["revoked"]));
+}
+
+/// A living token is worse than one more 429: of what GitLab asks for no more than a minute is heeded where a token is to die, while no
+/// token is made before GitLab wants it.
+#[tokio::test(start_paused = true)]
+async fn an_hour_that_gitlab_asks_for_holds_new_tokens_and_no_revocation() {
+    let machine = Machine::new().await;
+    let one = machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
+    let two = machine.mint(grant(Kind::Project, 200, "two")).await.unwrap();
+    machine.world.script("revoke", [Some(Fault::NotDone(Some(3600)))]);
+    machine.broker.revoke_token(one.token.expose()).await.unwrap();
+    machine.pass(58).await;
+    assert_eq!((machine.world.calls("revoke"), machine.world.live().len()), (1, 2), "a minute is heeded");
+    machine.pass(4).await;
+    assert!(!machine.world.accepts(one.token.expose()));
+    machine.pass(140).await;
+    assert!(!machine.world.accepts(two.token.expose()), "at its deadline");
+    assert_eq!(machine.world.calls("revoke"), 3);
+    // Nothing new meanwhile, without a call, and the caller is told how long.
+    let refused = machine.mint(grant(Kind::Project, 60, "three")).await.unwrap_err();
+    let wait = refused.wait().unwrap().as_secs();
+    assert_eq!(refused.code(), Code::GitlabUnavailable);
+    assert!((3390..3400).contains(&wait), "{wait}");
+    assert!(machine.broker.problems().iter().any(|line| line.contains("left alone")));
+    machine.pass(wait + 1).await;
+    machine.mint(grant(Kind::Project, 60, "three")).await.unwrap();
+    assert_eq!(machine.broker.problems(), [] as [String; 0]);
+    // What GitLab says to a caller holds no revocation either.
+    machine.world.script("mint", [Some(Fault::NotDone(Some(3600)))]);
+    machine.mint(grant(Kind::Project, 60, "four")).await.unwrap_err();
+    machine.pass(62).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+    finish(&machine).await;
 }
 
 /// While a target is down it is asked by one, now and then, however many tokens wait for it; and callers are told at once.
