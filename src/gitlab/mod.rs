@@ -153,7 +153,13 @@ impl RestClient {
     async fn make(&self, order: &Order<'_>) -> Result<Made, CallError> {
         let route = self.tokens(order.holder).await?.make(self.sudo.as_deref());
         let answer = self.call(Call::make(route, routes::parameters(order))).await?;
-        answer.read::<TokenRecord>()?.into_made().ok_or_else(transport::unreadable)
+        let record: TokenRecord = answer.read()?;
+        if !record.is_live() {
+            // Its job would be refused everywhere, and not know why.
+            let detail = "the token was dead when it was made: GitLab's clock may be ahead of this machine's";
+            return Err(CallError::Unknown { detail: detail.into(), retry_after: None });
+        }
+        record.into_made().ok_or_else(transport::unreadable)
     }
 }
 

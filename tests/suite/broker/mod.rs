@@ -9,6 +9,8 @@ mod revocation;
 mod running;
 mod standalone;
 mod storm;
+mod table;
+mod weaknesses;
 
 use crate::support::gitlab::{Live, MakeBelieve};
 use crate::support::{Answer, StoppedCa, TestCa, TestClock, secrets};

@@ -126,14 +126,19 @@ async fn killed_again_and_again_it_forgets_no_lease_and_leaves_no_token_without_
     let text = format!(
         "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\nca: {{ ephemeral: {{}} }}\nlog: {{ mode: none }}\ndata: data\n\
          issuers: [{{ url: \"{url}\", type: gitlab-pipeline }}]\n\
-         broker:\n  audience: {AUDIENCE}\n  targets: [{{ name: gitlab, url: \"{url}\", token: {{ file: gitlab.token }} }}]\n  roles:{roles}"
+         broker:\n  audience: {AUDIENCE}\n  rate_per_project: 60000\n  targets: [{{ name: gitlab, url: \"{url}\", token: {{ file: gitlab.token }} }}]\n  roles:{roles}"
     );
     fs::write(directory.path().join("countersign.yaml"), text).expect("a file");
 
     let http = client();
     let given = Arc::new(Mutex::new(Vec::new()));
     let mut state = 20_261_122;
-    for round in 0..rounds {
+    let enough = rounds as usize * 2;
+    for round in 0..rounds * 20 {
+        // On a machine that is slow today there are more rounds.
+        if round >= rounds && given.lock().expect("nobody panics").len() >= enough {
+            break;
+        }
         let server = Server::start(directory.path());
         let callers: Vec<_> = (0..CALLERS)
             .map(|caller_of| {
@@ -171,7 +176,8 @@ async fn killed_again_and_again_it_forgets_no_lease_and_leaves_no_token_without_
         .map(|lease| lease["id"].as_str().expect("an id").to_owned())
         .collect();
     let given = given.lock().expect("nobody panics").clone();
-    assert!(given.len() >= rounds as usize * 2, "{} leases in {rounds} rounds", given.len());
+    eprintln!("{rounds} rounds: {} leases given, {} on record", given.len(), known.len());
+    assert!(given.len() >= enough, "{} leases in {rounds} rounds", given.len());
     let forgotten: Vec<_> = given.iter().filter(|lease| !known.contains(*lease)).collect();
     assert!(forgotten.is_empty(), "forgotten: {forgotten:?}");
     let orphans: Vec<_> = gitlab

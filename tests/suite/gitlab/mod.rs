@@ -3,8 +3,10 @@
 mod credential;
 mod faults;
 mod kinds;
+mod recorded;
 mod rights;
 mod shapes;
+mod skew;
 
 use crate::support::TestClock;
 use crate::support::gitlab::{Builder, MakeBelieve, Place};
@@ -123,7 +125,7 @@ async fn mint(client: &RestClient, holder: &Holder, name: &str) -> Result<Made, 
 }
 
 /// `POST …`, `GET …`, `DELETE …` as the make-believe GitLab names them.
-fn routes(kind: Kind) -> [String; 3] {
+pub fn routes(kind: Kind) -> [String; 3] {
     let (make, end) = match kind {
         Kind::Impersonation => ("/users/{user_id}/impersonation_tokens", None),
         Kind::Personal | Kind::UserServiceAccount => {

@@ -12,38 +12,38 @@ use std::time::Duration;
 /// 2026-06-29T10:00:00Z.
 const NOW: UnixMillis = UnixMillis::from_secs(1_782_727_200);
 
-struct Asked {
-    status: StatusCode,
+pub struct Asked {
+    pub status: StatusCode,
     headers: reqwest::header::HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Asked {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
     }
 
-    fn members(&self) -> Vec<String> {
+    pub fn members(&self) -> Vec<String> {
         self.json().as_object().expect("an object").keys().cloned().collect()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
-struct Tried {
-    gitlab: MakeBelieve,
-    clock: Arc<TestClock>,
+pub struct Tried {
+    pub gitlab: MakeBelieve,
+    pub clock: Arc<TestClock>,
 }
 
 impl Tried {
-    async fn new(builder: Builder) -> Self {
+    pub async fn new(builder: Builder) -> Self {
         let clock = TestClock::at(NOW);
         Self { gitlab: builder.start(clock.clone()).await, clock }
     }
 
-    async fn by(&self, credential: &str, method: &str, path: &str, body: Option<Value>) -> Asked {
+    pub async fn by(&self, credential: &str, method: &str, path: &str, body: Option<Value>) -> Asked {
         let url = format!("{}/api/v4{path}", self.gitlab.url());
         let method: Method = method.parse().unwrap();
         let mut request = client().request(method, url).header("private-token", credential);
@@ -55,12 +55,12 @@ impl Tried {
         Asked { status, headers, text: response.text().await.expect("a text") }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Asked {
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Asked {
         self.by(self.gitlab.credential(), method, path, body).await
     }
 }
 
-const PERSONAL: [&str; 12] = [
+pub const PERSONAL: [&str; 12] = [
     "id",
     "name",
     "revoked",
@@ -297,6 +297,10 @@ async fn faults_happen_as_they_are_scripted() {
     let later = send().await.unwrap();
     assert_eq!((later.status().as_u16(), live()), (429, 1));
     assert_eq!(later.headers()["retry-after"], "7");
+    assert_eq!(
+        (&later.headers()["ratelimit-remaining"], &later.headers()["content-type"]),
+        (&"0".parse().unwrap(), &"text/plain".parse().unwrap())
+    );
     assert_eq!(later.text().await.unwrap(), "Retry later\n");
     assert_eq!((send().await.unwrap().status().as_u16(), live()), (502, 2));
     let half = send().await.unwrap().text().await.unwrap();
@@ -311,6 +315,32 @@ async fn faults_happen_as_they_are_scripted() {
     assert_eq!(held.await.unwrap().unwrap().status(), 201);
     it.gitlab.remove(Place::Project(project));
     assert_eq!(live(), 0);
+}
+
+/// What a GitLab has begun it ends, whether or not anybody is left to hear of it.
+#[tokio::test]
+async fn a_caller_that_hangs_up_takes_nothing_back() {
+    let it = Tried::new(MakeBelieve::builder()).await;
+    let project = it.gitlab.project("acme/app");
+    let gate = Gate::closed();
+    it.gitlab.faults().script("POST /projects/{id}/triggers", [Fault::HeldBefore(gate.clone())]);
+    let request = client().post(format!("{}/api/v4/projects/{project}/triggers", it.gitlab.url()));
+    let request = request.header("private-token", it.gitlab.credential());
+    let asking = tokio::spawn(
+        request.header("content-type", "application/json").body(r#"{"description":"late"}"#).send(),
+    );
+    gate.reached(1).await;
+    asking.abort();
+    assert!(asking.await.is_err());
+    assert_eq!(it.gitlab.live_tokens(), []);
+    gate.open();
+    for _ in 0..6000 {
+        if it.gitlab.live_tokens().len() == 1 {
+            return it.gitlab.remove(Place::Project(project));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it was never made");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! A request as the make-believe GitLab reads it: parameters from path, query and body in one place, as GitLab's own API has them.
 
 use axum::http::{HeaderMap, Method};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -16,6 +18,8 @@ pub struct Ask {
     pub fields: Map<String, Value>,
     /// `PRIVATE-TOKEN`, or what stands behind `Bearer`.
     pub credential: Option<String>,
+    /// User name and password of `Basic`.
+    pub basic: Option<(String, String)>,
     /// `?sudo=` or the header.
     pub sudo: Option<String>,
 }
@@ -39,9 +43,11 @@ impl Ask {
             insert_form(&mut fields, body);
         }
         let bearer = header("authorization").and_then(|text| text.strip_prefix("Bearer ").map(str::to_owned));
+        let basic = header("authorization").and_then(|text| login(text.strip_prefix("Basic ")?));
         let sudo = fields.get("sudo").and_then(Value::as_str).map(str::to_owned).or(header("sudo"));
         let uri = uri.to_string();
-        Some(Self { method, uri, path, fields, credential: header("private-token").or(bearer), sudo })
+        let credential = header("private-token").or(bearer);
+        Some(Self { method, uri, path, fields, credential, basic, sudo })
     }
 
     /// A parameter of the path.
@@ -68,6 +74,12 @@ impl Ask {
         let values = self.fields.get(name).and_then(Value::as_array).into_iter().flatten();
         values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
     }
+}
+
+/// Of RFC 7617.
+fn login(encoded: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
+    text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
 fn insert_form(fields: &mut Map<String, Value>, form: &[u8]) {

@@ -1,12 +1,18 @@
 //! What goes wrong, as a test scripts it: per route, one fault a call.
 
-use axum::body::{Body, Bytes};
+use super::LARGEST;
+use super::reply::Reply;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
 use axum::http::Response;
+use axum::middleware::Next;
+use countersign::environment::Clock;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// What happens to one call.
@@ -60,7 +66,7 @@ impl Gate {
         waiting.wait_for(|waiting| *waiting >= calls).await.expect("the gate is there");
     }
 
-    pub(super) async fn pass(&self) {
+    async fn pass(&self) {
         self.waiting.send_modify(|waiting| *waiting += 1);
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.expect("the gate is there");
@@ -99,8 +105,63 @@ impl Faults {
     }
 }
 
+/// Does to a call what the script says.
+pub(super) async fn fare(
+    fault: Fault,
+    clock: Arc<dyn Clock>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    match &fault {
+        Fault::Status(status, body) => {
+            let body = serde_json::from_str(body).unwrap_or_else(|_| Value::from(*body));
+            return Reply::json(*status, &body).into_response();
+        }
+        Fault::RetryLater(after) => {
+            let mut reply = Reply { status: 429, headers: Vec::new(), body: "Retry later\n".into() };
+            reply.headers.push(("content-type", "text/plain".into()));
+            if let Some(seconds) = after {
+                let reset = clock.now().as_secs() + seconds;
+                reply.headers.push(("retry-after", seconds.to_string()));
+                reply.headers.push(("ratelimit-reset", reset.to_string()));
+                reply.headers.push(("ratelimit-remaining", "0".into()));
+            }
+            return reply.into_response();
+        }
+        Fault::DropBefore => return dropped(),
+        Fault::Redirect(to) => {
+            let headers = vec![("location", to.clone())];
+            return Reply { status: 302, headers, body: String::new() }.into_response();
+        }
+        Fault::HeldBefore(gate) => gate.pass().await,
+        _ => {}
+    }
+    let response = next.run(request).await;
+    match fault {
+        Fault::DropAfter => dropped(),
+        Fault::StatusAfter(status) => {
+            Reply::message(status, format!("{status} from the proxy")).into_response()
+        }
+        Fault::HeldAfter(gate) => {
+            gate.pass().await;
+            response
+        }
+        Fault::Truncated => cut(response, |body| body.slice(..body.len() / 2)).await,
+        Fault::Huge(octets) => {
+            cut(response, |body| [body.as_ref(), " ".repeat(octets).as_bytes()].concat().into()).await
+        }
+        _ => response,
+    }
+}
+
+async fn cut(response: Response<Body>, change: impl Fn(Bytes) -> Bytes) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove("content-length");
+    Response::from_parts(parts, Body::from(change(to_bytes(body, LARGEST).await.expect("a body"))))
+}
+
 /// An answer of which the server cannot send one octet, so that it ends the connection. 502, should anybody see its head.
-pub(super) fn dropped() -> Response<Body> {
+fn dropped() -> Response<Body> {
     let broken = Err::<Frame<Bytes>, _>(io::Error::other("dropped by the test"));
     let body = Body::new(StreamBody::new(tokio_stream::once(broken)));
     Response::builder().status(502).body(body).expect("a response")

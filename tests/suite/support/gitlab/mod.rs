@@ -9,6 +9,7 @@ mod places;
 mod reply;
 mod routes;
 mod users;
+mod uses;
 mod world;
 
 pub use faults::{Fault, Faults, Gate};
@@ -16,11 +17,11 @@ pub use world::Place;
 
 use self::ask::Ask;
 use self::reply::Reply;
-use self::routes::{Handler, ROUTES};
+use self::routes::{BESIDE, Handler, ROUTES};
 use self::world::{Table, World};
 use super::secrets;
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{Method, Response};
 use axum::middleware::{Next, from_fn_with_state};
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const LARGEST: usize = 1024 * 1024;
+const API: &str = "/api/v4";
 
 /// A call that it has seen.
 #[derive(Clone, Debug)]
@@ -255,6 +257,18 @@ impl MakeBelieve {
         .collect()
     }
 
+    /// Tokens that nobody has revoked, those among them that have ended by themselves.
+    pub fn unrevoked(&self) -> Vec<String> {
+        let world = self.shared.world();
+        let left = world.tokens.iter().filter(|token| !token.is_standing && !token.revoked);
+        left.map(|token| token.name.clone()).collect()
+    }
+
+    /// How many users there are, bots among them.
+    pub fn users(&self) -> usize {
+        self.shared.world().users.len()
+    }
+
     /// Every name that any token ever had, dead ones too.
     pub fn names(&self) -> Vec<String> {
         self.shared.world().tokens.iter().map(|token| token.name.clone()).collect()
@@ -314,7 +328,7 @@ impl Builder {
             faults: Faults::default(),
             calls: Mutex::default(),
             arrived: Mutex::default(),
-            prefix: format!("{}/api/v4", self.relative_root),
+            prefix: format!("{}{API}", self.relative_root),
         });
         let around = {
             let shared = shared.clone();
@@ -332,13 +346,17 @@ impl Builder {
 }
 
 fn api(shared: &Arc<Shared>) -> Router {
-    let routes = ROUTES.iter().fold(Router::new(), |router, (method, path, handler)| {
+    let root = shared.prefix.strip_suffix(API).expect("it ends so");
+    let of_api =
+        ROUTES.iter().map(|(method, path, handler)| (method, format!("{}{path}", shared.prefix), handler));
+    let beside = BESIDE.iter().map(|(method, path, handler)| (method, format!("{root}{path}"), handler));
+    let routes = of_api.chain(beside).fold(Router::new(), |router, (method, path, handler)| {
         let filter = MethodFilter::try_from(method.parse::<Method>().expect("a method")).expect("a filter");
         let handler = *handler;
         let answer = move |State(shared): State<Arc<Shared>>, parameters: RawPathParams, request: Request| {
             serve(shared, handler, parameters, request)
         };
-        router.route(&format!("{}{path}", shared.prefix), on(filter, answer))
+        router.route(&path, on(filter, answer))
     });
     let prefix = format!("{}/{{*rest}}", shared.prefix);
     routes
@@ -372,55 +390,13 @@ fn route_of(shared: &Shared, request: &Request) -> String {
     format!("{} {path}", request.method())
 }
 
-/// Does to a call what the script says.
+/// A GitLab goes on with what it has begun, whether or not anybody still waits for the answer.
 async fn faulty(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response<Body> {
     let route = route_of(&shared, &request);
     shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).push(route.clone());
     let fault = shared.faults.next(&route);
-    match &fault {
-        Fault::Status(status, body) => {
-            let body = serde_json::from_str(body).unwrap_or_else(|_| Value::from(*body));
-            return Reply::json(*status, &body).into_response();
-        }
-        Fault::RetryLater(after) => {
-            let mut reply = Reply { status: 429, headers: Vec::new(), body: "Retry later\n".into() };
-            reply.headers.push(("content-type", "text/plain".into()));
-            if let Some(seconds) = after {
-                let reset = shared.clock.now().as_secs() + seconds;
-                reply.headers.push(("retry-after", seconds.to_string()));
-                reply.headers.push(("ratelimit-reset", reset.to_string()));
-                reply.headers.push(("ratelimit-remaining", "0".into()));
-            }
-            return reply.into_response();
-        }
-        Fault::DropBefore => return faults::dropped(),
-        Fault::Redirect(to) => {
-            let headers = vec![("location", to.clone())];
-            return Reply { status: 302, headers, body: String::new() }.into_response();
-        }
-        Fault::HeldBefore(gate) => gate.pass().await,
-        _ => {}
-    }
-    let response = next.run(request).await;
-    match fault {
-        Fault::DropAfter => faults::dropped(),
-        Fault::StatusAfter(status) => {
-            Reply::message(status, format!("{status} from the proxy")).into_response()
-        }
-        Fault::HeldAfter(gate) => {
-            gate.pass().await;
-            response
-        }
-        Fault::Truncated => cut(response, |body| body.slice(..body.len() / 2)).await,
-        Fault::Huge(octets) => {
-            cut(response, |body| [body.as_ref(), " ".repeat(octets).as_bytes()].concat().into()).await
-        }
-        _ => response,
-    }
-}
-
-async fn cut(response: Response<Body>, change: impl Fn(Bytes) -> Bytes) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    parts.headers.remove("content-length");
-    Response::from_parts(parts, Body::from(change(to_bytes(body, LARGEST).await.expect("a body"))))
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LARGEST).await.unwrap_or_default();
+    let request = Request::from_parts(parts, Body::from(body));
+    tokio::spawn(faults::fare(fault, shared.clock.clone(), request, next)).await.expect("it ends")
 }

@@ -40,6 +40,7 @@ pub fn make_access<const PROJECT: bool>(world: &mut World, ask: &Ask) -> Answere
     let bot = world.user(&format!("{}_{}_bot_{}", place.word(), place.id(), world.made));
     (bot.is_bot, bot.of) = (true, Some(place));
     let bot = bot.id;
+    world.guests.push((bot, place));
     let token = world.make(Table::Access(place), bot, wanted);
     token.access_level = Some(level);
     let token = token.clone();

@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::reply::Reply;
 use super::world::World;
-use super::{accounts, places, users};
+use super::{accounts, places, users, uses};
 
 /// Answers, changes what has to change.
 pub type Handler = fn(&mut World, &Ask) -> Result<Reply, Reply>;
@@ -62,4 +62,9 @@ pub const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/projects/{id}/triggers", places::make_trigger),
     ("GET", "/projects/{id}/triggers", places::triggers),
     ("DELETE", "/projects/{id}/triggers/{token_id}", places::end_trigger),
+    ("POST", "/projects/{id}/trigger/pipeline", uses::pipeline),
 ];
+
+/// Beside the API: method and path below the instance's own.
+pub const BESIDE: &[(&str, &str, Handler)] =
+    &[("GET", "/{group}/{project}/info/refs", uses::refs), ("GET", "/jwt/auth", uses::registry)];
