@@ -29,7 +29,7 @@
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],
-//!   [`protojson`], [`hash`], [`newest`], [`spelling`], [`condition`], [`token`], [`identity`], [`possession`], [`policy`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
+//!   [`protojson`], [`hash`], [`newest`], [`bucket`], [`spelling`], [`condition`], [`token`], [`identity`], [`possession`], [`policy`], [`certificate`], [`transparency`], [`timestamping`], [`rekor`],
 //!   [`bundle`], [`broker`];
 //! - application, which talks only to traits of its own: [`issuance`], [`leasing`], [`log`];
 //! - [`outbound`], the HTTP clients that adapters share;
@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod bucket;
 pub mod bundle;
 pub mod certificate;
 pub mod condition;

@@ -2,9 +2,7 @@
 
 use super::name::{NameFacts, NameTemplate};
 use super::roles::Described;
-use super::{
-    AccessLevel, Code, Expiry, Kind, Lease, LeaseId, Phase, Refused, Revocation, Role, expiry_after,
-};
+use super::{AccessLevel, Code, Kind, Lease, LeaseId, Phase, Refused, Revocation, Role, expiry_after};
 use crate::environment::UnixMillis;
 use crate::token::Claims;
 use serde::{Deserialize, Serialize};
@@ -114,9 +112,9 @@ pub struct Grant {
     token_name: NameTemplate,
     job: Job,
     max_active: u32,
+    max_active_per_project: u32,
     max_per_token: u32,
     denies_admin: bool,
-    at: UnixMillis,
 }
 
 impl Grant {
@@ -127,7 +125,6 @@ impl Grant {
         user_id: Option<u64>,
         scopes: Vec<String>,
         ttl: Duration,
-        at: UnixMillis,
     ) -> Self {
         let path = match user_id {
             Some(id) => format!("user/{id}"),
@@ -151,9 +148,9 @@ impl Grant {
             token_name: role.token_name.clone(),
             job,
             max_active: role.max_active,
+            max_active_per_project: role.max_active_per_project,
             max_per_token: role.max_per_token,
             denies_admin: is_chosen && !role.allow_admin,
-            at,
         }
     }
 
@@ -192,19 +189,9 @@ impl Grant {
         &self.scopes
     }
 
-    /// The access level, where the kind has one.
-    pub const fn access_level(&self) -> Option<AccessLevel> {
-        self.access_level
-    }
-
     /// How long it lives.
     pub const fn ttl(&self) -> Duration {
         self.ttl
-    }
-
-    /// Who ends it.
-    pub const fn revocation(&self) -> Revocation {
-        self.revocation
     }
 
     /// Who asks.
@@ -217,13 +204,18 @@ impl Grant {
         self.max_active
     }
 
+    /// How many of those its project may have.
+    pub const fn max_active_per_project(&self) -> u32 {
+        self.max_active_per_project
+    }
+
     /// How often the job's ID token may be used for this role.
     pub const fn max_per_token(&self) -> u32 {
         self.max_per_token
     }
 
     /// The token's name at GitLab, for a lease.
-    pub fn token_name(&self, id: LeaseId) -> String {
+    fn token_name(&self, id: LeaseId) -> String {
         let facts = NameFacts {
             role: &self.role,
             path: &self.path,
@@ -237,23 +229,27 @@ impl Grant {
         self.token_name.render(&facts, id)
     }
 
-    /// What GitLab is asked for; `None`: this kind has no expiry there.
-    pub fn asked_expiry(&self) -> Option<Expiry> {
-        self.kind.expires_at_gitlab().then(|| expiry_after(self.at, self.ttl))
-    }
-
-    /// The lease that has to be durable before GitLab is asked. `owner`: GitLab's numbers for whose token it is, as the look-up told them.
-    pub fn lease(&self, id: LeaseId, owner: Vec<u64>) -> Lease {
-        let asked_expiry = self.asked_expiry();
-        let deadline = match (self.revocation, asked_expiry) {
-            (Revocation::Gitlab, Some(expiry)) => expiry.moment(),
-            _ => self.at.plus(self.ttl),
+    /// The lease that has to be durable before GitLab is asked. `instance`: the target's URL. `owner`: GitLab's numbers for whose token it is,
+    /// as the look-up told them. `created` is the time that deadlines are held to, `of_day` the clock's, which GitLab's dates go by.
+    pub fn lease(
+        &self,
+        id: LeaseId,
+        instance: &str,
+        owner: Vec<u64>,
+        created: UnixMillis,
+        of_day: UnixMillis,
+    ) -> Lease {
+        let asked_expiry = self.kind.expires_at_gitlab().then(|| expiry_after(of_day, self.ttl));
+        let (revocation, deadline) = match (self.revocation, asked_expiry) {
+            (Revocation::Gitlab, Some(end)) => (Revocation::Gitlab, end.moment()),
+            // What GitLab never ends, the broker does, whatever a role says.
+            _ => (Revocation::Broker, created.plus(self.ttl)),
         };
         Lease {
             id,
             role: self.role.clone(),
             target: self.target.clone(),
-            instance: String::new(),
+            instance: instance.to_owned(),
             kind: self.kind,
             path: self.path.clone(),
             owner,
@@ -261,9 +257,9 @@ impl Grant {
             scopes: self.scopes.clone(),
             access_level: self.access_level,
             job: self.job.clone(),
-            created: self.at,
+            created,
             deadline,
-            revocation: self.revocation,
+            revocation,
             asked_expiry,
             phase: Phase::Intent,
         }
@@ -277,5 +273,21 @@ impl Grant {
             scopes: self.scopes,
             ttl: self.ttl,
         }
+    }
+}
+
+#[cfg(test)]
+impl Grant {
+    /// For tests of what is done with one: all that this role gives, whatever its condition says of the job.
+    pub(crate) fn unconditional(role: &Role, job: Job) -> Self {
+        let user_id = (role.kind == Kind::Impersonation).then(|| job.user_id.parse().expect("a number"));
+        let path = role.path.resolve(role.kind, |_| None, None).expect("a path that is written out");
+        Self::new(role, job, path, user_id, role.scopes.clone(), role.ttl)
+    }
+
+    /// The same for a job of another project.
+    pub(crate) fn of_project(mut self, project_id: &str) -> Self {
+        project_id.clone_into(&mut self.job.project_id);
+        self
     }
 }

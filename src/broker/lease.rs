@@ -190,15 +190,6 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// When GitLab's own expiry has passed for certain: what GitLab said, else what it was asked for; `None`: never.
-    pub fn dead_at_gitlab(&self) -> Option<UnixMillis> {
-        let told = match &self.phase {
-            Phase::Active { minted } | Phase::Revoking { minted: Some(minted), .. } => minted.expires,
-            _ => None,
-        };
-        told.max(self.asked_expiry).map(Expiry::moment)
-    }
-
     /// When somebody has to look at it next; `None`: never.
     pub const fn due(&self) -> Option<UnixMillis> {
         match &self.phase {

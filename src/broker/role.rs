@@ -16,6 +16,8 @@ pub const LONGEST_TTL: Duration = Duration::from_secs(24 * 3600);
 pub const LONGEST_AT_GITLAB: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The default of `max_active`.
 pub const MAX_ACTIVE: u32 = 100;
+/// Where a role is for groups, a project has this part of `max_active` unless the role says more or less.
+const SHARE: u32 = 4;
 /// The longest name of a role, in octets.
 const LONGEST_NAME: usize = 64;
 
@@ -109,6 +111,8 @@ pub struct Draft {
     pub when: Option<Condition>,
     /// `max_active`
     pub max_active: Option<u32>,
+    /// `max_active_per_project`; `Some(None)`: a part of `max_active` where the role is for groups, else all of it.
+    pub max_active_per_project: Option<Option<u32>>,
     /// `max_per_token`
     pub max_per_token: Option<u32>,
     /// `allow_admin`
@@ -142,6 +146,7 @@ pub struct Role {
     pub(super) when: Condition,
     pub(super) pin: Pin,
     pub(super) max_active: u32,
+    pub(super) max_active_per_project: u32,
     pub(super) max_per_token: u32,
     pub(super) allow_admin: bool,
 }
@@ -255,6 +260,11 @@ impl Role {
         self.max_active
     }
 
+    /// How many of those one project may have.
+    pub const fn max_active_per_project(&self) -> u32 {
+        self.max_active_per_project
+    }
+
     /// How many of them one ID token may have.
     pub const fn max_per_token(&self) -> u32 {
         self.max_per_token
@@ -305,17 +315,33 @@ fn check(draft: Draft, faults: &mut Faults) -> Option<Role> {
         });
         faults.take("when", pins)
     });
-    for (key, number) in [("max_active", draft.max_active), ("max_per_token", draft.max_per_token)] {
+    let of_project = draft.max_active_per_project.flatten();
+    for (key, number) in [
+        ("max_active", draft.max_active),
+        ("max_active_per_project", of_project),
+        ("max_per_token", draft.max_per_token),
+    ] {
         if number == Some(0) {
             faults.add(key, "is 0, so that nobody would get a token; remove the role");
         }
+    }
+    if let (Some(all), Some(of_project)) = (draft.max_active, of_project)
+        && all > 0
+        && of_project > all
+    {
+        faults.add("max_active_per_project", "is more than max_active, which bounds it");
     }
     if let (Some(kind), Some(true)) = (draft.kind, draft.allow_admin)
         && !matches!(kind, Kind::Impersonation | Kind::Personal)
     {
         faults.add("allow_admin", format!("is for users' tokens, not for {kind}; remove it"));
     }
-    let ttl = draft.ttl?;
+    let (ttl, pin, max_active) = (draft.ttl?, pin?, draft.max_active?);
+    let share = match pin {
+        Pin::Project => max_active,
+        // Whoever makes a project in the group must not take the places of all others.
+        Pin::Namespace => max_active.div_ceil(SHARE),
+    };
     Some(Role {
         name: name?,
         issuer: draft.issuer?,
@@ -329,8 +355,9 @@ fn check(draft: Draft, faults: &mut Faults) -> Option<Role> {
         revocation: draft.revocation?,
         token_name: token_name?,
         when: draft.when?,
-        pin: pin?,
-        max_active: draft.max_active?,
+        pin,
+        max_active,
+        max_active_per_project: draft.max_active_per_project?.unwrap_or(share),
         max_per_token: draft.max_per_token?,
         allow_admin: draft.allow_admin?,
     })

@@ -112,10 +112,9 @@ impl Roles {
         issuer: &Issuer,
         token: &VerifiedToken,
         request: &TokenRequest,
-        now: UnixMillis,
     ) -> Result<Grant, Refused> {
         let job = self.job(issuer, token)?;
-        self.decide(job, token.claims(), request, now)
+        self.decide(job, token.claims(), request)
     }
 
     /// What [`Self::grant`] would say of such claims, and why. `None`: there is no such role. The claims need no signature: this hands out
@@ -130,7 +129,7 @@ impl Roles {
         let role = self.get(&request.role)?;
         let path = request.path.as_deref().unwrap_or_default();
         let steps = role.when.steps(&RoleFacts { issuer, claims, path });
-        let outcome = Job::of(issuer, claims, now).and_then(|job| self.decide(job, claims, request, now));
+        let outcome = Job::of(issuer, claims, now).and_then(|job| self.decide(job, claims, request));
         Some(Explained { steps, outcome: outcome.map(|grant| grant.describe()) })
     }
 
@@ -152,13 +151,7 @@ impl Roles {
         Ok(())
     }
 
-    fn decide(
-        &self,
-        job: Job,
-        claims: &Claims,
-        request: &TokenRequest,
-        now: UnixMillis,
-    ) -> Result<Grant, Refused> {
+    fn decide(&self, job: Job, claims: &Claims, request: &TokenRequest) -> Result<Grant, Refused> {
         // One answer, whatever there is: nobody learns which roles there are.
         let no = |why: String| Refused::new(Code::TargetRefused).because(why);
         let role = self.get(&request.role).ok_or_else(|| no("there is no such role".to_owned()))?;
@@ -185,7 +178,7 @@ impl Roles {
         };
         let scopes = narrowed(&role.scopes, request.scopes.as_deref())?;
         let ttl = ttl(role, request.ttl)?;
-        Ok(Grant::new(role, job, path, user_id, scopes, ttl, now))
+        Ok(Grant::new(role, job, path, user_id, scopes, ttl))
     }
 }
 

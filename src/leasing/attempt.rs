@@ -1,6 +1,6 @@
 //! What records and metrics are told.
 
-use crate::broker::{Code, Job, Kind, Lease, LeaseId, Role, Roles, TokenRequest};
+use crate::broker::{Code, Grant, Job, Kind, Lease, LeaseId, Role, Roles, TokenRequest};
 use crate::environment::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -72,6 +72,15 @@ impl Attempt {
             outcome: Code::TargetRefused.code().to_owned(),
             detail: String::new(),
         }
+    }
+
+    /// What a role has given.
+    pub(super) fn note(&mut self, grant: &Grant) {
+        self.job = Some(grant.job().clone());
+        self.kind = Some(grant.kind());
+        self.path = Some(grant.path().to_owned());
+        self.scopes = grant.scopes().to_vec();
+        self.ttl = Some(grant.ttl().as_secs());
     }
 }
 

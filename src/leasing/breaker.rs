@@ -1,6 +1,6 @@
 //! When a target is left alone: after some calls without a certain answer nobody calls but one, now and then.
 
-use super::backoff;
+use super::backoff::{self, Purpose};
 use crate::environment::Random;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ pub(super) struct Breaker {
     failures: u32,
     /// Nobody calls before; `None`: everybody may.
     until: Option<Duration>,
+    /// No token is made before: so long GitLab has asked for. Tokens that are to die do not wait for it, and what GitLab says to them does not
+    /// make it shorter, since it counts calls of each kind apart.
+    asked_until: Duration,
     /// What the last of them said.
     fault: String,
 }
@@ -36,7 +39,10 @@ impl Breaker {
     ///
     /// # Errors
     /// The wait.
-    pub(super) fn admit(&mut self, now: Duration) -> Result<(), Duration> {
+    pub(super) fn admit(&mut self, purpose: Purpose, now: Duration) -> Result<(), Duration> {
+        if purpose == Purpose::Making && now < self.asked_until {
+            return Err(self.asked_until.saturating_sub(now));
+        }
         match self.until {
             Some(until) if now < until => Err(until.saturating_sub(now)),
             Some(_) => {
@@ -73,13 +79,15 @@ impl Breaker {
             return Turn::None;
         }
         let turns = if refused { self.failures } else { self.failures.saturating_sub(FAILURES - 1) };
-        let was_open = self.until.replace(now + backoff::wait(turns, asked, random)).is_some();
+        self.asked_until = self.asked_until.max(now + backoff::heeded(Purpose::Making, asked));
+        let wait = backoff::wait(Purpose::Ending, turns, asked, random);
+        let was_open = self.until.replace(now + wait).is_some();
         if was_open { Turn::None } else { Turn::Down }
     }
 
-    /// Why it is open, where it is.
-    pub(super) fn fault(&self) -> Option<&str> {
-        self.until.map(|_| &*self.fault)
+    /// Why it is open, where it is, for making tokens if for nothing else.
+    pub(super) fn fault(&self, now: Duration) -> Option<&str> {
+        (self.until.is_some() || now < self.asked_until).then_some(&*self.fault)
     }
 }
 
@@ -103,17 +111,20 @@ mod tests {
     fn five_failures_in_a_row_open_it_and_one_answer_closes_it() {
         let mut breaker = Breaker::default();
         for round in 1..=5 {
-            assert_eq!(breaker.admit(secs(0)), Ok(()));
+            assert_eq!(breaker.admit(Purpose::Making, secs(0)), Ok(()));
             let turn = breaker.failed(secs(0), false, None, "down", &Most);
             assert_eq!(turn, if round == 5 { Turn::Down } else { Turn::None });
         }
-        assert_eq!((breaker.admit(secs(0)), breaker.fault()), (Err(secs(1)), Some("down")));
-        assert_eq!(breaker.admit(secs(1)), Ok(()), "one looks");
-        assert_eq!(breaker.admit(secs(1)), Err(secs(60)), "the others wait for it");
+        assert_eq!(
+            (breaker.admit(Purpose::Making, secs(0)), breaker.fault(secs(0))),
+            (Err(secs(1)), Some("down"))
+        );
+        assert_eq!(breaker.admit(Purpose::Making, secs(1)), Ok(()), "one looks");
+        assert_eq!(breaker.admit(Purpose::Making, secs(1)), Err(secs(60)), "the others wait for it");
         assert_eq!(breaker.failed(secs(1), false, None, "still", &Most), Turn::None);
-        assert_eq!(breaker.admit(secs(2)), Err(secs(1)), "longer than before");
+        assert_eq!(breaker.admit(Purpose::Making, secs(2)), Err(secs(1)), "longer than before");
         assert_eq!(breaker.answered(), Turn::Up);
-        assert_eq!((breaker.admit(secs(2)), breaker.fault()), (Ok(()), None));
+        assert_eq!((breaker.admit(Purpose::Making, secs(2)), breaker.fault(secs(2))), (Ok(()), None));
     }
 
     #[test]
@@ -131,5 +142,19 @@ mod tests {
             assert_eq!(breaker.failed(secs(0), false, None, "x", &Most), Turn::None);
             assert_eq!(breaker.answered(), Turn::None);
         }
+    }
+
+    #[test]
+    fn what_gitlab_asks_for_holds_making_for_that_long_and_ending_for_a_minute() {
+        let mut breaker = Breaker::default();
+        let asked = Some(secs(1800));
+        assert_eq!(breaker.failed(secs(0), true, asked, "429", &Most), Turn::Down);
+        assert_eq!(breaker.admit(Purpose::Ending, secs(59)), Err(secs(1)));
+        assert_eq!(breaker.admit(Purpose::Making, secs(59)), Err(secs(1741)));
+        assert_eq!(breaker.admit(Purpose::Ending, secs(60)), Ok(()));
+        assert_eq!(breaker.answered(), Turn::Up);
+        assert_eq!((breaker.held(secs(61)), breaker.fault(secs(61))), (None, Some("429")));
+        assert_eq!(breaker.admit(Purpose::Making, secs(1799)), Err(secs(1)));
+        assert_eq!((breaker.admit(Purpose::Making, secs(1800)), breaker.fault(secs(1800))), (Ok(()), None));
     }
 }

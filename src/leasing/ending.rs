@@ -1,7 +1,7 @@
 //! The end of a token: one call to revoke it, and what follows from its answer.
 
 use super::attempt::Event;
-use super::backoff;
+use super::backoff::{self, Purpose};
 use super::inner::{Busy, Inner};
 use super::life::{self, STUCK};
 use super::ports::{CallError, Holder};
@@ -106,7 +106,7 @@ impl Inner {
                 }
                 phase => (life::minted(phase).cloned(), now, why.to_owned(), 1),
             };
-            let next = now.plus(backoff::wait(tries, asked_wait(error), &*self.random));
+            let next = now.plus(backoff::wait(Purpose::Ending, tries, asked_wait(error), &*self.random));
             let fault = detail_of(error);
             Some(Phase::Revoking { minted, since, why, tries, next, fault, stuck: was_stuck || late })
         });

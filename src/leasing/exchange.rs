@@ -2,13 +2,13 @@
 
 use super::attempt::Attempt;
 use super::inner::Inner;
-use super::minting::{Handed, Wish};
+use super::minting::Handed;
 use super::secret::sha256_hex;
-use crate::broker::{Code, Lease, LeaseId, Refused, Roles, TokenRequest};
+use crate::broker::{Code, Grant, Lease, LeaseId, Refused, Roles, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, UnverifiedToken, VerifiedToken};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -39,8 +39,8 @@ impl Inner {
         request: &TokenRequest,
     ) -> Result<Handed, Refused> {
         let mut attempt = Attempt::of(request, &self.roles(), self.time.of_day());
-        match self.wish(id_token, request, &mut attempt).await {
-            Ok(wish) => self.make(wish, attempt).await,
+        match self.granted(id_token, request, &mut attempt).await {
+            Ok(grant) => self.make(grant, attempt).await,
             Err(refused) => {
                 let refused = Err(refused);
                 self.record(attempt, &refused);
@@ -49,8 +49,12 @@ impl Inner {
         }
     }
 
-    /// Makes what is wished for, in a task of its own.
-    pub(super) async fn make(self: &Arc<Self>, wish: Wish, mut attempt: Attempt) -> Result<Handed, Refused> {
+    /// Makes what was granted, in a task of its own.
+    pub(super) async fn make(
+        self: &Arc<Self>,
+        grant: Grant,
+        mut attempt: Attempt,
+    ) -> Result<Handed, Refused> {
         let Ok(place) = self.exchanges.clone().try_acquire_owned() else {
             let code = if self.is_closing() { Code::ShuttingDown } else { Code::LimitReached };
             let refused = Err(Refused::new(code).retry_after(LATER));
@@ -60,7 +64,7 @@ impl Inner {
         let (answer, made) = oneshot::channel();
         let inner = self.clone();
         tokio::spawn(async move {
-            let result = inner.mint(&wish, &mut attempt).await;
+            let result = inner.mint(&grant, &mut attempt).await;
             inner.record(attempt, &result);
             let parcel = result.map(|handed| Parcel { inner: inner.clone(), handed: Some(handed) });
             drop(answer.send(parcel));
@@ -74,26 +78,32 @@ impl Inner {
     }
 
     /// What the token's job may have of what it asks for.
-    async fn wish(
+    async fn granted(
         &self,
         id_token: &str,
         request: &TokenRequest,
         attempt: &mut Attempt,
-    ) -> Result<Wish, Refused> {
+    ) -> Result<Grant, Refused> {
         let (issuer, token) = self.verified(id_token).await?;
         let roles = self.roles();
-        let now = self.time.of_day();
-        attempt.job = Some(roles.job(&issuer, &token)?);
-        let wish = Wish::of(roles.grant(&issuer, &token, request, now)?);
-        wish.note(attempt);
-        self.check_version(&roles, &wish)?;
-        Ok(wish)
+        let job = roles.job(&issuer, &token)?;
+        // Before the role is asked: what it refuses counts as well.
+        let rated = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&job, self.time.now());
+        attempt.job = Some(job);
+        rated.map_err(|wait| {
+            let why = "the project asks more often than rate_per_project";
+            Refused::new(Code::LimitReached).retry_after(wait).because(why)
+        })?;
+        let grant = roles.grant(&issuer, &token, request)?;
+        attempt.note(&grant);
+        self.check_version(&roles, &grant)?;
+        Ok(grant)
     }
 
     /// A scope or access level that the instance is too old for, once its version is known: GitLab would refuse it as well, and say less.
-    fn check_version(&self, roles: &Roles, wish: &Wish) -> Result<(), Refused> {
-        let known = self.sites.get(&wish.target).and_then(|site| site.version());
-        let faults = match (roles.get(&wish.role), known) {
+    fn check_version(&self, roles: &Roles, grant: &Grant) -> Result<(), Refused> {
+        let known = self.sites.get(grant.target()).and_then(|site| site.version());
+        let faults = match (roles.get(grant.role()), known) {
             (Some(role), Some(version)) => role.check_version(version),
             _ => return Ok(()),
         };

@@ -2,6 +2,7 @@
 
 use super::book::Book;
 use super::ports::{Change, KeepError, Observer};
+use super::rates::Rates;
 use super::site::Site;
 use super::time::Time;
 use super::writer::Writer;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     /// The slot of the next refused attempt.
     pub(super) next_attempt: AtomicU32,
     pub(super) attempts: Mutex<super::records::Attempts>,
+    pub(super) rates: Mutex<Rates>,
     pub(super) book: Mutex<Book>,
 }
 

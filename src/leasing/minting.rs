@@ -1,14 +1,12 @@
 //! From a grant to a token: places are taken, the intent is durable, GitLab is asked once, what it made is durable, and then it is handed out.
 
 use super::attempt::Attempt;
-use super::backoff;
-use super::book::{UseKey, use_key};
+use super::backoff::{self, Purpose};
+use super::book::{Full, UseKey, use_key};
 use super::inner::{Busy, Inner, dying};
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
 use super::site::{Deadline, Site, detail_of};
-use crate::broker::{
-    AccessLevel, Code, Grant, Job, Kind, Lease, LeaseId, Minted, Phase, Refused, Revocation, expiry_after,
-};
+use crate::broker::{Code, Grant, Lease, LeaseId, Minted, Phase, Refused};
 use crate::token::EXPIRY_LEEWAY;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,31 +32,10 @@ pub struct Handed {
     pub username: Option<String>,
 }
 
-/// What is to be made, of a grant.
-pub(super) struct Wish {
-    pub(super) role: String,
-    pub(super) target: String,
-    pub(super) kind: Kind,
-    pub(super) path: String,
-    /// Impersonation's.
-    pub(super) user: Option<u64>,
-    pub(super) scopes: Vec<String>,
-    pub(super) access_level: Option<AccessLevel>,
-    pub(super) ttl: Duration,
-    pub(super) revocation: Revocation,
-    pub(super) max_active: u32,
-    pub(super) max_per_token: u32,
-    /// Whether the user must not be an administrator.
-    pub(super) denies_admin: bool,
-    pub(super) job: Job,
-    /// The token's name, which ends with the lease's.
-    pub(super) name: Box<dyn Fn(LeaseId) -> String + Send + Sync>,
-}
-
 /// A place among the role's leases and a use of the ID token, until there is a lease.
 struct Reserved<'i> {
     inner: &'i Inner,
-    role: String,
+    grant: &'i Grant,
     key: UseKey,
     used: Option<Change>,
 }
@@ -67,7 +44,7 @@ impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if self.used.take().is_some() {
             let mut book = self.inner.book();
-            book.leave_place(&self.role);
+            book.places.leave(self.grant.role(), self.grant.job());
             // The store was told nothing of it.
             let _ = book.uses.give_back(self.key);
         }
@@ -78,10 +55,10 @@ impl Inner {
     /// The whole way. Refusals before the intent leave nothing; later ones leave a lease that ends as it must.
     pub(super) async fn mint(
         self: &Arc<Self>,
-        wish: &Wish,
+        grant: &Grant,
         attempt: &mut Attempt,
     ) -> Result<Handed, Refused> {
-        let site = self.sites.get(&wish.target).ok_or_else(|| {
+        let site = self.sites.get(grant.target()).ok_or_else(|| {
             Refused::new(Code::TargetRefused).because("the role's target is not configured")
         })?;
         if self.is_closing() {
@@ -91,37 +68,41 @@ impl Inner {
             return Err(store_down("the store takes nothing before a restart"));
         }
         let deadline = Deadline(self.time.elapsed().saturating_add(PATIENCE));
-        let reserved = self.reserve(wish)?;
+        let reserved = self.reserve(grant)?;
         let permit = self.permit(site, deadline).await?;
-        let holder = self.holder_of(site, wish, deadline).await?;
+        let holder = self.holder_of(site, grant, deadline).await?;
         self.admitted(site, deadline).await.map_err(|wait| unavailable("the target is left alone", wait))?;
-        let lease = self.intend(site, wish, &holder, reserved).await?;
+        let lease = self.intend(site, grant, &holder, reserved).await?;
         attempt.lease = Some(lease.id);
         let busy = Busy::with(self, &lease);
         let made = self.post(site, &holder, &lease, deadline).await;
-        self.concluded(lease, wish, made, busy, permit, attempt).await
+        self.concluded(lease, grant, made, busy, permit, attempt).await
     }
 
     /// # Errors
     /// [`Code::TokenUsed`], [`Code::LimitReached`].
-    fn reserve(&self, wish: &Wish) -> Result<Reserved<'_>, Refused> {
-        let job = &wish.job;
+    fn reserve<'i>(&'i self, grant: &'i Grant) -> Result<Reserved<'i>, Refused> {
+        let job = grant.job();
         if job.jti.is_empty() {
             return Err(Refused::new(Code::TokenRefused).because("the ID token has no jti to count"));
         }
-        let key = use_key(&job.issuer, &job.jti, &wish.role);
+        let key = use_key(&job.issuer, &job.jti, grant.role());
         let until = job.expires.plus(EXPIRY_LEEWAY).plus(USES_KEPT);
         let mut book = self.book();
-        if !book.take_place(&wish.role, wish.max_active) {
-            let refused = Refused::new(Code::LimitReached).retry_after(LATER);
-            return Err(refused.because(format!("the role has {} live leases", wish.max_active)));
-        }
-        let Some(used) = book.uses.take(key, wish.max_per_token, until) else {
-            book.leave_place(&wish.role);
+        let (most, of_project) = (grant.max_active(), grant.max_active_per_project());
+        book.places.take(grant.role(), job, most, of_project).map_err(|full| {
+            let why = match full {
+                Full::Role => format!("the role has {most} live leases"),
+                Full::Project => format!("the project has {of_project} live leases of the role"),
+            };
+            Refused::new(Code::LimitReached).retry_after(LATER).because(why)
+        })?;
+        let Some(used) = book.uses.take(key, grant.max_per_token(), until) else {
+            book.places.leave(grant.role(), job);
             return Err(Code::TokenUsed.into());
         };
         drop(book);
-        Ok(Reserved { inner: self, role: wish.role.clone(), key, used: Some(used) })
+        Ok(Reserved { inner: self, grant, key, used: Some(used) })
     }
 
     async fn permit(&self, site: &Site, deadline: Deadline) -> Result<OwnedSemaphorePermit, Refused> {
@@ -134,13 +115,13 @@ impl Inner {
     }
 
     /// Whose token it is to be. Nothing is changed at GitLab, so this is tried again as long as the caller waits.
-    async fn holder_of(&self, site: &Site, wish: &Wish, deadline: Deadline) -> Result<Holder, Refused> {
+    async fn holder_of(&self, site: &Site, grant: &Grant, deadline: Deadline) -> Result<Holder, Refused> {
         let mut tries = 0;
         loop {
             self.admitted(site, deadline)
                 .await
                 .map_err(|wait| unavailable("the target is left alone", wait))?;
-            let error = match self.look_up(site, wish).await {
+            let error = match self.look_up(site, grant).await {
                 Ok(holder) => return holder,
                 Err(error) => error,
             };
@@ -153,14 +134,16 @@ impl Inner {
         }
     }
 
-    async fn look_up(&self, site: &Site, wish: &Wish) -> Result<Result<Holder, Refused>, CallError> {
-        let holder = match wish.user {
-            Some(id) => Holder { kind: wish.kind, path: wish.path.clone(), owner: vec![id] },
-            None => self.call(site, site.gitlab.holder(wish.kind, &wish.path)).await?,
+    async fn look_up(&self, site: &Site, grant: &Grant) -> Result<Result<Holder, Refused>, CallError> {
+        let holder = match grant.user_id() {
+            Some(id) => Holder { kind: grant.kind(), path: grant.path().to_owned(), owner: vec![id] },
+            None => self.call(site, site.gitlab.holder(grant.kind(), grant.path())).await?,
         };
         let no = |why: &str| Ok(Err(Refused::new(Code::TargetRefused).because(why)));
-        let Some(id) = wish.user.or_else(|| wish.denies_admin.then(|| holder.owner.last().copied())?) else {
-            return match wish.denies_admin {
+        let Some(id) =
+            grant.user_id().or_else(|| grant.denies_admin().then(|| holder.owner.last().copied())?)
+        else {
+            return match grant.denies_admin() {
                 true => no("GitLab does not say whose token it would be"),
                 false => Ok(Ok(holder)),
             };
@@ -168,7 +151,7 @@ impl Inner {
         match self.call(site, site.gitlab.user(id)).await {
             Ok(user) if !user.is_active => no("the user is not active"),
             Ok(user) if user.is_bot => no("the user is a bot"),
-            Ok(user) if user.is_admin && wish.denies_admin => no("the user is an administrator"),
+            Ok(user) if user.is_admin && grant.denies_admin() => no("the user is an administrator"),
             Ok(_) => Ok(Ok(holder)),
             Err(CallError::Refused { status: 404, .. }) => no("GitLab knows no such user"),
             Err(error) => Err(error),
@@ -179,37 +162,13 @@ impl Inner {
     async fn intend(
         &self,
         site: &Site,
-        wish: &Wish,
+        grant: &Grant,
         holder: &Holder,
         mut reserved: Reserved<'_>,
     ) -> Result<Lease, Refused> {
         let id = LeaseId::random(&*self.random);
-        let created = self.time.now();
-        let expires = wish.kind.expires_at_gitlab();
-        let asked_expiry = expires.then(|| expiry_after(self.time.of_day(), wish.ttl));
-        let (revocation, deadline) = match (wish.revocation, asked_expiry) {
-            (Revocation::Gitlab, Some(end)) => (Revocation::Gitlab, end.moment()),
-            // What GitLab never ends, the broker does, whatever a role says.
-            _ => (Revocation::Broker, created.plus(wish.ttl)),
-        };
-        let lease = Lease {
-            id,
-            role: wish.role.clone(),
-            target: wish.target.clone(),
-            instance: site.url.clone(),
-            kind: wish.kind,
-            path: holder.path.clone(),
-            owner: holder.owner.clone(),
-            name: (wish.name)(id),
-            scopes: wish.scopes.clone(),
-            access_level: wish.access_level,
-            job: wish.job.clone(),
-            created,
-            deadline,
-            revocation,
-            asked_expiry,
-            phase: Phase::Intent,
-        };
+        let (created, of_day) = (self.time.now(), self.time.of_day());
+        let lease = grant.lease(id, &site.url, holder.owner.clone(), created, of_day);
         let written = {
             let mut book = self.book();
             book.begin(lease.clone());
@@ -261,14 +220,14 @@ impl Inner {
     }
 
     fn wait_after(&self, tries: u32, error: &CallError) -> Duration {
-        backoff::wait(tries, super::site::asked_wait(error), &*self.random)
+        backoff::wait(Purpose::Making, tries, super::site::asked_wait(error), &*self.random)
     }
 
     /// What the call's end means for the lease.
     async fn concluded(
         self: &Arc<Self>,
         lease: Lease,
-        wish: &Wish,
+        grant: &Grant,
         made: Result<Made, CallError>,
         busy: Busy,
         permit: OwnedSemaphorePermit,
@@ -279,22 +238,22 @@ impl Inner {
             Ok(made) => self.activated(lease, made, busy, attempt).await,
             Err(error @ CallError::Unknown { .. }) => {
                 // It may exist: its name is looked up, now and for a while. Nobody will ever have it, so the ID token may be used again.
-                self.give_back(wish).await;
+                self.give_back(grant).await;
                 busy.done(None);
                 Err(refusal(&error))
             }
             Err(error) => {
-                self.give_back(wish).await;
+                self.give_back(grant).await;
                 self.over(&lease, busy, |at| Phase::Aborted { at, why: detail_of(&error) }).await;
                 Err(refusal(&error))
             }
         }
     }
 
-    async fn give_back(&self, wish: &Wish) {
+    async fn give_back(&self, grant: &Grant) {
         let written = {
             let mut book = self.book();
-            let key = use_key(&wish.job.issuer, &wish.job.jti, &wish.role);
+            let key = use_key(&grant.job().issuer, &grant.job().jti, grant.role());
             book.uses.give_back(key).map(|change| self.writer.write(vec![change]))
         };
         if let Some(written) = written {
@@ -360,37 +319,5 @@ fn refusal(error: &CallError) -> Refused {
             Refused::new(Code::GitlabRefused).because(detail_of(error))
         }
         _ => unavailable(&detail_of(error), later),
-    }
-}
-
-impl Wish {
-    /// What the grant says.
-    pub(super) fn of(grant: Grant) -> Self {
-        let name = grant.clone();
-        Self {
-            role: grant.role().to_owned(),
-            target: grant.target().to_owned(),
-            kind: grant.kind(),
-            path: grant.path().to_owned(),
-            user: grant.user_id(),
-            scopes: grant.scopes().to_vec(),
-            access_level: grant.access_level(),
-            ttl: grant.ttl(),
-            revocation: grant.revocation(),
-            max_active: grant.max_active(),
-            max_per_token: grant.max_per_token(),
-            denies_admin: grant.denies_admin(),
-            job: grant.job().clone(),
-            name: Box::new(move |id| name.token_name(id)),
-        }
-    }
-
-    /// What the record has of it.
-    pub(super) fn note(&self, attempt: &mut Attempt) {
-        attempt.job = Some(self.job.clone());
-        attempt.kind = Some(self.kind);
-        attempt.path = Some(self.path.clone());
-        attempt.scopes.clone_from(&self.scopes);
-        attempt.ttl = Some(self.ttl.as_secs());
     }
 }

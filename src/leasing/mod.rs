@@ -28,6 +28,7 @@ mod minting;
 mod opening;
 mod operators;
 pub mod ports;
+mod rates;
 mod reconcile;
 mod records;
 mod rotation;

@@ -4,6 +4,7 @@ use super::book::Book;
 use super::inner::{EXCHANGES, Inner};
 use super::life;
 use super::ports::{KeepError, Kept, LeaseStore, Observer};
+use super::rates::Rates;
 use super::records::Attempts;
 use super::site::{Site, Target};
 use super::time::Time;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub store: Box<dyn LeaseStore>,
     /// How long those that are over stay listed.
     pub keep: Duration,
+    /// How often a project may ask for a token, in a minute.
+    pub rate_per_project: u32,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Names of leases, and jitter.
@@ -86,7 +89,8 @@ impl Broker {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(parts: Parts) -> Result<Arc<Self>, OpenError> {
-        let Parts { roles, issuers, keys, targets, store, keep, clock, random, stopwatch, observer } = parts;
+        let Parts { roles, issuers, keys, targets, store, keep, clock, random, stopwatch, observer, .. } =
+            parts;
         let (store, kept) = load(store).await?;
         let Kept { leases, used, credentials, attempts } = kept;
         let sites: BTreeMap<_, _> =
@@ -116,6 +120,7 @@ impl Broker {
             exchanges: Arc::new(Semaphore::new(EXCHANGES as usize)),
             next_attempt: AtomicU32::new(next_attempt),
             attempts: Mutex::new(attempts),
+            rates: Mutex::new(Rates::new(parts.rate_per_project)),
             book: Mutex::new(book),
         });
         let mut tasks = vec![tokio::spawn(keeper::run(inner.clone()))];

@@ -80,7 +80,7 @@ impl Inner {
         }
         for site in self.sites.values() {
             let name = &site.name;
-            if let Some(fault) = site.fault() {
+            if let Some(fault) = site.fault(self.time.elapsed()) {
                 problems.push(format!("target {name} is left alone: {fault}"));
             }
             let known = site.credentials.known();
@@ -114,7 +114,7 @@ impl Inner {
                 configured: site.configured.clone(),
                 credential_left: credential.as_ref().and_then(|credential| self.credential_left(credential)),
                 credential: credential.map(|credential| credential.id),
-                down: site.fault(),
+                down: site.fault(self.time.elapsed()),
                 version: site.version(),
             }
         });

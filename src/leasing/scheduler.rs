@@ -3,6 +3,7 @@
 //! What is due when stands in the book. Nothing here counts time by itself: it waits until the next thing is due, until it is woken, or for a
 //! few seconds, since the machine's clock may be set meanwhile.
 
+use super::backoff::Purpose;
 use super::inner::{Busy, Inner};
 use super::site::Site;
 use crate::broker::{Lease, Phase};
@@ -31,7 +32,7 @@ pub(super) async fn run(inner: Arc<Inner>, site: Arc<Site>) {
         let now = inner.time.now();
         let Some(lease) = inner.book().take_due(&site.name, now) else { continue };
         let busy = Busy::with(&inner, &lease);
-        if site.admit(inner.time.elapsed()).is_err() {
+        if site.admit(Purpose::Ending, inner.time.elapsed()).is_err() {
             inner.book().let_go(lease.id, Some(now));
             busy.forget();
             continue;

@@ -1,6 +1,7 @@
 //! A target at work: how many calls at once, whether any at all, and what each of them means for the next.
 
 use super::attempt::Event;
+use super::backoff::Purpose;
 use super::breaker::{Breaker, Turn};
 use super::inner::Inner;
 use super::ports::{CallError, Gitlab, Sealing};
@@ -88,18 +89,18 @@ impl Site {
     }
 
     /// Whether a call may be made now; else how long to wait.
-    pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
-        self.breaker().admit(now)
+    pub(super) fn admit(&self, purpose: Purpose, now: Duration) -> Result<(), Duration> {
+        self.breaker().admit(purpose, now)
     }
 
-    /// For how long nobody calls.
+    /// For how long nobody calls, whatever for.
     pub(super) fn held(&self, now: Duration) -> Option<Duration> {
         self.breaker().held(now)
     }
 
     /// Why nobody calls, or but one now and then.
-    pub(super) fn fault(&self) -> Option<String> {
-        self.breaker().fault().map(ToOwned::to_owned)
+    pub(super) fn fault(&self, now: Duration) -> Option<String> {
+        self.breaker().fault(now).map(ToOwned::to_owned)
     }
 
     /// GitLab's version, where it told.
@@ -140,7 +141,7 @@ impl Inner {
         match turn {
             Turn::None => {}
             Turn::Down => {
-                let detail = site.fault().unwrap_or_default();
+                let detail = site.fault(now).unwrap_or_default();
                 self.observer.event(Event::TargetDown { target: &site.name, detail: &detail });
             }
             Turn::Up => {
@@ -151,12 +152,12 @@ impl Inner {
         result
     }
 
-    /// Waits until a call to this target may be made, for no longer than the deadline.
+    /// Waits until a call on the way to a new token may be made to this target, for no longer than the deadline.
     ///
     /// # Errors
     /// When that is too late: how long to wait.
     pub(super) async fn admitted(&self, site: &Site, deadline: Deadline) -> Result<(), Duration> {
-        while let Err(wait) = site.admit(self.time.elapsed()) {
+        while let Err(wait) = site.admit(Purpose::Making, self.time.elapsed()) {
             self.pause(wait, deadline).await?;
         }
         Ok(())

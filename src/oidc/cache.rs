@@ -1,7 +1,7 @@
 //! The cache of issuers' keys: one slot an issuer, at most one fetch an issuer at a time, nobody waits for another's.
 
-use super::bucket::Newcomers;
 use super::fetch::{self, FetchError, Fetched};
+use super::newcomers::Newcomers;
 use super::state::{State, Verdict};
 use crate::environment::{Clock, UnixMillis};
 use crate::identity::{Issuer, KeySource};

@@ -4,9 +4,9 @@
 //! once and tells what failed. Nobody is asked who is not on the allow-list: callers hand over an
 //! [`Issuer`](crate::identity::Issuer) that they found there.
 
-mod bucket;
 mod cache;
 mod fetch;
+mod newcomers;
 mod state;
 
 pub use cache::{Counters, JwksCache, KnownIssuer};

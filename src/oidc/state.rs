@@ -9,8 +9,8 @@
 //! | any, the issuer is out | unknown | unavailable: nobody can tell whether the key is the issuer's |
 //! | none | any | fetched; while the issuer is backed off: unavailable |
 
-use super::bucket::Bucket;
 use super::fetch::{FetchError, Fetched};
+use crate::bucket::Bucket;
 use crate::environment::UnixMillis;
 use crate::token::KeySet;
 use std::sync::Arc;

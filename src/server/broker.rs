@@ -47,6 +47,7 @@ pub(super) async fn open(
         targets: targets.collect::<Result<_, _>>()?,
         store,
         keep: config.keep,
+        rate_per_project: config.rate_per_project,
         clock: environment.clock.clone(),
         random: environment.random.clone(),
         stopwatch: environment.stopwatch.clone(),

@@ -455,6 +455,7 @@ fn the_commented_sample_names_every_key() {
         "seal_key",
         "keep",
         "drain",
+        "rate_per_project",
         "compat",
         "role",
         "targets",
@@ -480,6 +481,7 @@ fn the_commented_sample_names_every_key() {
         "revoke",
         "token_name",
         "max_active",
+        "max_active_per_project",
         "max_per_token",
         "allow_admin",
     ] {

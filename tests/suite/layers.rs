@@ -12,6 +12,7 @@ const LAYERS: [&[&str]; 8] = [
         "protojson",
         "hash",
         "newest",
+        "bucket",
         "spelling",
         "condition",
         "token",

@@ -135,6 +135,8 @@ fn role(role: &crate::broker::Role) -> Value {
         "access_level": role.access_level(),
         "ttl_seconds": role.ttl().as_secs(),
         "max_ttl_seconds": role.max_ttl().as_secs(),
+        "max_active": role.max_active(),
+        "max_active_per_project": role.max_active_per_project(),
         "when": role.when().source(),
     })
 }

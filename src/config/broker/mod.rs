@@ -22,6 +22,9 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long ended leases stay listed.
 const KEEP_BOUNDS: (Duration, Duration) = (HOUR, Duration::from_secs(366 * 24 * 3600));
 const DEFAULT_KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Attempts of one project in a minute.
+const RATE_BOUNDS: (u32, u32) = (1, 60_000);
+const DEFAULT_RATE: u32 = 60;
 /// More instances than anybody has, and more roles.
 const MOST_TARGETS: usize = 64;
 const MOST_ROLES: usize = 1000;
@@ -39,6 +42,8 @@ pub struct BrokerConfig {
     pub keep: Duration,
     /// Whether every live lease is revoked before the server stops.
     pub drain: bool,
+    /// How often a project may ask for a token, in a minute.
+    pub rate_per_project: u32,
     /// Who gets which tokens, with the audience, and the role of `GET /token`. The one part that a running server takes over.
     pub roles: Arc<Roles>,
 }
@@ -51,6 +56,7 @@ impl BrokerConfig {
             ("broker.seal_key", self.seal_key != other.seal_key),
             ("broker.keep", self.keep != other.keep),
             ("broker.drain", self.drain != other.drain),
+            ("broker.rate_per_project", self.rate_per_project != other.rate_per_project),
         ];
         differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key)
     }
@@ -71,6 +77,10 @@ pub(super) fn read(
         None => Some(DEFAULT_KEEP),
     };
     let drain = section.get("drain").map_or(Some(false), |field| field.boolean());
+    let rate_per_project = match section.get("rate_per_project") {
+        Some(field) => field.parse_scalar(|text| values::whole_number(text, RATE_BOUNDS)),
+        None => Some(DEFAULT_RATE),
+    };
     let (targets, sketches) = section
         .require("targets", "write the GitLab whose tokens are handed out: [{ name: default, url: …, token: { file: gitlab.token } }]")
         .map_or_else(|| (None, Vec::new()), |field| target::read_all(&field, directory));
@@ -109,6 +119,7 @@ pub(super) fn read(
         seal_key: seal_key?,
         keep: keep?,
         drain: drain?,
+        rate_per_project: rate_per_project?,
         roles: Arc::new(roles),
     })
 }

@@ -111,6 +111,10 @@ impl Reader<'_> {
                 Some(field) => field.parse_scalar(|text| values::whole_number(text, ACTIVE_BOUNDS)),
                 None => Some(MAX_ACTIVE),
             },
+            max_active_per_project: match section.get("max_active_per_project") {
+                Some(field) => field.parse_scalar(|text| values::whole_number(text, ACTIVE_BOUNDS)).map(Some),
+                None => Some(None),
+            },
             max_per_token: match section.get("max_per_token") {
                 Some(field) => field.parse_scalar(|text| values::whole_number(text, PER_TOKEN_BOUNDS)),
                 None => Some(1),

@@ -4,9 +4,11 @@
 //! both see the same order. Only a token's making waits for the store first. What the store did not take is noted and written again.
 
 mod listing;
+mod places;
 mod uses;
 
 pub use listing::{Filter, Page};
+pub(super) use places::{Full, Places};
 pub(super) use uses::{UseKey, Uses, use_key};
 
 use super::life;
@@ -31,8 +33,8 @@ pub(super) struct Book {
     agendas: HashMap<Arc<str>, BTreeSet<(UnixMillis, LeaseId)>>,
     /// Live leases by SHA-256 of their token.
     by_token: HashMap<[u8; 32], LeaseId>,
-    /// Live leases of each role, and those about to be.
-    of_role: HashMap<String, u32>,
+    /// Live leases of each role and project, and those about to be.
+    pub(super) places: Places,
     /// Uses of ID tokens.
     pub(super) uses: Uses,
     /// Leases of which the store may have an older state.
@@ -69,28 +71,9 @@ impl Book {
         self.by_token.get(&digest(sha256)?).copied()
     }
 
-    /// A place among the role's live leases, unless there are `most`.
-    pub(super) fn take_place(&mut self, role: &str, most: u32) -> bool {
-        let count = self.of_role.get(role).copied().unwrap_or_default();
-        if count < most {
-            self.of_role.insert(role.to_owned(), count + 1);
-        }
-        count < most
-    }
-
-    /// A place that no lease has.
-    pub(super) fn leave_place(&mut self, role: &str) {
-        if let Some(count) = self.of_role.get_mut(role) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.of_role.remove(role);
-            }
-        }
-    }
-
     /// A new lease, whose place was taken before, and which whoever writes it is busy with.
     pub(super) fn begin(&mut self, lease: Lease) {
-        self.leave_place(&lease.role);
+        self.places.leave(&lease.role, &lease.job);
         self.insert(lease, true, None);
     }
 
@@ -192,7 +175,7 @@ impl Book {
         match lease.phase.over_at() {
             Some(at) => drop(self.ended.insert((at, id))),
             None => {
-                *self.of_role.entry(lease.role.clone()).or_default() += 1;
+                self.places.add_lease(&lease);
                 if let Some(digest) = token_of(&lease) {
                     self.by_token.insert(digest, id);
                 }
@@ -212,8 +195,7 @@ impl Book {
         match lease.phase.over_at() {
             Some(at) => drop(self.ended.remove(&(at, id))),
             None => {
-                let role = lease.role.clone();
-                self.leave_place(&role);
+                self.places.leave(&lease.role, &lease.job);
                 if let Some(digest) = token_of(lease) {
                     self.by_token.remove(&digest);
                 }

@@ -1,13 +1,17 @@
 //! A machine whose clock is the runtime's paused one, and which crashes at a chosen step.
 
 use super::gitlab::{Client, World};
-use crate::broker::{Job, Kind, Lease, LeaseId, Revocation, Roles, TokenRequest};
+use crate::broker::{
+    AccessLevel, Draft, Grant, Hosting, Job, Kind, Lease, LeaseId, PathText, Revocation, Role, Roles,
+    TokenRequest, scope,
+};
+use crate::condition::Condition;
 use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::identity::Issuer;
 use crate::issuance::{Answer, IssuerKeys, Rules};
 use crate::leasing::attempt::{Attempt, Event};
 use crate::leasing::memory::MemoryLeases;
-use crate::leasing::minting::{Handed, Wish};
+use crate::leasing::minting::Handed;
 use crate::leasing::ports::{Change, KeepError, Kept, LeaseStore, Observer};
 use crate::leasing::{Broker, OpenError, Parts, Rotation, SealKey, Target};
 use crate::refusal::{Reason, Refusal};
@@ -262,6 +266,7 @@ impl Machine {
             targets: vec![target],
             store: Box::new(Mortal { store: store.clone(), fuse: fuse.clone() }),
             keep: Duration::from_secs(30 * 24 * 3600),
+            rate_per_project: 60,
             clock: Arc::new(watch.clone()),
             random,
             stopwatch: Arc::new(watch.clone()),
@@ -295,10 +300,10 @@ impl Machine {
     }
 
     /// Mints, as an exchange does once it has a grant.
-    pub(in crate::leasing) async fn mint(&self, wish: Wish) -> Result<Handed, crate::broker::Refused> {
+    pub(in crate::leasing) async fn mint(&self, grant: Grant) -> Result<Handed, crate::broker::Refused> {
         let mut attempt = Attempt::of(&TokenRequest::default(), &Roles::default(), self.watch.now());
-        wish.note(&mut attempt);
-        self.broker.inner.make(wish, attempt).await
+        attempt.note(&grant);
+        self.broker.inner.make(grant, attempt).await
     }
 
     /// Waits until a token is revoked, or so many seconds have passed.
@@ -356,9 +361,45 @@ fn all_is_over(machine: &Machine) {
     assert!(open.is_empty(), "the store has leases that are not over: {open:#?}");
 }
 
-/// A wish for a token of this kind that lives for so many seconds.
-pub(in crate::leasing) fn wish(kind: Kind, ttl: u64, jti: &str) -> Wish {
-    let user = (kind == Kind::Impersonation).then_some(42);
+/// A token of this kind that lives for so many seconds, granted to an ID token.
+pub(in crate::leasing) fn grant(kind: Kind, ttl: u64, jti: &str) -> Grant {
+    grant_of(kind, ttl, jti, |_| {})
+}
+
+/// The same of another role.
+pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl FnOnce(&mut Draft)) -> Grant {
+    let path = match kind {
+        Kind::Impersonation => None,
+        Kind::Personal | Kind::UserServiceAccount => Some("bot"),
+        Kind::GroupServiceAccount | Kind::ProjectServiceAccount => Some("acme/app/bot"),
+        _ => Some("acme/app"),
+    };
+    let scopes = match kind {
+        Kind::PipelineTrigger => vec![],
+        _ if kind.is_bearer() => vec!["api".to_owned()],
+        _ => vec!["read_repository".to_owned()],
+    };
+    let when = Condition::compile(r#"claims.project_path == "acme/app""#, &scope()).unwrap();
+    let mut draft = Draft {
+        name: Some(format!("role-{kind}")),
+        issuer: Some("https://gitlab.example.com".to_owned()),
+        target: Some("default".to_owned()),
+        hosting: Some(Hosting::SelfManaged),
+        kind: Some(kind),
+        path: Some(path.map(|path| PathText::Made(path.to_owned()))),
+        scopes: Some(scopes),
+        access_level: Some(kind.has_access_level().then_some(AccessLevel::Developer)),
+        ttl: Some(Duration::from_secs(ttl)),
+        max_ttl: Some(None),
+        revocation: Some(Revocation::Broker),
+        token_name: Some("bot".to_owned()),
+        when: Some(when),
+        max_active: Some(20),
+        max_active_per_project: Some(None),
+        max_per_token: Some(1),
+        allow_admin: Some(false),
+    };
+    edit(&mut draft);
     let job = Job {
         issuer: "https://gitlab.example.com".to_owned(),
         project_path: "acme/app".to_owned(),
@@ -370,20 +411,5 @@ pub(in crate::leasing) fn wish(kind: Kind, ttl: u64, jti: &str) -> Wish {
         expires: UnixMillis(BEGIN + 3_600_000),
         ..Job::default()
     };
-    Wish {
-        role: format!("role-{kind}"),
-        target: "default".to_owned(),
-        kind,
-        path: user.map_or_else(|| "acme/app".to_owned(), |id: u64| format!("user/{id}")),
-        user,
-        scopes: vec!["api".to_owned()],
-        access_level: None,
-        ttl: Duration::from_secs(ttl),
-        revocation: Revocation::Broker,
-        max_active: 20,
-        max_per_token: 1,
-        denies_admin: user.is_some(),
-        job,
-        name: Box::new(|id| format!("bot-{id}")),
-    }
+    Grant::unconditional(&Role::check(draft).unwrap(), job)
 }

@@ -1,9 +1,8 @@
 //! Clocks that are set, targets and roles that go, callers that go away, stops.
 
-use crate::broker::{Code, Kind};
+use crate::broker::{Code, Draft, Kind};
 use crate::leasing::memory::MemoryLeases;
-use crate::leasing::minting::Wish;
-use crate::leasing::testing::{Fault, Machine, finish, wish};
+use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
 use crate::leasing::{Filter, OpenError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ const HOUR: u64 = 3600;
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_back_gives_no_token_more_time() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
     machine.watch.set_wrong(-3 * 3_600_000);
     machine.pass(302).await;
     assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
@@ -22,7 +21,7 @@ async fn a_clock_that_is_set_back_gives_no_token_more_time() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_was_set_back_before_a_start_gives_no_more_than_the_time_again() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
     machine.watch.set_wrong(-3 * 3_600_000);
     let machine = machine.restart().await;
     machine.pass(302).await;
@@ -33,7 +32,7 @@ async fn a_clock_that_was_set_back_before_a_start_gives_no_more_than_the_time_ag
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_ahead_ends_tokens_and_believes_none_dead() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap();
     machine.watch.set_wrong(365 * 24 * 3_600_000);
     machine.pass(10).await;
     assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
@@ -48,7 +47,7 @@ async fn a_clock_that_was_ahead_for_a_while_lets_no_token_go() {
     machine.watch.set_wrong(0);
     machine.world.heal();
     machine.pass(90).await;
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     machine.world.set_down(Some(Fault::Lost));
     machine.pass(HOUR).await;
     assert_eq!((machine.world.live().len(), machine.phases()), (1, vec!["stuck"]));
@@ -59,8 +58,8 @@ async fn a_clock_that_was_ahead_for_a_while_lets_no_token_go() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_gitlab_ended_itself_is_let_go_when_gitlab_cannot_be_asked() {
     let machine = Machine::new().await;
-    let wish = Wish { scopes: vec!["read_api".to_owned()], ..wish(Kind::Project, 300, "one") };
-    machine.mint(wish).await.unwrap();
+    let plain = |draft: &mut Draft| draft.scopes = Some(vec!["read_api".to_owned()]);
+    machine.mint(grant_of(Kind::Project, 300, "one", plain)).await.unwrap();
     machine.world.set_down(Some(Fault::Lost));
     machine.pass(2 * HOUR).await;
     assert_eq!(machine.phases(), ["stuck"], "midnight has passed, and GitLab's clock may be behind");
@@ -71,8 +70,8 @@ async fn a_token_that_gitlab_ended_itself_is_let_go_when_gitlab_cannot_be_asked(
 #[tokio::test(start_paused = true)]
 async fn two_leases_of_one_job_live_and_end_apart() {
     let machine = Machine::new().await;
-    let one = machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap();
-    let two = machine.mint(wish(Kind::Project, HOUR, "two")).await.unwrap();
+    let one = machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap();
+    let two = machine.mint(grant(Kind::Project, HOUR, "two")).await.unwrap();
     machine.broker.revoke_token(one.token.expose()).await.unwrap();
     machine.pass(1).await;
     assert!(!machine.world.accepts(one.token.expose()) && machine.world.accepts(two.token.expose()));
@@ -85,7 +84,7 @@ async fn two_leases_of_one_job_live_and_end_apart() {
 #[tokio::test(start_paused = true)]
 async fn leases_of_a_role_that_is_gone_end_as_they_would_have() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     machine.broker.replace_roles(Arc::default());
     machine.pass(62).await;
     assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
@@ -94,7 +93,7 @@ async fn leases_of_a_role_that_is_gone_end_as_they_would_have() {
 #[tokio::test(start_paused = true)]
 async fn a_target_with_live_leases_cannot_be_taken_away() {
     let machine = Machine::new().await;
-    machine.mint(crate::leasing::minting::Wish { ..wish(Kind::Project, 60, "one") }).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     let mut lease = machine.store.leases().remove(0);
     lease.target = "gone".to_owned();
     let write = |lease| {
@@ -121,7 +120,7 @@ async fn a_caller_that_goes_away_leaves_no_token() {
     let machine = Machine::new().await;
     for millis in 0..12 {
         let jti = millis.to_string();
-        let minting = machine.mint(wish(Kind::Project, HOUR, &jti));
+        let minting = machine.mint(grant(Kind::Project, HOUR, &jti));
         let _ = tokio::time::timeout(Duration::from_millis(millis), minting).await;
         machine.pass(2).await;
         if machine.world.live().is_empty() {
@@ -142,11 +141,11 @@ async fn a_stop_drains_what_it_is_told_to_drain_and_leaves_the_rest_to_the_next_
     for drain in [true, false] {
         let machine = Machine::new().await;
         for job in 0..9 {
-            machine.mint(wish(Kind::Project, HOUR, &job.to_string())).await.unwrap();
+            machine.mint(grant(Kind::Project, HOUR, &job.to_string())).await.unwrap();
         }
         machine.broker.close(drain).await;
         assert_eq!(machine.world.live().len(), if drain { 0 } else { 9 });
-        let refused = machine.mint(wish(Kind::Project, HOUR, "late")).await.unwrap_err();
+        let refused = machine.mint(grant(Kind::Project, HOUR, "late")).await.unwrap_err();
         assert_eq!(refused.code(), Code::ShuttingDown);
         machine.broker.close(drain).await;
         let machine = machine.restart().await;
@@ -158,7 +157,7 @@ async fn a_stop_drains_what_it_is_told_to_drain_and_leaves_the_rest_to_the_next_
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_what_is_under_way_and_for_no_gitlab_that_hangs() {
     let machine = Machine::new().await;
-    let minting = machine.mint(wish(Kind::Project, HOUR, "one"));
+    let minting = machine.mint(grant(Kind::Project, HOUR, "one"));
     let closing = async {
         tokio::task::yield_now().await;
         machine.broker.close(false).await;
@@ -183,8 +182,8 @@ async fn work_that_fails_in_a_way_it_should_not_is_taken_up_again() {
     let machine = Machine::new().await;
     machine.world.script("revoke", [Some(Fault::Panic)]);
     machine.world.script("mint", [None, Some(Fault::Panic)]);
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
-    machine.mint(wish(Kind::Project, 60, "two")).await.unwrap_err();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "two")).await.unwrap_err();
     machine.pass(800).await;
     assert_eq!(machine.world.live(), [] as [u64; 0]);
     assert_eq!(machine.phases(), ["aborted", "revoked"]);
@@ -194,7 +193,7 @@ async fn work_that_fails_in_a_way_it_should_not_is_taken_up_again() {
 async fn lists_come_in_pages_the_newest_first() {
     let machine = Machine::new().await;
     for job in 0..7 {
-        machine.mint(wish(Kind::Project, 60, &job.to_string())).await.unwrap();
+        machine.mint(grant(Kind::Project, 60, &job.to_string())).await.unwrap();
     }
     let mut seen = Vec::new();
     let mut after = None;
@@ -229,14 +228,14 @@ async fn impersonation_is_of_people_who_may_be_impersonated() {
         if let Some(user) = user {
             machine.world.user(42, user);
         }
-        let result = machine.mint(wish(Kind::Impersonation, 60, "one")).await;
+        let result = machine.mint(grant(Kind::Impersonation, 60, "one")).await;
         assert_eq!(result.is_ok(), allowed, "{user:?}");
         if let Err(refused) = result {
             assert_eq!((refused.code(), machine.world.calls("mint")), (Code::TargetRefused, 0));
             // Nothing was written, and the ID token is as good as before.
             assert_eq!(machine.store.leases().len(), 0);
             machine.world.user(42, (true, false, false));
-            machine.mint(wish(Kind::Impersonation, 60, "one")).await.unwrap();
+            machine.mint(grant(Kind::Impersonation, 60, "one")).await.unwrap();
         }
         finish(&machine).await;
     }
@@ -246,7 +245,7 @@ async fn impersonation_is_of_people_who_may_be_impersonated() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_was_replaced_by_its_job_dies_with_its_successor() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
     let first = machine.world.live()[0];
     machine.world.replace(machine.world.replace(first));
     assert_eq!(machine.world.live().len(), 1);
@@ -258,7 +257,7 @@ async fn a_token_that_was_replaced_by_its_job_dies_with_its_successor() {
 #[tokio::test(start_paused = true)]
 async fn a_successor_outlives_an_outage_of_gitlab_by_no_more_than_the_next_try() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
     machine.world.replace(machine.world.live()[0]);
     machine.world.set_down(Some(Fault::Lost));
     machine.pass(3 * 24 * HOUR).await;

@@ -2,7 +2,7 @@
 
 use crate::broker::Kind;
 use crate::leasing::memory::Fault as StoreFault;
-use crate::leasing::testing::{Fault, Machine, Seeded, finish, wish};
+use crate::leasing::testing::{Fault, Machine, Seeded, finish, grant};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -65,7 +65,7 @@ async fn run(steps: Vec<Step>, faults: Vec<(usize, Option<Fault>)>, store_faults
         match step {
             Step::Mint(kind, ttl) => {
                 let jti = random.next().to_string();
-                let _ = tokio::time::timeout(patience, machine.mint(wish(Kind::ALL[kind], ttl, &jti))).await;
+                let _ = tokio::time::timeout(patience, machine.mint(grant(Kind::ALL[kind], ttl, &jti))).await;
             }
             Step::RevokeNewest => {
                 let newest = machine.broker.leases(&Default::default(), None, 1).leases.pop();

@@ -1,8 +1,8 @@
 //! The main credential is replaced, and no crash locks anybody out.
 
-use crate::broker::{Code, Kind, expiry_after};
+use crate::broker::{Code, Draft, Kind, expiry_after};
 use crate::leasing::memory::Fault as StoreFault;
-use crate::leasing::testing::{Fault, Machine, World, finish, wish};
+use crate::leasing::testing::{Fault, Machine, World, finish, grant, grant_of};
 use crate::leasing::{Method, Rotation};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn a_credential_that_ends_soon_is_replaced_by_itself_or_by_a_second_one() 
         assert!(left > 29 * DAY && machine.broker.problems().is_empty());
         // The configured one is dead; the store has the new one, and nobody can read it there.
         let machine = machine.restart().await;
-        machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
         finish(&machine).await;
         assert_eq!(machine.world.credentials(), credentials, "once");
     }
@@ -63,7 +63,7 @@ async fn defect_5_a_crash_at_any_step_of_a_second_credential_locks_nobody_out() 
         assert_eq!(credentials.len(), 1, "{steps}: losers are found and revoked, {credentials:?}");
         assert_ne!(credentials[0].1, "glpat-main");
         assert_eq!(machine.client.text(), credentials[0].1);
-        machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
         assert_eq!(machine.broker.problems(), [] as [String; 0], "{steps}");
         finish(&machine).await;
         if !crashed {
@@ -87,7 +87,7 @@ async fn defect_5_a_credential_that_replaces_itself_is_never_asked_twice() {
         assert!(!machine.world.saw_reuse(), "{steps}");
         let known = machine.world.credentials().iter().any(|(_, text)| *text == machine.client.text());
         if known {
-            machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+            machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
             finish(&machine).await;
         } else {
             lost += 1;
@@ -146,7 +146,7 @@ async fn defect_5_a_store_that_fails_at_any_write_locks_nobody_out() {
             let machine = machine.restart().await;
             machine.pass(5).await;
             assert_eq!(machine.client.text(), credentials[0].1);
-            machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+            machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
             finish(&machine).await;
         }
     }
@@ -162,8 +162,8 @@ async fn defect_6_tokens_are_made_while_the_credential_is_replaced() {
         let mut tasks = tokio::task::JoinSet::new();
         for job in 0..60 {
             let inner = machine.broker.inner.clone();
-            let wish =
-                crate::leasing::minting::Wish { max_active: 99, ..wish(Kind::Project, 60, &job.to_string()) };
+            let many = |draft: &mut Draft| draft.max_active = Some(99);
+            let grant = grant_of(Kind::Project, 60, &job.to_string(), many);
             let attempt = crate::leasing::attempt::Attempt::of(
                 &Default::default(),
                 &Default::default(),
@@ -171,7 +171,7 @@ async fn defect_6_tokens_are_made_while_the_credential_is_replaced() {
             );
             tasks.spawn(async move {
                 tokio::time::sleep(Duration::from_millis(job)).await;
-                inner.make(wish, attempt).await.map(drop)
+                inner.make(grant, attempt).await.map(drop)
             });
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -200,7 +200,7 @@ async fn a_credential_that_the_operator_configures_anew_goes_before_the_one_in_t
     machine.pass(5).await;
     assert_eq!(machine.client.text(), "glpat-new");
     assert_eq!(machine.world.credentials().len(), 1, "the one that was made before is revoked");
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     finish(&machine).await;
 }
 

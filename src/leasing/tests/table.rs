@@ -1,7 +1,7 @@
 //! Ten kinds × mint, use, revoke early, revoke at the deadline, crash at every step, reconcile.
 
 use crate::broker::Kind;
-use crate::leasing::testing::{Fault, Machine, finish_asleep, wish};
+use crate::leasing::testing::{Fault, Machine, finish_asleep, grant};
 
 /// How a lease of the table ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,7 +12,7 @@ enum End {
 
 /// The life of one token. What a crash cuts short is not looked at.
 async fn life(machine: &Machine, kind: Kind, end: End) {
-    let Ok(handed) = machine.mint(wish(kind, 300, "jti")).await else { return };
+    let Ok(handed) = machine.mint(grant(kind, 300, "jti")).await else { return };
     if machine.fuse.is_out() {
         return;
     }
@@ -91,7 +91,7 @@ async fn a_lost_reply_is_reconciled_by_name_for_every_kind() {
             let machine = Machine::new().await;
             with_user(&machine);
             machine.world.script("mint", [Some(fault)]);
-            let refused = machine.mint(wish(*kind, 86_000, "jti")).await.unwrap_err();
+            let refused = machine.mint(grant(*kind, 86_000, "jti")).await.unwrap_err();
             assert_eq!(refused.code(), crate::broker::Code::GitlabUnavailable);
             assert!(refused.wait().is_some());
             machine.pass(661).await;

@@ -1,9 +1,9 @@
 //! The weaknesses of gitlab-jwt-2-pat and the defects of vault-plugin-secrets-gitlab, by their numbers.
 
-use crate::broker::{Code, Kind, Phase, Revocation};
+use crate::broker::{Code, Draft, Kind, Phase, Revocation};
 use crate::leasing::memory::Fault as StoreFault;
 use crate::leasing::ports::Holder;
-use crate::leasing::testing::{Fault, Machine, finish, wish};
+use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
 use crate::leasing::{ALLOWED, Filter};
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const HOUR: u64 = 3600;
 async fn weakness_1_revocations_survive_a_crash() {
     let machine = Machine::new().await;
     for job in 0..3 {
-        machine.mint(wish(Kind::Project, 300, &job.to_string())).await.unwrap();
+        machine.mint(grant(Kind::Project, 300, &job.to_string())).await.unwrap();
     }
     let machine = machine.restart().await;
     assert_eq!(machine.phases(), ["active"; 3]);
@@ -33,7 +33,7 @@ async fn weakness_2_a_revocation_that_fails_is_tried_until_gitlab_confirms_it() 
         Fault::Credential(403),
     ] {
         let machine = Machine::new().await;
-        machine.mint(wish(Kind::PipelineTrigger, 60, "jti")).await.unwrap();
+        machine.mint(grant(Kind::PipelineTrigger, 60, "jti")).await.unwrap();
         machine.world.set_down(Some(fault));
         machine.pass(3 * HOUR).await;
         assert_eq!((machine.world.live().len(), machine.phases()), (1, vec!["stuck"]), "{fault:?}");
@@ -51,18 +51,18 @@ async fn weakness_2_a_revocation_that_fails_is_tried_until_gitlab_confirms_it() 
 #[tokio::test(start_paused = true)]
 async fn weakness_5_an_id_token_is_used_as_often_as_the_role_says_and_no_crash_forgets_it() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 300, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
     let code = |result: Result<_, crate::broker::Refused>| {
         result.map(|_: crate::leasing::Handed| ()).unwrap_err().code()
     };
-    assert_eq!(code(machine.mint(wish(Kind::Project, 300, "one")).await), Code::TokenUsed);
-    machine.mint(wish(Kind::Group, 300, "one")).await.unwrap();
-    machine.mint(wish(Kind::Project, 300, "two")).await.unwrap();
+    assert_eq!(code(machine.mint(grant(Kind::Project, 300, "one")).await), Code::TokenUsed);
+    machine.mint(grant(Kind::Group, 300, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 300, "two")).await.unwrap();
     let machine = machine.restart().await;
-    assert_eq!(code(machine.mint(wish(Kind::Project, 300, "one")).await), Code::TokenUsed);
+    assert_eq!(code(machine.mint(grant(Kind::Project, 300, "one")).await), Code::TokenUsed);
     // To its end, and for the leeway that verification gives.
     machine.pass(HOUR + 30).await;
-    assert_eq!(code(machine.mint(wish(Kind::Project, 300, "one")).await), Code::TokenUsed);
+    assert_eq!(code(machine.mint(grant(Kind::Project, 300, "one")).await), Code::TokenUsed);
     finish(&machine).await;
 }
 
@@ -70,8 +70,8 @@ async fn weakness_5_an_id_token_is_used_as_often_as_the_role_says_and_no_crash_f
 async fn two_at_once_with_one_id_token_are_one_token() {
     let machine = Machine::new().await;
     let (one, two) = tokio::join!(
-        machine.mint(wish(Kind::Project, 60, "one")),
-        machine.mint(wish(Kind::Project, 60, "one"))
+        machine.mint(grant(Kind::Project, 60, "one")),
+        machine.mint(grant(Kind::Project, 60, "one"))
     );
     assert!(one.is_ok() != two.is_ok());
     assert_eq!(machine.world.calls("mint"), 1);
@@ -83,9 +83,9 @@ async fn an_id_token_whose_exchange_gave_nothing_may_be_used_again() {
     for fault in [Fault::Lost, Fault::LostAfter, Fault::Refused(403)] {
         let machine = Machine::new().await;
         machine.world.script("mint", [Some(fault)]);
-        machine.mint(wish(Kind::Project, 60, "one")).await.unwrap_err();
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap_err();
         let machine = machine.restart().await;
-        machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
         finish(&machine).await;
     }
 }
@@ -93,8 +93,8 @@ async fn an_id_token_whose_exchange_gave_nothing_may_be_used_again() {
 #[tokio::test(start_paused = true)]
 async fn weakness_8_every_attempt_leaves_a_record_without_a_token() {
     let machine = Machine::new().await;
-    let handed = machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap_err();
+    let handed = machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap_err();
     let attempts = machine.told.attempts.lock().unwrap().clone();
     let outcomes: Vec<_> = attempts.iter().map(|attempt| &*attempt.outcome).collect();
     assert_eq!(outcomes, [ALLOWED, "BROKER_TOKEN_USED"]);
@@ -113,7 +113,7 @@ async fn weakness_8_every_attempt_leaves_a_record_without_a_token() {
 #[tokio::test(start_paused = true)]
 async fn weakness_11_whoever_has_a_token_can_end_it() {
     let machine = Machine::new().await;
-    let handed = machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap();
+    let handed = machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap();
     machine.broker.revoke_token("glpat-of-somebody").await.unwrap();
     machine.pass(1).await;
     assert!(machine.world.accepts(handed.token.expose()));
@@ -130,7 +130,7 @@ async fn weakness_11_whoever_has_a_token_can_end_it() {
 async fn weakness_13_no_two_tokens_have_one_name() {
     let machine = Machine::new().await;
     for job in 0..20 {
-        machine.mint(wish(Kind::Project, 60, &job.to_string())).await.unwrap();
+        machine.mint(grant(Kind::Project, 60, &job.to_string())).await.unwrap();
     }
     let orders = machine.world.orders();
     let names: BTreeSet<_> = orders.iter().map(|(_, name, _)| name).collect();
@@ -143,7 +143,7 @@ async fn weakness_13_no_two_tokens_have_one_name() {
 async fn weakness_13_what_is_found_by_name_has_the_whole_name() {
     let machine = Machine::new().await;
     machine.world.script("mint", [Some(Fault::LostAfter)]);
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap_err();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap_err();
     let (_, name, _) = machine.world.orders().remove(0);
     let holder = Holder { kind: Kind::Project, path: "acme/app".to_owned(), owner: vec![7] };
     let others = [
@@ -159,7 +159,7 @@ async fn weakness_13_what_is_found_by_name_has_the_whole_name() {
 #[tokio::test(start_paused = true)]
 async fn weakness_14_what_is_overdue_after_an_outage_of_ours_ends_at_once() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     machine.fuse.blow();
     machine.pass(HOUR).await;
     assert_eq!(machine.world.live().len(), 1);
@@ -175,7 +175,7 @@ async fn defect_4_gone_is_gone_for_every_kind() {
     for kind in Kind::ALL {
         let machine = Machine::new().await;
         machine.world.user(42, (true, false, false));
-        let handed = machine.mint(wish(*kind, 60, "one")).await.unwrap();
+        let handed = machine.mint(grant(*kind, 60, "one")).await.unwrap();
         let Phase::Active { minted } = &handed.lease.phase else { panic!("active") };
         machine.world.remove_by_hand(minted.id);
         machine.pass(62).await;
@@ -185,13 +185,9 @@ async fn defect_4_gone_is_gone_for_every_kind() {
 
 /// There a role could leave triggers to GitLab, which never ends them.
 #[tokio::test(start_paused = true)]
-async fn defect_8_triggers_are_ended_by_the_broker_whatever_a_role_says() {
+async fn defect_8_triggers_are_ended_by_the_broker_however_long_that_takes() {
     let machine = Machine::new().await;
-    let wish = crate::leasing::minting::Wish {
-        revocation: Revocation::Gitlab,
-        ..wish(Kind::PipelineTrigger, 60, "one")
-    };
-    let handed = machine.mint(wish).await.unwrap();
+    let handed = machine.mint(grant(Kind::PipelineTrigger, 60, "one")).await.unwrap();
     assert_eq!((handed.lease.revocation, handed.lease.asked_expiry), (Revocation::Broker, None));
     machine.world.set_down(Some(Fault::Lost));
     machine.pass(HOUR).await;
@@ -202,15 +198,18 @@ async fn defect_8_triggers_are_ended_by_the_broker_whatever_a_role_says() {
     finish(&machine).await;
 }
 
+/// GitLab ends the role's tokens.
+fn by_gitlab(draft: &mut Draft) {
+    draft.revocation = Some(Revocation::Gitlab);
+}
+
 /// There the time left was that to the year 1.
 #[tokio::test(start_paused = true)]
 async fn defect_9_a_deploy_token_without_a_date_has_the_one_that_was_asked_for() {
     for kind in [Kind::ProjectDeploy, Kind::GroupDeploy] {
         let machine = Machine::new().await;
         machine.world.tell_no_expiry();
-        let wish =
-            crate::leasing::minting::Wish { revocation: Revocation::Gitlab, ..wish(kind, 24 * HOUR, "one") };
-        let handed = machine.mint(wish).await.unwrap();
+        let handed = machine.mint(grant_of(kind, 24 * HOUR, "one", by_gitlab)).await.unwrap();
         let left = handed.lease.deadline.since(handed.lease.created).as_secs();
         assert!((24 * HOUR..=48 * HOUR).contains(&left), "{left}");
         machine.watch.sleep(left - 60);
@@ -227,11 +226,7 @@ async fn defect_9_a_deploy_token_without_a_date_has_the_one_that_was_asked_for()
 async fn a_token_that_gitlab_gave_no_end_is_ended_by_the_broker() {
     let machine = Machine::new().await;
     machine.world.tell_no_expiry();
-    let wish = crate::leasing::minting::Wish {
-        revocation: Revocation::Gitlab,
-        ..wish(Kind::Project, 24 * HOUR, "one")
-    };
-    let handed = machine.mint(wish).await.unwrap();
+    let handed = machine.mint(grant_of(Kind::Project, 24 * HOUR, "one", by_gitlab)).await.unwrap();
     machine.watch.sleep(handed.lease.deadline.since(handed.lease.created).as_secs() - 60);
     machine.pass(65).await;
     assert_eq!((machine.phases(), machine.world.calls("revoke")), (vec!["revoked"], 1));
@@ -244,11 +239,11 @@ async fn defect_10_a_store_that_does_not_take_the_token_ends_it() {
         let machine = Machine::new().await;
         // The intent is taken, the token is not.
         machine.store.fail([None, Some(fault)]);
-        let refused = machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap_err();
+        let refused = machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap_err();
         assert_eq!((refused.code(), refused.wait().is_some()), (Code::StoreUnavailable, true));
         machine.pass(1).await;
         assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]), "{fault:?}: at once");
-        let again = machine.mint(wish(Kind::Project, 60, "two")).await;
+        let again = machine.mint(grant(Kind::Project, 60, "two")).await;
         assert_eq!(again.is_ok(), fault == StoreFault::Refused, "after a lost sync nothing is issued");
         let machine = machine.restart().await;
         finish(&machine).await;
@@ -260,7 +255,7 @@ async fn a_store_that_does_not_take_the_intent_lets_gitlab_alone() {
     for fault in [StoreFault::Refused, StoreFault::Kept, StoreFault::Lost] {
         let machine = Machine::new().await;
         machine.store.fail([Some(fault)]);
-        let refused = machine.mint(wish(Kind::Project, HOUR, "one")).await.unwrap_err();
+        let refused = machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap_err();
         assert_eq!(refused.code(), Code::StoreUnavailable);
         assert_eq!((machine.world.calls("mint"), machine.phases().len()), (0, 0));
         let machine = machine.restart().await;
@@ -272,7 +267,7 @@ async fn a_store_that_does_not_take_the_intent_lets_gitlab_alone() {
 #[tokio::test(start_paused = true)]
 async fn weakness_1_a_full_disk_delays_records_and_no_revocation() {
     let machine = Machine::new().await;
-    machine.mint(wish(Kind::Project, 60, "one")).await.unwrap();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     machine.store.set_full(true);
     machine.pass(70).await;
     assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));

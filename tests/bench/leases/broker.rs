@@ -32,10 +32,10 @@ impl Home {
         let text = format!(
             "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\nca: {{ ephemeral: {{}} }}\nlog: {{ mode: none }}\ndata: data\n\
              issuers: [{{ url: \"{url}\", type: gitlab-pipeline }}]\n\
-             broker:\n  audience: {AUDIENCE}\n  \
+             broker:\n  audience: {AUDIENCE}\n  rate_per_project: 60000\n  \
              targets: [{{ name: gitlab, url: \"{url}\", token: {{ file: gitlab.token }} }}]\n  roles:\n    \
              - {{ name: {ROLE}, kind: project, path: \"{{project_path}}\", scopes: [read_api], access_level: developer, ttl: 10s, max_ttl: 1h,\n        \
-             max_active: 100000, when: 'claims.project_path.startsWith(\"bench/\")' }}\n"
+             max_active: 100000, max_active_per_project: 100000, when: 'claims.project_path.startsWith(\"bench/\")' }}\n"
         );
         fs::write(directory.path().join("countersign.yaml"), text).expect("a file");
         Self { binary: binary.to_owned(), directory }

@@ -102,6 +102,7 @@ fn role(kind: Kind, path: &str, token_name: &str, when: &str) -> Option<Role> {
         token_name: Some(token_name.to_owned()),
         when: Some(Condition::compile(when, names()).ok()?),
         max_active: Some(1),
+        max_active_per_project: Some(None),
         max_per_token: Some(1),
         allow_admin: Some(false),
     };

@@ -187,3 +187,35 @@ async fn weakness_9_gitlabs_words_are_for_the_operator() {
     }
     world.until_dead().await;
 }
+
+/// What a role refuses and what GitLab refuses count as much as what is given: nobody makes the broker ask without an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_asks_too_often_waits_and_gitlab_hears_nothing_of_it() {
+    let world = World::with(super::ROLES, "  rate_per_project: 2\n").await;
+    let tag = [("role", "tag")];
+    assert_eq!(refusal(&world.exchange(&world.id_token(), &[("role", "other")]).await), refused_target());
+    let lookup = "GET /projects/{id}";
+    world.gitlab.faults().script(lookup, [Fault::Status(404, "404 Project Not Found")]);
+    let refused = (502, "invalid_target", "BROKER_GITLAB_REFUSED");
+    is(&world.exchange(&world.id_token(), &tag).await, refused, "the second");
+    let before = world.gitlab.calls().len();
+    let limited = (429, "temporarily_unavailable", "BROKER_LIMIT_REACHED");
+    for role in ["tag", "other", "nobody-has-this"] {
+        let answer = world.exchange(&world.id_token(), &[("role", role)]).await;
+        is(&answer, limited, role);
+        let wait: u64 = answer.header("retry-after").parse().expect("seconds");
+        assert!((1..=30).contains(&wait), "{wait}");
+    }
+    let calls: Vec<_> = world.gitlab.calls().split_off(before).into_iter().map(|call| call.route).collect();
+    assert!(!calls.iter().any(|route| route.contains("projects")), "{calls:?}");
+    // A token that does not hold says nothing of any project; another project is not concerned.
+    is(&world.exchange("a.b.c", &tag).await, TOKEN, "no token");
+    let mut claims = world.claims();
+    claims["project_id"] = json!("99");
+    claims["job_project_id"] = json!("99");
+    assert_eq!(world.exchange(&world.token_of(&claims), &tag).await.status, 200);
+    let metrics = world.ca.get_admin("/metrics").await;
+    let counted = r#"countersign_broker_exchanges_total{result="BROKER_LIMIT_REACHED",role="tag"} 1"#;
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+    world.revoke_all().await;
+}

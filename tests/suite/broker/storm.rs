@@ -126,7 +126,7 @@ async fn killed_again_and_again_it_forgets_no_lease_and_leaves_no_token_without_
     let text = format!(
         "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\nca: {{ ephemeral: {{}} }}\nlog: {{ mode: none }}\ndata: data\n\
          issuers: [{{ url: \"{url}\", type: gitlab-pipeline }}]\n\
-         broker:\n  audience: {AUDIENCE}\n  targets: [{{ name: gitlab, url: \"{url}\", token: {{ file: gitlab.token }} }}]\n  roles:{roles}"
+         broker:\n  audience: {AUDIENCE}\n  rate_per_project: 60000\n  targets: [{{ name: gitlab, url: \"{url}\", token: {{ file: gitlab.token }} }}]\n  roles:{roles}"
     );
     fs::write(directory.path().join("countersign.yaml"), text).expect("a file");
 

@@ -83,6 +83,7 @@ broker:
   seal_key: broker.key
   keep: 7d
   drain: true
+  rate_per_project: 7
   compat: { role: me }
   targets:
     - { name: default, url: https://gitlab.com, type: saas, token: { env: GITLAB_TOKEN } }
@@ -96,7 +97,7 @@ broker:
       rotate: { before: 48h, lifetime: 60d, method: self }
   roles:
     - { name: ci, target: default, kind: group-deploy, path: '{namespace_path}', scopes: [read_registry], ttl: 30d, revoke: gitlab,
-        when: 'claims.namespace_id == \"7\"', max_active: 3, max_per_token: 2, token_name: 'for {user_login}' }
+        when: 'claims.namespace_id == \"7\"', max_active: 3, max_active_per_project: 2, max_per_token: 2, token_name: 'for {user_login}' }
     - { name: me, target: own, kind: impersonation, scopes: [write_repository], ttl: 60s, max_ttl: 10m,
         when: 'claims.project_path == \"acme/app\"' }
     - { name: one, target: own, kind: group, path: 77, scopes: [read_api], access_level: guest, ttl: 10s, when: 'claims.project_id == \"1\"' }
@@ -136,6 +137,7 @@ broker:
         (Duration::from_secs(30 * 86_400), Duration::from_secs(30 * 86_400))
     );
     assert_eq!((ci.max_active(), ci.max_per_token(), ci.allow_admin()), (3, 2, false));
+    assert_eq!((ci.max_active_per_project(), broker.rate_per_project), (2, 7));
     let me = roles.get("me").expect("a role");
     assert_eq!((me.target(), me.max_ttl(), me.max_active()), ("own", Duration::from_secs(600), 100));
     assert_eq!(roles.get("one").expect("a role").access_level(), Some(AccessLevel::Guest));

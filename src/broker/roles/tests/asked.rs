@@ -1,6 +1,7 @@
 //! What jobs ask for, and what roles must not be.
 
 use super::*;
+use crate::broker::Lease;
 
 /// Defect 1: a pattern was looked for anywhere in what was asked for.
 #[test]
@@ -58,6 +59,23 @@ fn defect_2_everything_that_is_wrong_is_said_at_once() {
     );
 }
 
+fn lease_of(grant: &Grant) -> Lease {
+    let id = LeaseId::parse(&"0".repeat(32)).expect("an id");
+    grant.lease(id, ISSUER, Vec::new(), NOW, NOW)
+}
+
+/// The broker's deadline goes by the time that does not go back, GitLab's by its date.
+#[test]
+fn a_clock_that_was_set_back_moves_what_gitlab_is_asked_for_and_no_deadline() {
+    let grant = ask(role(|_| {}), json!({}), &request()).expect("granted");
+    let id = LeaseId::parse(&"0".repeat(32)).expect("an id");
+    let day = Duration::from_secs(24 * 3600);
+    let lease = grant.lease(id, ISSUER, vec![2], NOW.plus(day), NOW);
+    assert_eq!((lease.created, lease.deadline), (NOW.plus(day), NOW.plus(day + Duration::from_secs(300))));
+    assert_eq!(lease.asked_expiry.map(|expiry| expiry.date()).as_deref(), Some("2026-06-30"));
+    assert_eq!((&*lease.instance, lease.name.ends_with(&id.to_string())), (ISSUER, true));
+}
+
 /// Defect 8: GitLab was to end triggers, which it never does; and a life of nothing was taken.
 #[test]
 fn defect_8_nobody_leaves_triggers_to_gitlab() {
@@ -73,10 +91,17 @@ fn defect_8_nobody_leaves_triggers_to_gitlab() {
         draft.max_ttl = Some(None);
     });
     assert_eq!(keys(&faults), ["ttl", "revoke"]);
-    let grant = ask(role(trigger), json!({}), &request()).expect("granted");
-    let lease = grant.lease(LeaseId::parse(&"0".repeat(32)).expect("an id"), Vec::new());
-    assert_eq!((lease.asked_expiry, lease.dead_at_gitlab()), (None, None));
-    assert_eq!(lease.deadline, NOW.plus(Duration::from_secs(300)));
+    let mut role = role(trigger);
+    for revocation in [Revocation::Broker, Revocation::Gitlab] {
+        role.revocation = revocation;
+        let lease = lease_of(&ask(role.clone(), json!({}), &request()).expect("granted"));
+        assert_eq!(
+            (lease.asked_expiry, lease.revocation),
+            (None, Revocation::Broker),
+            "whatever a role says"
+        );
+        assert_eq!(lease.deadline, NOW.plus(Duration::from_secs(300)));
+    }
 }
 
 /// Defect 9: of deploy tokens GitLab does not say when they end, and a lease ended before it began.
@@ -90,13 +115,10 @@ fn defect_9_what_was_asked_for_is_known_where_gitlab_does_not_say() {
         draft.ttl = Some(LONGEST_TTL);
         draft.max_ttl = Some(None);
     });
-    let grant = ask(role, json!({}), &request()).expect("granted");
-    let lease = grant.lease(LeaseId::parse(&"0".repeat(32)).expect("an id"), Vec::new());
-    assert_eq!(lease.asked_expiry.expect("one").date(), "2026-07-01");
-    assert_eq!(
-        (Some(lease.deadline), lease.deadline > NOW.plus(LONGEST_TTL)),
-        (lease.dead_at_gitlab(), true)
-    );
+    let lease = lease_of(&ask(role, json!({}), &request()).expect("granted"));
+    let expiry = lease.asked_expiry.expect("one");
+    assert_eq!((expiry.date().as_str(), lease.revocation), ("2026-07-01", Revocation::Gitlab));
+    assert_eq!((lease.deadline, lease.deadline > NOW.plus(LONGEST_TTL)), (expiry.moment(), true));
 }
 
 /// Defect 12: nothing lived for less than an hour, and a path behind a role that has its own was ignored.
@@ -145,7 +167,7 @@ fn only_jobs_of_the_roles_own_gitlab_have_it() {
     let roles = Roles::new(AUDIENCE, [role(|_| {})]);
     let none = issuer(Vec::new());
     assert_eq!(
-        roles.grant(&none, &token(json!({})), &request(), NOW).expect_err("refused").code(),
+        roles.grant(&none, &token(json!({})), &request()).expect_err("refused").code(),
         Code::TokenRefused
     );
 }
@@ -161,7 +183,7 @@ fn forks_get_nothing_whatever_certificates_they_may_have() {
         json!({ "job_project_id": "9", "job_project_path": "mallory/widgets" }),
         json!({ "job_project_id": null, "job_project_path": null, "pipeline_source": "merge_request_event" }),
     ] {
-        let refused = roles.grant(&generous, &token(changes), &request(), NOW).expect_err("refused");
+        let refused = roles.grant(&generous, &token(changes), &request()).expect_err("refused");
         assert_eq!(refused.code(), Code::TokenRefused);
         assert!(refused.record().contains("FORK"), "{}", refused.record());
     }
@@ -263,5 +285,34 @@ fn instances_refuse_kinds_that_they_do_not_have() {
         (Hosting::Saas, Kind::GroupServiceAccount, false),
     ] {
         assert_eq!(hosting.refuses(kind).is_some(), refused, "{hosting:?} {kind}");
+    }
+}
+
+/// One project of a group has a quarter of the places; one that the role names may have them all.
+#[test]
+fn a_project_has_a_part_of_the_roles_places() {
+    let named = r#"claims.project_path in ["acme/a", "acme/widgets"]"#;
+    let group = r#"claims.namespace_path == "acme""#;
+    for (when, active, of_project, expected) in [
+        (named, 20, None, 20),
+        (group, 100, None, 25),
+        (group, 5, None, 2),
+        (group, 1, None, 1),
+        (group, 20, Some(20), 20),
+        (named, 20, Some(1), 1),
+    ] {
+        let role = role(|draft| {
+            draft.when = Some(condition(when));
+            draft.max_active = Some(active);
+            draft.max_active_per_project = Some(of_project);
+        });
+        let grant = ask(role, json!({}), &request()).expect("granted");
+        assert_eq!(grant.max_active_per_project(), expected, "{when} {active} {of_project:?}");
+    }
+    for wrong in [0, 21] {
+        assert_eq!(
+            keys(&faults(|draft| draft.max_active_per_project = Some(Some(wrong)))),
+            ["max_active_per_project"]
+        );
     }
 }

@@ -38,6 +38,11 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     ),
     (
         "broker:\n",
+        "broker:\n  rate_per_project: 0\n",
+        &["10: broker.rate_per_project: \"0\" is no whole number from 1 to 60000"],
+    ),
+    (
+        "broker:\n",
         "broker:\n  keep: 59m\n",
         &["10: broker.keep: \"59m\" is out of bounds; from 1h to 366d is possible"],
     ),
@@ -298,6 +303,11 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         &[
             "23: broker.roles[0].token_name: names \"token\", which tokens' names are not made of; there are role, path, scopes, access_level, ttl, kind, target, project_path, job_id, pipeline_id, ref, user_login",
         ],
+    ),
+    (
+        "ttl: 5m",
+        "ttl: 5m\n      max_active: 3\n      max_active_per_project: 4",
+        &["24: broker.roles[0].max_active_per_project: is more than max_active, which bounds it"],
     ),
     (
         "ttl: 5m",
