@@ -105,7 +105,9 @@ fn refuse_shared(items: &[Field<'_>], targets: &[Option<TargetConfig>]) -> bool 
                     "is the credential of the target on line {first} too: it would be sent to both, and a rotation of one would end the other's; give \
                      each its own"
                 );
-                item.section().map(|section| section.error_at("token", message));
+                if let Some(section) = item.section() {
+                    section.error_at("token", message);
+                }
                 apart = false;
             }
             None => seen.push((source, item.line())),
