@@ -27,6 +27,7 @@ pub mod memory;
 mod minting;
 mod opening;
 mod operators;
+mod permits;
 pub mod ports;
 mod rates;
 mod reconcile;

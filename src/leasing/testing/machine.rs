@@ -213,6 +213,14 @@ impl Machine {
         Self::crashing_after(i64::MAX).await
     }
 
+    /// A new one, whose GitLab allows so many calls at once.
+    pub(in crate::leasing) async fn allowed(max_inflight: u32) -> Self {
+        let watch = Watch::new();
+        let world = World::new(&watch);
+        world.allow(max_inflight);
+        Self::start(&watch, &world, MemoryLeases::default(), i64::MAX, 1, None).await.unwrap()
+    }
+
     /// With rotation of the main credential.
     pub(in crate::leasing) async fn rotating(
         rotation: Rotation,
@@ -256,7 +264,7 @@ impl Machine {
             gitlab: client.clone(),
             configured: digest.to_owned(),
             rotation,
-            max_inflight: 4,
+            max_inflight: world.max_inflight(),
             sealing: SealKey::parse(&"1".repeat(64), random.clone()).map(|key| Arc::new(key) as _),
         };
         let parts = Parts {

@@ -2,6 +2,7 @@
 
 mod edges;
 mod limits;
+mod priority;
 mod random;
 mod rotation;
 mod table;
