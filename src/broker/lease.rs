@@ -96,6 +96,9 @@ pub enum Phase {
         fault: String,
         /// Whether somebody has to look: it is tried on all the same.
         stuck: bool,
+        /// When GitLab confirmed that it is dead, where it may have replaced itself: its name is looked up for a while longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirmed: Option<UnixMillis>,
     },
     /// GitLab has confirmed that it is dead.
     Revoked {
@@ -122,8 +125,9 @@ impl Phase {
         match self {
             Self::Intent => "intent",
             Self::Active { .. } => "active",
-            Self::Revoking { stuck: false, .. } => "revoking",
             Self::Revoking { stuck: true, .. } => "stuck",
+            Self::Revoking { .. } if self.is_settling() => "settling",
+            Self::Revoking { .. } => "revoking",
             Self::Revoked { .. } => "revoked",
             Self::Aborted { .. } => "aborted",
             Self::Expired { .. } => "expired",
@@ -131,7 +135,13 @@ impl Phase {
     }
 
     /// The codes, for metrics.
-    pub const CODES: [&str; 7] = ["intent", "active", "revoking", "stuck", "revoked", "aborted", "expired"];
+    pub const CODES: [&str; 8] =
+        ["intent", "active", "revoking", "stuck", "settling", "revoked", "aborted", "expired"];
+
+    /// Whether the token is dead, and only a successor that it may have had is still looked for.
+    pub const fn is_settling(&self) -> bool {
+        matches!(self, Self::Revoking { confirmed: Some(_), tries: 0, .. })
+    }
 
     /// Whether there is nothing more to do: the token is dead, or never was.
     pub const fn is_over(&self) -> bool {

@@ -1,5 +1,6 @@
 //! When something has to be done about a lease, and when nothing can be done any more.
 
+use super::reconcile::SETTLED;
 use crate::broker::{Expiry, Kind, Lease, Minted, Phase, Revocation};
 use crate::environment::UnixMillis;
 use std::time::Duration;
@@ -58,10 +59,12 @@ pub(super) const fn minted(phase: &Phase) -> Option<&Minted> {
     }
 }
 
-/// When the token was to be dead: what lateness is counted from.
-pub(super) fn wanted_dead(lease: &Lease) -> UnixMillis {
+/// How late the token's end is. One that is dead is late where its name cannot be looked up.
+pub(super) fn late(lease: &Lease, now: UnixMillis) -> Duration {
     match &lease.phase {
-        Phase::Revoking { since, .. } => (*since).min(lease.deadline),
-        _ => lease.deadline,
+        phase if phase.is_settling() => Duration::ZERO,
+        Phase::Revoking { confirmed: Some(at), .. } => now.since(at.plus(SETTLED)),
+        Phase::Revoking { since, .. } => now.since((*since).min(lease.deadline)),
+        _ => now.since(lease.deadline),
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! intent -> active -> revoking -> revoked
+//!    |         |         |         ^--- settling, where it may have replaced itself: looked for a while longer
 //!    |         '---------'------> expired    GitLab's own end has passed, and it did not say more
 //!    '-> aborted                             there never was a token
 //! ```
@@ -36,6 +37,7 @@ mod rotation;
 mod scheduler;
 mod sealing;
 mod secret;
+mod settling;
 mod site;
 mod time;
 mod writer;

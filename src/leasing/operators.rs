@@ -1,11 +1,11 @@
 //! What operators see and may order.
 
 use super::inner::Inner;
-use super::life::STUCK;
+use super::life::{self, STUCK};
 use super::ports::Credential;
 use super::rotation::NEAR;
 use super::{Filter, Page};
-use crate::broker::{GitlabVersion, LeaseId, Refused};
+use crate::broker::{GitlabVersion, Lease, LeaseId, Refused};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +52,8 @@ impl Inner {
         filter: &Filter,
         why: &'static str,
     ) -> Result<usize, Refused> {
-        let ids: Vec<_> =
-            self.book().live().filter(|lease| filter.takes(lease)).map(|lease| lease.id).collect();
+        let meant = |lease: &&Arc<Lease>| filter.takes(lease) && !lease.phase.is_settling();
+        let ids: Vec<_> = self.book().live().filter(meant).map(|lease| lease.id).collect();
         let mut told = Vec::new();
         for id in ids {
             let inner = self.clone();
@@ -97,7 +97,7 @@ impl Inner {
         }
         let now = self.time.now();
         let book = self.book();
-        let late = book.live().filter(|lease| now.since(super::life::wanted_dead(lease)) >= STUCK).count();
+        let late = book.live().filter(|lease| life::late(lease, now) >= STUCK).count();
         if late > 0 {
             problems.push(format!("{late} tokens should have been revoked over ten minutes ago"));
         }
@@ -120,7 +120,7 @@ impl Inner {
         });
         let targets = targets.collect();
         let book = self.book();
-        let overdue = book.live().map(|lease| now.since(super::life::wanted_dead(lease)));
+        let overdue = book.live().map(|lease| life::late(lease, now));
         Reading {
             oldest_overdue: overdue.max().unwrap_or_default(),
             leases: book.count(),

@@ -60,6 +60,7 @@ async fn work(
     busy: Busy,
 ) {
     match &lease.phase {
+        Phase::Revoking { confirmed: Some(_), .. } => inner.settle(&site, &lease, permit, busy).await,
         Phase::Intent | Phase::Revoking { minted: None, .. } => {
             inner.search(&site, &lease, permit, busy).await;
         }

@@ -53,7 +53,7 @@ impl Which {
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "List the tokens that were handed out.\n\n\
-        A line for each lease: its name, where it stands (intent, active, revoking, stuck, revoked, aborted, expired), when the broker ends it, its \
+        A line for each lease: its name, where it stands (intent, active, revoking, stuck, settling, revoked, aborted, expired), when the broker ends it, its \
         role, kind and path, and the job that has it. Never a token. With --refused the requests of verified ID tokens that got none, the newest first.",
     after_long_help = "Examples:\n  \
         countersign broker leases --admin http://127.0.0.1:8081\n  \
@@ -68,7 +68,7 @@ pub struct LeasesArgs {
     #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub which: Which,
-    /// That stand there: intent, active, revoking, stuck, revoked, aborted or expired
+    /// That stand there: intent, active, revoking, stuck, settling, revoked, aborted or expired
     #[arg(long, value_name = "STATE", value_parser = crate::broker::Phase::CODES)]
     pub state: Option<String>,
     /// List requests that were refused instead

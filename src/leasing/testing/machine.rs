@@ -329,6 +329,12 @@ impl Machine {
             .collect()
     }
 
+    /// How many problems there are about tokens that should be dead.
+    pub(in crate::leasing) fn late(&self) -> usize {
+        let problems = self.broker.problems();
+        problems.iter().filter(|line| line.contains("should have been revoked")).count()
+    }
+
     /// How many events of this name there were.
     pub(in crate::leasing) fn events(&self, name: &str) -> usize {
         self.told.events.lock().unwrap().iter().filter(|(event, _)| *event == name).count()
@@ -384,7 +390,8 @@ pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl F
     };
     let scopes = match kind {
         Kind::PipelineTrigger => vec![],
-        _ if kind.is_bearer() => vec!["api".to_owned()],
+        // Not `api`: what can replace itself ends in another way.
+        _ if kind.is_bearer() => vec!["read_api".to_owned()],
         _ => vec!["read_repository".to_owned()],
     };
     let when = Condition::compile(r#"claims.project_path == "acme/app""#, &scope()).unwrap();

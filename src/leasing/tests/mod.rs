@@ -5,5 +5,6 @@ mod limits;
 mod priority;
 mod random;
 mod rotation;
+mod succession;
 mod table;
 mod weaknesses;

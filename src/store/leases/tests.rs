@@ -74,6 +74,7 @@ fn every_phase_survives_the_store() {
         next: at,
         fault: "503".to_owned(),
         stuck: true,
+        confirmed: Some(at),
     };
     let phases = [
         Phase::Intent,
