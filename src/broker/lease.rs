@@ -112,6 +112,16 @@ pub enum Phase {
         /// Why there is none.
         why: String,
     },
+    /// An operator has given it up: nobody knows that the token is dead, and nobody tries any more.
+    Abandoned {
+        /// The token, for whoever looks for it by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        minted: Option<Minted>,
+        /// When.
+        at: UnixMillis,
+        /// What the last call said.
+        why: String,
+    },
     /// GitLab's own expiry has passed.
     Expired {
         /// When that was seen.
@@ -130,28 +140,32 @@ impl Phase {
             Self::Revoking { .. } => "revoking",
             Self::Revoked { .. } => "revoked",
             Self::Aborted { .. } => "aborted",
+            Self::Abandoned { .. } => "abandoned",
             Self::Expired { .. } => "expired",
         }
     }
 
     /// The codes, for metrics.
-    pub const CODES: [&str; 8] =
-        ["intent", "active", "revoking", "stuck", "settling", "revoked", "aborted", "expired"];
+    pub const CODES: [&str; 9] =
+        ["intent", "active", "revoking", "stuck", "settling", "revoked", "aborted", "abandoned", "expired"];
 
     /// Whether the token is dead, and only a successor that it may have had is still looked for.
     pub const fn is_settling(&self) -> bool {
         matches!(self, Self::Revoking { confirmed: Some(_), tries: 0, .. })
     }
 
-    /// Whether there is nothing more to do: the token is dead, or never was.
+    /// Whether there is nothing more to do: the token is dead, or never was, or is given up.
     pub const fn is_over(&self) -> bool {
-        matches!(self, Self::Revoked { .. } | Self::Aborted { .. } | Self::Expired { .. })
+        self.over_at().is_some()
     }
 
     /// When it was over.
     pub const fn over_at(&self) -> Option<UnixMillis> {
         match self {
-            Self::Revoked { at } | Self::Aborted { at, .. } | Self::Expired { at } => Some(*at),
+            Self::Revoked { at }
+            | Self::Aborted { at, .. }
+            | Self::Abandoned { at, .. }
+            | Self::Expired { at } => Some(*at),
             _ => None,
         }
     }

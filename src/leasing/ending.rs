@@ -86,7 +86,8 @@ impl Inner {
         phase: impl FnOnce(crate::environment::UnixMillis) -> Phase,
     ) {
         let at = self.time.now();
-        let changed = self.change(lease.id, |_| Some(phase(at)));
+        // What an operator has given up meanwhile stays so.
+        let changed = self.change(lease.id, |lease| (!lease.phase.is_over()).then(|| phase(at)));
         busy.done(None);
         if let Some((_, written)) = changed {
             // What is not written is noted, and written again.
@@ -104,6 +105,9 @@ impl Inner {
         self.told(lease, "failed");
         let was_stuck = matches!(lease.phase, Phase::Revoking { stuck: true, .. });
         let changed = self.change(lease.id, |lease| {
+            if lease.phase.is_over() {
+                return None;
+            }
             let confirmed = match &lease.phase {
                 Phase::Revoking { confirmed, .. } => *confirmed,
                 _ => None,

@@ -1,11 +1,12 @@
 //! What operators see and may order.
 
+use super::attempt::Event;
 use super::inner::Inner;
 use super::life::{self, STUCK};
 use super::ports::Credential;
 use super::rotation::NEAR;
 use super::{Filter, Page};
-use crate::broker::{GitlabVersion, Lease, LeaseId, Refused};
+use crate::broker::{Code, GitlabVersion, Lease, LeaseId, Phase, Refused};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,25 @@ impl Inner {
             }
         }
         refused.map_or(Ok(count), Err)
+    }
+
+    /// Gives a lease up that cannot be ended: a call has failed, and it is late. Whether it is given up now.
+    pub(super) async fn abandon(self: &Arc<Self>, id: LeaseId) -> Result<bool, Refused> {
+        let at = self.time.now();
+        let changed = self.change(id, |lease| match &lease.phase {
+            Phase::Revoking { minted, tries: 1.., fault, .. } if life::late(lease, at) >= STUCK => {
+                Some(Phase::Abandoned { minted: minted.clone(), at, why: fault.clone() })
+            }
+            _ => None,
+        });
+        let Some((lease, written)) = changed else {
+            let book = self.book();
+            let lease = book.get(id).ok_or(Code::LeaseUnknown)?;
+            return Ok(matches!(lease.phase, Phase::Abandoned { .. }));
+        };
+        self.observer.event(Event::Abandoned(&lease));
+        written.await.map_err(|error| Refused::new(Code::StoreUnavailable).because(error.to_string()))?;
+        Ok(true)
     }
 
     /// What keeps the broker from working as it should, one line each.

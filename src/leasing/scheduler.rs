@@ -70,6 +70,6 @@ async fn work(
         Phase::Active { minted } | Phase::Revoking { minted: Some(minted), .. } => {
             inner.end(&site, &lease, minted, permit, busy).await;
         }
-        Phase::Revoked { .. } | Phase::Aborted { .. } | Phase::Expired { .. } => busy.done(None),
+        _ => busy.done(None),
     }
 }

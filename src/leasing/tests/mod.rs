@@ -1,5 +1,6 @@
 //! What leasing promises: at the end of every test no token lives that should not, and no lease is forgotten.
 
+mod abandoning;
 mod edges;
 mod limits;
 mod priority;
