@@ -43,9 +43,7 @@ pub(super) fn may_replace_itself(lease: &Lease) -> bool {
 /// When somebody has to look at it next.
 pub(super) fn due(lease: &Lease) -> Option<UnixMillis> {
     match (&lease.phase, lease.revocation) {
-        (Phase::Active { .. }, Revocation::Gitlab) => {
-            Some(ends_by_itself(lease).map_or(lease.deadline, |end| end.plus(MARGIN)))
-        }
+        (Phase::Active { .. }, Revocation::Gitlab) => Some(given(lease)),
         _ => lease.due(),
     }
 }
@@ -59,12 +57,20 @@ pub(super) const fn minted(phase: &Phase) -> Option<&Minted> {
     }
 }
 
+/// When the token is to be dead, unless somebody wants it earlier: what is left to GitLab, when GitLab should have ended it.
+fn given(lease: &Lease) -> UnixMillis {
+    match lease.revocation {
+        Revocation::Gitlab => ends_by_itself(lease).map_or(lease.deadline, |end| end.plus(MARGIN)),
+        Revocation::Broker => lease.deadline,
+    }
+}
+
 /// How late the token's end is. One that is dead is late where its name cannot be looked up.
 pub(super) fn late(lease: &Lease, now: UnixMillis) -> Duration {
     match &lease.phase {
         phase if phase.is_settling() => Duration::ZERO,
         Phase::Revoking { confirmed: Some(at), .. } => now.since(at.plus(SETTLED)),
-        Phase::Revoking { since, .. } => now.since((*since).min(lease.deadline)),
-        _ => now.since(lease.deadline),
+        Phase::Revoking { since, .. } => now.since((*since).min(given(lease))),
+        _ => now.since(given(lease)),
     }
 }
