@@ -96,6 +96,9 @@ pub enum Phase {
         fault: String,
         /// Whether somebody has to look: it is tried on all the same.
         stuck: bool,
+        /// When GitLab confirmed that it is dead, where it may have replaced itself: its name is looked up for a while longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirmed: Option<UnixMillis>,
     },
     /// GitLab has confirmed that it is dead.
     Revoked {
@@ -107,6 +110,16 @@ pub enum Phase {
         /// When that was known.
         at: UnixMillis,
         /// Why there is none.
+        why: String,
+    },
+    /// An operator has given it up: nobody knows that the token is dead, and nobody tries any more.
+    Abandoned {
+        /// The token, for whoever looks for it by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        minted: Option<Minted>,
+        /// When.
+        at: UnixMillis,
+        /// What the last call said.
         why: String,
     },
     /// GitLab's own expiry has passed.
@@ -122,26 +135,37 @@ impl Phase {
         match self {
             Self::Intent => "intent",
             Self::Active { .. } => "active",
-            Self::Revoking { stuck: false, .. } => "revoking",
             Self::Revoking { stuck: true, .. } => "stuck",
+            Self::Revoking { .. } if self.is_settling() => "settling",
+            Self::Revoking { .. } => "revoking",
             Self::Revoked { .. } => "revoked",
             Self::Aborted { .. } => "aborted",
+            Self::Abandoned { .. } => "abandoned",
             Self::Expired { .. } => "expired",
         }
     }
 
     /// The codes, for metrics.
-    pub const CODES: [&str; 7] = ["intent", "active", "revoking", "stuck", "revoked", "aborted", "expired"];
+    pub const CODES: [&str; 9] =
+        ["intent", "active", "revoking", "stuck", "settling", "revoked", "aborted", "abandoned", "expired"];
 
-    /// Whether there is nothing more to do: the token is dead, or never was.
+    /// Whether the token is dead, and only a successor that it may have had is still looked for.
+    pub const fn is_settling(&self) -> bool {
+        matches!(self, Self::Revoking { confirmed: Some(_), tries: 0, .. })
+    }
+
+    /// Whether there is nothing more to do: the token is dead, or never was, or is given up.
     pub const fn is_over(&self) -> bool {
-        matches!(self, Self::Revoked { .. } | Self::Aborted { .. } | Self::Expired { .. })
+        self.over_at().is_some()
     }
 
     /// When it was over.
     pub const fn over_at(&self) -> Option<UnixMillis> {
         match self {
-            Self::Revoked { at } | Self::Aborted { at, .. } | Self::Expired { at } => Some(*at),
+            Self::Revoked { at }
+            | Self::Aborted { at, .. }
+            | Self::Abandoned { at, .. }
+            | Self::Expired { at } => Some(*at),
             _ => None,
         }
     }

@@ -101,11 +101,7 @@ impl RestClient {
 
     /// The same, where no answer needs to be told from others.
     async fn call(&self, call: Call<'_>) -> Result<Answered, CallError> {
-        self.ask(call).await.map_err(|failure| match failure {
-            Failure::Certain(error) | Failure::Misplaced(error) | Failure::Doubtful(error) => error,
-            // Only what was to end can be gone.
-            Failure::Gone => CallError::Refused { status: 404, detail: "it is gone".into() },
-        })
+        self.ask(call).await.map_err(ending::said)
     }
 
     async fn doubted(&self, error: CallError) -> CallError {
@@ -205,10 +201,7 @@ impl Gitlab for RestClient {
     }
 
     fn find<'a>(&'a self, holder: &'a Holder, name: &'a str) -> Answer<'a, Result<Vec<Minted>, CallError>> {
-        Box::pin(async move {
-            let route = self.tokens(holder).await?.list(Some(name), self.sudo.as_deref());
-            self.find_named(&route, holder.kind, name).await
-        })
+        Box::pin(self.find_live(holder, name))
     }
 
     fn revoke<'a>(&'a self, holder: &'a Holder, id: u64) -> Answer<'a, Result<(), CallError>> {

@@ -102,6 +102,8 @@ pub enum Event<'e> {
     RevokeRetry(&'e Lease),
     /// A token could not be revoked for long: somebody has to look.
     RevokeStuck(&'e Lease),
+    /// An operator gives a lease up: its token may live.
+    Abandoned(&'e Lease),
     /// A target does not answer, or does not take the main credential.
     TargetDown {
         /// The target.
@@ -146,10 +148,11 @@ pub enum Event<'e> {
 
 impl Event<'_> {
     /// The names in log lines and metrics.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "reconcile-orphan",
         "revoke-retry",
         "revoke-stuck",
+        "token-abandon",
         "target-down",
         "target-up",
         "config-rotate",
@@ -165,6 +168,7 @@ impl Event<'_> {
             Self::ReconcileOrphan(_) => "reconcile-orphan",
             Self::RevokeRetry(_) => "revoke-retry",
             Self::RevokeStuck(_) => "revoke-stuck",
+            Self::Abandoned(_) => "token-abandon",
             Self::TargetDown { .. } => "target-down",
             Self::TargetUp { .. } => "target-up",
             Self::CredentialRotated { .. } => "config-rotate",
@@ -178,9 +182,10 @@ impl Event<'_> {
     /// The target that it concerns. Weakness of others: their event of a rotation never said which.
     pub fn target(&self) -> Option<&str> {
         match self {
-            Self::ReconcileOrphan(lease) | Self::RevokeRetry(lease) | Self::RevokeStuck(lease) => {
-                Some(&lease.target)
-            }
+            Self::ReconcileOrphan(lease)
+            | Self::RevokeRetry(lease)
+            | Self::RevokeStuck(lease)
+            | Self::Abandoned(lease) => Some(&lease.target),
             Self::TargetDown { target, .. }
             | Self::TargetUp { target }
             | Self::CredentialRotated { target, .. }

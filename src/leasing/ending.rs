@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// How many successors of a token are revoked in one go.
 const SUCCESSORS: usize = 8;
 /// Why a token that nobody told to die does.
-const DEADLINE: &str = "deadline";
+pub(super) const DEADLINE: &str = "deadline";
 
 /// Whose token it is, as GitLab's paths have it.
 pub(super) fn holder(lease: &Lease) -> Holder {
@@ -38,31 +38,36 @@ impl Inner {
         }
         let holder = holder(lease);
         let result = match self.call(site, site.gitlab.revoke(&holder, minted.id)).await {
-            Ok(()) if life::may_replace_itself(lease) => self.end_successors(site, lease, &holder).await,
+            Ok(()) if life::may_replace_itself(lease) => {
+                self.end_successors(site, lease, &holder).await.map(drop)
+            }
             result => result,
         };
         drop(permit);
         match result {
             Ok(()) => {
                 self.told(lease, "revoked");
-                self.over(lease, busy, |at| Phase::Revoked { at }).await;
+                match life::may_replace_itself(lease) {
+                    true => self.settling(lease, busy).await,
+                    false => self.over(lease, busy, |at| Phase::Revoked { at }).await,
+                }
             }
             Err(error) => self.not_ended(lease, DEADLINE, &error, busy).await,
         }
     }
 
     /// Revokes what a token was replaced by: the successor has the same name, and is looked up until there is none. Without a live one nobody
-    /// can make another.
-    async fn end_successors(
+    /// can begin to make another. Whether there was one.
+    pub(super) async fn end_successors(
         self: &Arc<Self>,
         site: &Site,
         lease: &Arc<Lease>,
         holder: &Holder,
-    ) -> Result<(), CallError> {
-        for _ in 0..SUCCESSORS {
+    ) -> Result<bool, CallError> {
+        for round in 0..SUCCESSORS {
             let found = self.call(site, site.gitlab.find(holder, &lease.name)).await?;
             if found.is_empty() {
-                return Ok(());
+                return Ok(round > 0);
             }
             self.observer.event(Event::ReconcileOrphan(lease));
             for token in &found {
@@ -81,7 +86,8 @@ impl Inner {
         phase: impl FnOnce(crate::environment::UnixMillis) -> Phase,
     ) {
         let at = self.time.now();
-        let changed = self.change(lease.id, |_| Some(phase(at)));
+        // What an operator has given up meanwhile stays so.
+        let changed = self.change(lease.id, |lease| (!lease.phase.is_over()).then(|| phase(at)));
         busy.done(None);
         if let Some((_, written)) = changed {
             // What is not written is noted, and written again.
@@ -99,7 +105,13 @@ impl Inner {
         self.told(lease, "failed");
         let was_stuck = matches!(lease.phase, Phase::Revoking { stuck: true, .. });
         let changed = self.change(lease.id, |lease| {
-            let late = now.since(life::wanted_dead(lease)) >= STUCK;
+            if lease.phase.is_over() {
+                return None;
+            }
+            let confirmed = match &lease.phase {
+                Phase::Revoking { confirmed, .. } => *confirmed,
+                _ => None,
+            };
             let (minted, since, why, tries) = match &lease.phase {
                 Phase::Revoking { minted, since, why, tries, .. } => {
                     (minted.clone(), *since, why.clone(), tries.saturating_add(1))
@@ -108,7 +120,8 @@ impl Inner {
             };
             let next = now.plus(backoff::wait(Purpose::Ending, tries, asked_wait(error), &*self.random));
             let fault = detail_of(error);
-            Some(Phase::Revoking { minted, since, why, tries, next, fault, stuck: was_stuck || late })
+            let phase = |stuck| Phase::Revoking { minted, since, why, tries, next, fault, stuck, confirmed };
+            Some(phase(was_stuck || life::late(lease, now) >= STUCK))
         });
         busy.done(None);
         let Some((lease, written)) = changed else { return };
@@ -122,6 +135,6 @@ impl Inner {
     }
 
     fn told(&self, lease: &Lease, result: &'static str) {
-        self.observer.revocation(lease, result, self.time.now().since(life::wanted_dead(lease)));
+        self.observer.revocation(lease, result, life::late(lease, self.time.now()));
     }
 }

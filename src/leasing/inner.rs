@@ -101,7 +101,8 @@ impl Inner {
     /// The store did not: after a crash the token lives to its deadline.
     pub(super) async fn condemn(self: &Arc<Self>, id: LeaseId, why: &'static str) -> Result<bool, KeepError> {
         let Some((lease, written)) = self.change(id, |lease| self.condemned(lease, why)) else {
-            let is_dying = self.book().get(id).is_some_and(|lease| !lease.phase.is_over());
+            let is_dying =
+                self.book().get(id).is_some_and(|lease| !lease.phase.is_over() && !lease.phase.is_settling());
             return Ok(is_dying);
         };
         self.wake(&lease.target);
@@ -122,6 +123,8 @@ impl Inner {
         let minted = match &lease.phase {
             Phase::Intent => None,
             Phase::Active { minted } => Some(minted.clone()),
+            // It is dead, and to hurry would only call GitLab more often.
+            phase if phase.is_settling() => return None,
             // It is dying already: somebody does not want to wait for the next try.
             Phase::Revoking { .. } => {
                 let mut phase = lease.phase.clone();
@@ -146,6 +149,7 @@ pub(super) fn dying(minted: Option<Minted>, why: &str, now: UnixMillis) -> Phase
         next: now,
         fault: String::new(),
         stuck: false,
+        confirmed: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! When something has to be done about a lease, and when nothing can be done any more.
 
+use super::reconcile::SETTLED;
 use crate::broker::{Expiry, Kind, Lease, Minted, Phase, Revocation};
 use crate::environment::UnixMillis;
 use std::time::Duration;
@@ -42,9 +43,7 @@ pub(super) fn may_replace_itself(lease: &Lease) -> bool {
 /// When somebody has to look at it next.
 pub(super) fn due(lease: &Lease) -> Option<UnixMillis> {
     match (&lease.phase, lease.revocation) {
-        (Phase::Active { .. }, Revocation::Gitlab) => {
-            Some(ends_by_itself(lease).map_or(lease.deadline, |end| end.plus(MARGIN)))
-        }
+        (Phase::Active { .. }, Revocation::Gitlab) => Some(given(lease)),
         _ => lease.due(),
     }
 }
@@ -58,10 +57,20 @@ pub(super) const fn minted(phase: &Phase) -> Option<&Minted> {
     }
 }
 
-/// When the token was to be dead: what lateness is counted from.
-pub(super) fn wanted_dead(lease: &Lease) -> UnixMillis {
+/// When the token is to be dead, unless somebody wants it earlier: what is left to GitLab, when GitLab should have ended it.
+fn given(lease: &Lease) -> UnixMillis {
+    match lease.revocation {
+        Revocation::Gitlab => ends_by_itself(lease).map_or(lease.deadline, |end| end.plus(MARGIN)),
+        Revocation::Broker => lease.deadline,
+    }
+}
+
+/// How late the token's end is. One that is dead is late where its name cannot be looked up.
+pub(super) fn late(lease: &Lease, now: UnixMillis) -> Duration {
     match &lease.phase {
-        Phase::Revoking { since, .. } => (*since).min(lease.deadline),
-        _ => lease.deadline,
+        phase if phase.is_settling() => Duration::ZERO,
+        Phase::Revoking { confirmed: Some(at), .. } => now.since(at.plus(SETTLED)),
+        Phase::Revoking { since, .. } => now.since((*since).min(given(lease))),
+        _ => now.since(given(lease)),
     }
 }

@@ -4,13 +4,13 @@ use super::attempt::Attempt;
 use super::backoff::{self, Purpose};
 use super::book::{Full, UseKey, use_key};
 use super::inner::{Busy, Inner, dying};
+use super::permits::MakingPermit;
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
 use super::site::{Deadline, Site, detail_of};
 use crate::broker::{Code, Grant, Lease, LeaseId, Minted, Phase, Refused};
 use crate::token::EXPIRY_LEEWAY;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a caller is kept waiting for a target that is busy, or that does nothing yet. The call itself has a limit of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -106,9 +106,9 @@ impl Inner {
         Ok(Reserved { inner: self, grant, key, used: Some(used) })
     }
 
-    async fn permit(&self, site: &Site, deadline: Deadline) -> Result<OwnedSemaphorePermit, Refused> {
+    async fn permit(&self, site: &Site, deadline: Deadline) -> Result<MakingPermit, Refused> {
         let left = deadline.0.saturating_sub(self.time.elapsed());
-        match tokio::time::timeout(left, site.permit()).await {
+        match tokio::time::timeout(left, site.permits.to_make()).await {
             Ok(Some(permit)) => Ok(permit),
             Ok(None) => Err(Refused::new(Code::ShuttingDown).retry_after(LATER)),
             Err(_) => Err(unavailable("too many calls at once", LATER)),
@@ -231,7 +231,7 @@ impl Inner {
         grant: &Grant,
         made: Result<Made, CallError>,
         busy: Busy,
-        permit: OwnedSemaphorePermit,
+        permit: MakingPermit,
         attempt: &mut Attempt,
     ) -> Result<Handed, Refused> {
         drop(permit);

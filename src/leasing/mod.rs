@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! intent -> active -> revoking -> revoked
+//!    |         |         |         ^--- settling, where it may have replaced itself: looked for a while longer
 //!    |         '---------'------> expired    GitLab's own end has passed, and it did not say more
-//!    '-> aborted                             there never was a token
+//!    '-> aborted                             there never was a token; `abandoned`: an operator gave it up
 //! ```
 //!
 //! One scheduler for each target does what is due (`scheduler`, `ending`, `reconcile`), from the book of all leases in memory (`book`), which is
@@ -27,6 +28,7 @@ pub mod memory;
 mod minting;
 mod opening;
 mod operators;
+mod permits;
 pub mod ports;
 mod rates;
 mod reconcile;
@@ -35,6 +37,7 @@ mod rotation;
 mod scheduler;
 mod sealing;
 mod secret;
+mod settling;
 mod site;
 mod time;
 mod writer;
@@ -146,6 +149,15 @@ impl Broker {
     /// As [`Self::revoke`].
     pub async fn revoke_where(&self, filter: &Filter) -> Result<usize, Refused> {
         self.inner.revoke_where(filter, "operator").await
+    }
+
+    /// Gives a lease up, for operators who know that its token is dead, or end it by hand: only one that a call has failed to end, and that is ten
+    /// minutes late. `false`: it is not such a one. One that was given up before still is.
+    ///
+    /// # Errors
+    /// [`Code::LeaseUnknown`]; [`Code::StoreUnavailable`]: it is given up unless the server crashes before.
+    pub async fn abandon(&self, id: LeaseId) -> Result<bool, Refused> {
+        self.inner.abandon(id).await
     }
 
     /// Replaces a target's main credential now.

@@ -146,7 +146,8 @@ impl Broker {
             // What the store does not take is revoked all the same.
             let _ = inner.revoke_where(&Filter::default(), "drain").await;
             let drained = async {
-                while inner.book().live().next().is_some() {
+                // A dead one that is only looked after is looked after from the next start on.
+                while inner.book().live().any(|lease| !lease.phase.is_settling()) {
                     tokio::time::sleep(LOOK).await;
                 }
             };

@@ -1,11 +1,12 @@
 //! What operators see and may order.
 
+use super::attempt::Event;
 use super::inner::Inner;
-use super::life::STUCK;
+use super::life::{self, STUCK};
 use super::ports::Credential;
 use super::rotation::NEAR;
 use super::{Filter, Page};
-use crate::broker::{GitlabVersion, LeaseId, Refused};
+use crate::broker::{Code, GitlabVersion, Lease, LeaseId, Phase, Refused};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +53,8 @@ impl Inner {
         filter: &Filter,
         why: &'static str,
     ) -> Result<usize, Refused> {
-        let ids: Vec<_> =
-            self.book().live().filter(|lease| filter.takes(lease)).map(|lease| lease.id).collect();
+        let meant = |lease: &&Arc<Lease>| filter.takes(lease) && !lease.phase.is_settling();
+        let ids: Vec<_> = self.book().live().filter(meant).map(|lease| lease.id).collect();
         let mut told = Vec::new();
         for id in ids {
             let inner = self.clone();
@@ -70,6 +71,25 @@ impl Inner {
             }
         }
         refused.map_or(Ok(count), Err)
+    }
+
+    /// Gives a lease up that cannot be ended: a call has failed, and it is late. Whether it is given up now.
+    pub(super) async fn abandon(self: &Arc<Self>, id: LeaseId) -> Result<bool, Refused> {
+        let at = self.time.now();
+        let changed = self.change(id, |lease| match &lease.phase {
+            Phase::Revoking { minted, tries: 1.., fault, .. } if life::late(lease, at) >= STUCK => {
+                Some(Phase::Abandoned { minted: minted.clone(), at, why: fault.clone() })
+            }
+            _ => None,
+        });
+        let Some((lease, written)) = changed else {
+            let book = self.book();
+            let lease = book.get(id).ok_or(Code::LeaseUnknown)?;
+            return Ok(matches!(lease.phase, Phase::Abandoned { .. }));
+        };
+        self.observer.event(Event::Abandoned(&lease));
+        written.await.map_err(|error| Refused::new(Code::StoreUnavailable).because(error.to_string()))?;
+        Ok(true)
     }
 
     /// What keeps the broker from working as it should, one line each.
@@ -97,7 +117,7 @@ impl Inner {
         }
         let now = self.time.now();
         let book = self.book();
-        let late = book.live().filter(|lease| now.since(super::life::wanted_dead(lease)) >= STUCK).count();
+        let late = book.live().filter(|lease| life::late(lease, now) >= STUCK).count();
         if late > 0 {
             problems.push(format!("{late} tokens should have been revoked over ten minutes ago"));
         }
@@ -120,7 +140,7 @@ impl Inner {
         });
         let targets = targets.collect();
         let book = self.book();
-        let overdue = book.live().map(|lease| now.since(super::life::wanted_dead(lease)));
+        let overdue = book.live().map(|lease| life::late(lease, now));
         Reading {
             oldest_overdue: overdue.max().unwrap_or_default(),
             leases: book.count(),

@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Why a token dies that was found by its name. Its name is looked up to the end all the same.
 pub(super) const WHY: &str = "reconcile";
 /// GitLab ends a request after a minute, and lets it wait for less than two before it begins.
-const SETTLED: Duration = Duration::from_secs(600);
+pub(super) const SETTLED: Duration = Duration::from_secs(600);
 /// Between two looks at most.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -75,6 +75,7 @@ impl Inner {
                     next: *next,
                     fault: fault.clone(),
                     stuck: *stuck,
+                    confirmed: None,
                 })
             }
             Phase::Intent => Some(dying(Some(found.clone()), WHY, now)),

@@ -1,4 +1,5 @@
-//! One for each target: does what is due, the longest due first, as many at once as the target may be asked.
+//! One for each target: does what is due, the longest due first, as many at once as the target may be asked. As long as something is due no
+//! exchange begins.
 //!
 //! What is due when stands in the book. Nothing here counts time by itself: it waits until the next thing is due, until it is woken, or for a
 //! few seconds, since the machine's clock may be set meanwhile.
@@ -21,6 +22,7 @@ pub(super) async fn run(inner: Arc<Inner>, site: Arc<Site>) {
     loop {
         while works.try_join_next().is_some() {}
         let wait = until_due(&inner, &site);
+        site.permits.set_urgent(wait.is_zero());
         if !wait.is_zero() {
             tokio::select! {
                 () = site.wake.notified() => {}
@@ -28,7 +30,7 @@ pub(super) async fn run(inner: Arc<Inner>, site: Arc<Site>) {
             }
             continue;
         }
-        let Some(permit) = site.permit().await else { return };
+        let Some(permit) = site.permits.to_end().await else { return };
         let now = inner.time.now();
         let Some(lease) = inner.book().take_due(&site.name, now) else { continue };
         let busy = Busy::with(&inner, &lease);
@@ -58,6 +60,7 @@ async fn work(
     busy: Busy,
 ) {
     match &lease.phase {
+        Phase::Revoking { confirmed: Some(_), .. } => inner.settle(&site, &lease, permit, busy).await,
         Phase::Intent | Phase::Revoking { minted: None, .. } => {
             inner.search(&site, &lease, permit, busy).await;
         }
@@ -67,6 +70,6 @@ async fn work(
         Phase::Active { minted } | Phase::Revoking { minted: Some(minted), .. } => {
             inner.end(&site, &lease, minted, permit, busy).await;
         }
-        Phase::Revoked { .. } | Phase::Aborted { .. } | Phase::Expired { .. } => busy.done(None),
+        _ => busy.done(None),
     }
 }

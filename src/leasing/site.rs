@@ -4,13 +4,14 @@ use super::attempt::Event;
 use super::backoff::Purpose;
 use super::breaker::{Breaker, Turn};
 use super::inner::Inner;
+use super::permits::Permits;
 use super::ports::{CallError, Gitlab, Sealing};
 use super::rotation::{Credentials, Rotation};
 use crate::broker::GitlabVersion;
 use crate::issuance::Answer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 /// The longest text of GitLab's that a record keeps, in characters.
 const DETAIL: usize = 200;
@@ -45,8 +46,7 @@ pub(super) struct Site {
     pub(super) version: Mutex<Option<(Option<GitlabVersion>, bool)>>,
     /// Something is due earlier than it was.
     pub(super) wake: Notify,
-    permits: Arc<Semaphore>,
-    most: u32,
+    pub(super) permits: Permits,
     breaker: Mutex<Breaker>,
 }
 
@@ -56,7 +56,6 @@ pub(super) struct Deadline(pub(super) Duration);
 
 impl Site {
     pub(super) fn new(target: Target) -> Self {
-        let most = target.max_inflight.max(1);
         Self {
             name: target.name,
             url: target.url,
@@ -67,8 +66,7 @@ impl Site {
             credentials: Credentials::default(),
             version: Mutex::default(),
             wake: Notify::new(),
-            permits: Arc::new(Semaphore::new(most as usize)),
-            most,
+            permits: Permits::new(target.max_inflight),
             breaker: Mutex::default(),
         }
     }
@@ -76,16 +74,6 @@ impl Site {
     /// What a credential is sealed for: sent to another instance of the same name it would be given away.
     pub(super) fn sealed_for(&self) -> String {
         [&*self.name, &*self.url].join(" ")
-    }
-
-    /// A place among the calls at once, in the order of asking. `None`: the broker is closed.
-    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().acquire_owned().await.ok()
-    }
-
-    /// All places: nobody else calls while it is held, and who was calling has ended.
-    pub(super) async fn alone(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().acquire_many_owned(self.most).await.ok()
     }
 
     /// Whether a call may be made now; else how long to wait.

@@ -162,7 +162,9 @@ impl Observer for Telling {
         let phase = lease.phase.code();
         let (id, role) = (lease.id.to_string(), &lease.role);
         let why = match &lease.phase {
-            Phase::Revoking { why, .. } | Phase::Aborted { why, .. } => Some(why.as_str()),
+            Phase::Revoking { why, .. } | Phase::Aborted { why, .. } | Phase::Abandoned { why, .. } => {
+                Some(why.as_str())
+            }
             _ => None,
         };
         match lease.phase {
@@ -193,6 +195,23 @@ impl Observer for Telling {
             }
             Event::RevokeStuck(lease) => {
                 tracing::error!(event = name, target_name = target, lease = %lease.id, "broker: a token cannot be revoked");
+            }
+            Event::Abandoned(lease) => {
+                let gitlab_token_id = match &lease.phase {
+                    Phase::Abandoned { minted, .. } => minted.as_ref().map(|minted| minted.id),
+                    _ => None,
+                };
+                tracing::warn!(
+                    event = name,
+                    target_name = target,
+                    lease = %lease.id,
+                    role = lease.role,
+                    kind = lease.kind.code(),
+                    target_path = lease.path,
+                    token_name = lease.name,
+                    gitlab_token_id,
+                    "broker: an operator has given a lease up; its token may live"
+                );
             }
             Event::TargetDown { detail, .. }
             | Event::RotationFailed { detail, .. }

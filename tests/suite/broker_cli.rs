@@ -480,8 +480,20 @@ fn operators_list_and_end_leases() {
     assert_eq!(ended(&["--all"], "POST /v1/leases/revoke")["all"], "true");
     let fields = ended(&["--project", "acme/app", "--job", "7"], "POST /v1/leases/revoke");
     assert_eq!((fields["project"].as_str(), fields["job"].as_str(), fields.len()), ("acme/app", "7", 2));
+    let given_up =
+        json!({ "abandoned": 1, "lease": { "kind": "project", "name": "bot-1", "minted": { "id": 42 } } });
+    broker.script(&format!("POST /v1/leases/{id}/abandon"), [(200, given_up)]);
+    let ended = broker.run(&["revoke", "--lease", &id, "--abandon"]);
+    assert_eq!(
+        (ended.code, ended.out.as_str()),
+        (0, "given up: project bot-1; its token may live: 42 at GitLab\n")
+    );
+    broker.asked();
     for wrong in [
         &["revoke"][..],
+        &["revoke", "--abandon"],
+        &["revoke", "--abandon", "--all"],
+        &["revoke", "--abandon", "--role", "bot"],
         &["revoke", "--all", "--role", "bot"],
         &["revoke", "--lease", "../x"],
         &["revoke", "--lease", &id, "--all"],

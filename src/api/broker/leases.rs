@@ -26,12 +26,12 @@ pub(super) fn shown(lease: &Lease) -> Value {
     for (name, time) in [("created", lease.created), ("deadline", lease.deadline)] {
         shown[name] = time.to_string().into();
     }
-    for name in ["at", "since", "next"] {
+    for name in ["at", "since", "next", "confirmed"] {
         if let Some(time) = shown.get(name).and_then(Value::as_u64) {
             shown[name] = crate::environment::UnixMillis(time).to_string().into();
         }
     }
-    // `phase` has six values in the store; a stuck revocation is a seventh to whoever looks.
+    // The store has one `phase` for what is being revoked, whether it is stuck or settling; whoever looks is told.
     shown["phase"] = lease.phase.code().into();
     shown
 }

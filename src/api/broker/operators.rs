@@ -33,6 +33,7 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
         .route("/v1/leases", only(get(leases)))
         .route("/v1/leases/{id}", only(get(lease)))
         .route("/v1/leases/{id}/revoke", only(post(revoke_one)))
+        .route("/v1/leases/{id}/abandon", only(post(abandon)))
         .route("/v1/leases/revoke", only(post(revoke_many)))
         .route("/v1/attempts", only(get(attempts)))
         .route("/v1/roles", only(get(roles)))
@@ -99,6 +100,19 @@ async fn revoke_one(State(state): State<Arc<ApiState>>, Path(id): Path<String>) 
         return Err(Refused::new(Code::LeaseUnknown).into());
     }
     Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": usize::from(is_live) })))
+}
+
+/// One lease by its name, and never by a filter: whoever says so has looked at it.
+async fn abandon(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
+    let id = LeaseId::parse(&id).ok_or(Refused::new(Code::LeaseUnknown))?;
+    let broker = &api(&state)?.broker;
+    if !broker.abandon(id).await? {
+        return Err(Told::invalid(
+            "Only a lease is given up that a call has failed to end and that is ten minutes late.",
+        ));
+    }
+    let lease = broker.find(id).map(|lease| shown(&lease));
+    Ok(answered(StatusCode::OK, &json!({ "abandoned": 1, "lease": lease })))
 }
 
 /// A form that says which: `role`, `project`, `job`, `user`, or `all=true`.

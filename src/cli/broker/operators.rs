@@ -53,7 +53,7 @@ impl Which {
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "List the tokens that were handed out.\n\n\
-        A line for each lease: its name, where it stands (intent, active, revoking, stuck, revoked, aborted, expired), when the broker ends it, its \
+        A line for each lease: its name, where it stands (intent, active, revoking, stuck, settling, revoked, aborted, abandoned, expired), when the broker ends it, its \
         role, kind and path, and the job that has it. Never a token. With --refused the requests of verified ID tokens that got none, the newest first.",
     after_long_help = "Examples:\n  \
         countersign broker leases --admin http://127.0.0.1:8081\n  \
@@ -68,7 +68,7 @@ pub struct LeasesArgs {
     #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub which: Which,
-    /// That stand there: intent, active, revoking, stuck, revoked, aborted or expired
+    /// That stand there: intent, active, revoking, stuck, settling, revoked, aborted, abandoned or expired
     #[arg(long, value_name = "STATE", value_parser = crate::broker::Phase::CODES)]
     pub state: Option<String>,
     /// List requests that were refused instead
@@ -161,11 +161,14 @@ fn refused(broker: &Broker, output: &mut Output) -> Result<(), CliError> {
 #[command(
     long_about = "End tokens now.\n\n\
         On the operators' listener: one lease by its name, or all of a role, project, job or user, or all there are. They are told to die at once and \
-        durably; GitLab confirms each within seconds where it is up (`broker leases --state revoking`). In a job: the token in a file, with --url.",
+        durably; GitLab confirms each within seconds where it is up (`broker leases --state revoking`). In a job: the token in a file, with --url.\n\n\
+        With --abandon one lease is given up that cannot be ended, because its project is deleted and nobody can tell that the token died with it: a \
+        call has failed, and it is ten minutes late. Its token is not revoked; see to that first.",
     after_long_help = "Examples:\n  \
         countersign broker revoke --admin http://127.0.0.1:8081 --lease 0123456789abcdef0123456789abcdef\n  \
         countersign broker revoke --project acme/app\n  \
         countersign broker revoke --all\n  \
+        countersign broker revoke --lease 0123456789abcdef0123456789abcdef --abandon\n  \
         countersign broker revoke --url https://ca.example.com --token-file token\n\n\
         Exit codes: 0 told, 1 the broker did not do it, 2 usage."
 )]
@@ -181,6 +184,9 @@ pub struct RevokeArgs {
     /// The lease with this name
     #[arg(long, value_name = "LEASE", value_parser = lease_id, conflicts_with_all = ["role", "project", "job", "user", "all", "token_file"])]
     pub lease: Option<String>,
+    /// Do not revoke it: give it up, since its token is dead or was ended by hand
+    #[arg(long, requires = "lease", conflicts_with_all = ["role", "project", "job", "user", "all", "token_file"])]
+    pub abandon: bool,
     #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
     #[command(flatten)]
     pub which: Which,
@@ -220,11 +226,25 @@ pub fn revoke(args: RevokeArgs, output: &mut Output) -> Result<(), CliError> {
         admin.ok_or_else(|| CliError::usage("leases are ended on the operators' listener: give --admin"))?;
     let broker = Broker::for_operators(admin, &args.reach)?;
     let (path, mut fields) = match &args.lease {
+        Some(lease) if args.abandon => (format!("/v1/leases/{lease}/abandon"), Vec::new()),
         Some(lease) => (format!("/v1/leases/{lease}/revoke"), Vec::new()),
         None => ("/v1/leases/revoke".to_owned(), args.which.fields()),
     };
     fields.extend(args.all.then_some(("all", "true")));
     let answer = broker.ask_now(&Ask { method: Method::POST, path, fields, repeatable: true }, output)?;
+    if args.abandon {
+        let lease = answer.get("lease").ok_or_else(no_broker)?;
+        let number = lease["minted"]["id"]
+            .as_u64()
+            .map_or_else(|| "of no known number".to_owned(), |id| id.to_string());
+        let line = format!(
+            "given up: {} {}; its token may live: {number} at GitLab",
+            text(lease, "kind"),
+            text(lease, "name")
+        );
+        output.say(printable(&line))?;
+        return output.json(&answer);
+    }
     let count = answer["revoking"].as_u64().ok_or_else(no_broker)?;
     output.say(format_args!("{count} told to die"))?;
     output.json(&answer)

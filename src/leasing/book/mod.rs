@@ -145,6 +145,13 @@ impl Book {
         })
     }
 
+    /// The look begins anew at `now`.
+    pub(super) fn search_anew(&mut self, id: LeaseId, now: Duration) {
+        if let Some(held) = self.leases.get_mut(&id) {
+            held.search = Some(Search { began: now, looks: 0 });
+        }
+    }
+
     /// Leases that are over since before `since`, or too many: gone from here.
     pub(super) fn forget_ended(&mut self, since: UnixMillis, most: usize) -> Vec<LeaseId> {
         let mut gone = Vec::new();
@@ -175,7 +182,9 @@ impl Book {
         match lease.phase.over_at() {
             Some(at) => drop(self.ended.insert((at, id))),
             None => {
-                self.places.add_lease(&lease);
+                if !lease.phase.is_settling() {
+                    self.places.add_lease(&lease);
+                }
                 if let Some(digest) = token_of(&lease) {
                     self.by_token.insert(digest, id);
                 }
@@ -195,7 +204,9 @@ impl Book {
         match lease.phase.over_at() {
             Some(at) => drop(self.ended.remove(&(at, id))),
             None => {
-                self.places.leave(&lease.role, &lease.job);
+                if !lease.phase.is_settling() {
+                    self.places.leave(&lease.role, &lease.job);
+                }
                 if let Some(digest) = token_of(lease) {
                     self.by_token.remove(&digest);
                 }

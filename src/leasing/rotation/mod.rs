@@ -267,7 +267,7 @@ impl Inner {
 
     /// One call, among as many at once as the target may be asked.
     async fn ask<T>(&self, site: &Site, call: Answer<'_, Result<T, CallError>>) -> Result<T, CallError> {
-        let _permit = site.permit().await;
+        let _permit = site.permits.to_end().await;
         self.call(site, call).await
     }
 

@@ -85,7 +85,7 @@ impl Inner {
         while let Some(old) = record.retire.first().copied() {
             let own = self.ask(site, site.gitlab.itself(None)).await?.id;
             if own != old {
-                let Some(_alone) = site.alone().await else { return Ok(Rest::Waits) };
+                let Some(_alone) = site.permits.alone().await else { return Ok(Rest::Waits) };
                 match self.call(site, site.gitlab.revoke_credential(old)).await {
                     Ok(()) => {}
                     // It is another user's, whom this one, which was accepted a moment ago, may not touch: there is nobody else to ask.

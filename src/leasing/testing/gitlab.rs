@@ -61,6 +61,8 @@ struct State {
     users: BTreeMap<u64, (bool, bool, bool)>,
     mute_expiry: bool,
     rotated_dead: bool,
+    max_inflight: u32,
+    takes: Duration,
 }
 
 /// The instance, which outlives the brokers that call it.
@@ -81,7 +83,8 @@ const USER: u64 = 1;
 
 impl World {
     pub(in crate::leasing) fn new(watch: &Watch) -> Self {
-        let mut state = State { next: 100, is_admin: true, ..State::default() };
+        let takes = Duration::from_millis(3);
+        let mut state = State { next: 100, is_admin: true, max_inflight: 4, takes, ..State::default() };
         let own = Own { name: "main".to_owned(), text: "glpat-main".to_owned(), expires: None };
         state.credentials.insert(1, own);
         Self { state: Arc::new(Mutex::new(state)), watch: watch.clone() }
@@ -98,6 +101,20 @@ impl World {
         faults: impl IntoIterator<Item = Option<Fault>>,
     ) {
         self.lock().script.entry(route).or_default().extend(faults);
+    }
+
+    /// How many calls at once its operator allows, from the next start of a broker on.
+    pub(in crate::leasing) fn allow(&self, max_inflight: u32) {
+        self.lock().max_inflight = max_inflight;
+    }
+
+    pub(in crate::leasing) fn max_inflight(&self) -> u32 {
+        self.lock().max_inflight
+    }
+
+    /// How long a call takes from now on.
+    pub(in crate::leasing) fn set_slow(&self, takes: Duration) {
+        self.lock().takes = takes;
     }
 
     /// What happens to all calls from now on.
@@ -246,15 +263,15 @@ impl Client {
     {
         self.fuse.pass().await;
         let with = with.unwrap_or_else(|| self.text());
-        let fault = {
+        let (fault, takes) = {
             let mut state = self.world.lock();
             state.calls.push(route);
             state.at_once += 1;
             state.most_at_once = state.most_at_once.max(state.at_once);
             let scripted = state.script.get_mut(route).and_then(VecDeque::pop_front);
-            scripted.flatten().or(state.down)
+            (scripted.flatten().or(state.down), state.takes)
         };
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        tokio::time::sleep(takes).await;
         let world = self.world.clone();
         let run = move || {
             let now = world.watch.true_time();

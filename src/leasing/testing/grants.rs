@@ -21,7 +21,8 @@ pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl F
     };
     let scopes = match kind {
         Kind::PipelineTrigger => vec![],
-        _ if kind.is_bearer() => vec!["api".to_owned()],
+        // Not `api`: what can replace itself ends in another way.
+        _ if kind.is_bearer() => vec!["read_api".to_owned()],
         _ => vec!["read_repository".to_owned()],
     };
     let when = Condition::compile(r#"claims.project_path == "acme/app""#, &scope()).unwrap();

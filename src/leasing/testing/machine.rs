@@ -209,6 +209,14 @@ impl Machine {
         Self::crashing_after(i64::MAX).await
     }
 
+    /// A new one, whose GitLab allows so many calls at once.
+    pub(in crate::leasing) async fn allowed(max_inflight: u32) -> Self {
+        let watch = Watch::new();
+        let world = World::new(&watch);
+        world.allow(max_inflight);
+        Self::start(&watch, &world, MemoryLeases::default(), i64::MAX, 1, None).await.unwrap()
+    }
+
     /// With rotation of the main credential.
     pub(in crate::leasing) async fn rotating(
         rotation: Rotation,
@@ -252,7 +260,7 @@ impl Machine {
             gitlab: client.clone(),
             configured: digest.to_owned(),
             rotation,
-            max_inflight: 4,
+            max_inflight: world.max_inflight(),
             sealing: SealKey::parse(&"1".repeat(64), random.clone()).map(|key| Arc::new(key) as _),
         };
         let parts = Parts {
@@ -315,6 +323,12 @@ impl Machine {
             .iter()
             .map(|lease| lease.phase.code())
             .collect()
+    }
+
+    /// How many problems there are about tokens that should be dead.
+    pub(in crate::leasing) fn late(&self) -> usize {
+        let problems = self.broker.problems();
+        problems.iter().filter(|line| line.contains("should have been revoked")).count()
     }
 
     /// How many events of this name there were.

@@ -1,8 +1,11 @@
 //! What leasing promises: at the end of every test no token lives that should not, and no lease is forgotten.
 
+mod abandoning;
 mod edges;
 mod limits;
+mod priority;
 mod random;
 mod rotation;
+mod succession;
 mod table;
 mod weaknesses;

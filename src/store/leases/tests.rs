@@ -74,6 +74,7 @@ fn every_phase_survives_the_store() {
         next: at,
         fault: "503".to_owned(),
         stuck: true,
+        confirmed: Some(at),
     };
     let phases = [
         Phase::Intent,
@@ -82,6 +83,7 @@ fn every_phase_survives_the_store() {
         revoking(Some(minted)),
         Phase::Revoked { at },
         Phase::Aborted { at, why: "none".to_owned() },
+        Phase::Abandoned { minted: None, at, why: "404".to_owned() },
         Phase::Expired { at },
     ];
     let directory = tempfile::tempdir().unwrap();

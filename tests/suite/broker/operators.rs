@@ -94,6 +94,24 @@ async fn leases_are_listed_in_pages_and_ended_by_what_they_are_of() {
     world.until_dead().await;
 }
 
+/// What can be ended is not given up, and nothing is by what it is of.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_lease_that_cannot_end_is_given_up() {
+    let world = World::start().await;
+    let lease = world.tag().await["lease_id"].as_str().expect("a lease").to_owned();
+    let answer = post(&world, &format!("/v1/leases/{lease}/abandon"), "").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_request")));
+    for (path, form, status) in [
+        (format!("/v1/leases/{}/abandon", "0".repeat(32)), "", 404),
+        ("/v1/leases/x/abandon".to_owned(), "", 404),
+        ("/v1/leases/abandon".to_owned(), "all=true", 405),
+    ] {
+        assert_eq!(post(&world, &path, form).await.status, status, "{path}");
+    }
+    assert_eq!(leases(&world, "?state=active").await.len(), 1);
+    world.revoke_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_orders_nothing() {
     let world = World::start().await;

@@ -40,6 +40,40 @@ async fn a_project_without_rights_is_no_lost_credential() {
     assert_eq!(scene.live(), [""; 0]);
 }
 
+/// Whoever can tell says of a project, group or user that is gone that it has no tokens: nothing is looked for there for a year. A service account
+/// may outlive the project or group that it belongs to, and its tokens with it.
+#[tokio::test]
+async fn a_holder_that_is_gone_has_no_live_tokens_for_an_administrator() {
+    for version in ["19.1.1-ee", "17.10.3"] {
+        for kind in Kind::ALL.iter().copied() {
+            let scene = Scene::of(MakeBelieve::builder().version(version)).await;
+            let bob = scene.gitlab.user("bob");
+            scene.gitlab.join(bob, scene.group);
+            let credential = scene.gitlab.credential_of(bob, &["api"], None);
+            let (admin, member) = (scene.client(), scene.client_of(&credential));
+            let holder = scene.holder(&admin, kind).await;
+            let id = mint(&admin, &holder, "n").await.unwrap().minted.id;
+            let is_account = matches!(kind, Kind::GroupServiceAccount | Kind::ProjectServiceAccount);
+            match kind {
+                Kind::Impersonation | Kind::Personal => scene.gitlab.remove_user(scene.alice),
+                Kind::UserServiceAccount => scene.gitlab.remove_user(scene.gitlab.user("robot")),
+                _ => {
+                    scene.gitlab.remove(scene.project);
+                    scene.gitlab.remove(scene.group);
+                }
+            }
+            assert_eq!(scene.live().len(), usize::from(is_account), "{kind}");
+            assert_ne!(outcome(&member.find(&holder, "n").await), "done", "{version} {kind}");
+            assert_ne!(outcome(&member.revoke(&holder, id).await), "done", "{version} {kind}");
+            let found = admin.find(&holder, "n").await.unwrap();
+            assert_eq!(found.len(), usize::from(is_account), "{version} {kind}");
+            assert_eq!(outcome(&admin.revoke(&holder, id).await), "done", "{version} {kind}");
+            assert_eq!(admin.find(&holder, "n").await.unwrap(), [], "{version} {kind}");
+            assert_eq!(scene.live(), [""; 0], "{version} {kind}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_lost_credential_is_one_whatever_is_asked() {
     let scene = Scene::new().await;

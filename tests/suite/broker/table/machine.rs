@@ -229,6 +229,11 @@ impl Machine {
         assert_eq!(answer.status, 200, "{}: {}", given.kind, answer.text());
     }
 
+    /// An operator gives a lease up: the answer.
+    pub async fn abandon(&self, given: &Given) -> Answer {
+        Answer::of(self.form(true, &format!("/v1/leases/{}/abandon", given.lease), &[])).await
+    }
+
     /// What befalls the next call of each kind to the route (0: made, 1: listed, 2: ended) of its tokens.
     pub fn befall(&self, route: usize, fault: &Fault) {
         for kind in Kind::ALL {
@@ -302,7 +307,10 @@ impl Machine {
             self.pass(SETTLED).await;
             for _ in 0..20 {
                 let leases = self.leases().await;
-                if leases.values().all(|(_, phase)| ["revoked", "aborted", "expired"].contains(&&**phase)) {
+                if leases
+                    .values()
+                    .all(|(_, phase)| ["revoked", "aborted", "abandoned", "expired"].contains(&&**phase))
+                {
                     let new = leases.into_iter().filter(|(id, _)| self.over.insert(id.clone()));
                     let mut ends: Vec<_> = new.map(|(_, (role, phase))| format!("{role} {phase}")).collect();
                     ends.sort();

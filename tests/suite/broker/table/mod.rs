@@ -224,3 +224,33 @@ async fn a_crash_while_a_token_is_looked_for_is_made_up_for_by_the_next_start() 
     assert_eq!(posts, 9, "no token is asked for twice");
     machine.finish(&[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_gives_up_what_gitlab_does_not_end() {
+    let mut machine = Machine::start().await;
+    let given = machine.given(Kind::Project).await;
+    for (seconds, phase) in [(301, "revoking"), (601, "stuck")] {
+        assert_eq!(machine.abandon(&given).await.status, 400);
+        let route = &routes(Kind::Project)[2];
+        machine.gitlab.faults().script(route, [Fault::Status(500, "no")]);
+        machine.pass(seconds).await;
+        for _ in 0..2000 {
+            if machine.phases().await == [phase] {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(machine.phases().await, [phase]);
+    }
+    let answer = machine.abandon(&given).await;
+    let lease = answer.json()["lease"].clone();
+    assert_eq!((answer.status.as_u16(), &lease["phase"]), (200, &"abandoned".into()), "{lease}");
+    assert!(
+        lease["minted"]["id"].is_u64() && lease["why"].as_str().is_some_and(|why| why.contains("500")),
+        "{lease}"
+    );
+    assert_eq!(machine.live().len(), 1, "nobody ends it any more");
+    machine.gitlab.revoke(&given.token);
+    assert_eq!(machine.settled().await, ["project abandoned"]);
+    machine.finish(&[given]).await;
+}

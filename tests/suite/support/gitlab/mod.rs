@@ -186,6 +186,13 @@ impl MakeBelieve {
         self.shared.world().places.remove(&place);
     }
 
+    /// Deletes a user, with its tokens.
+    pub fn remove_user(&self, id: u64) {
+        let mut world = self.shared.world();
+        world.users.remove(&id);
+        world.tokens.retain(|token| token.user_id != id);
+    }
+
     /// A service account; of the instance where there is no place.
     pub fn service_account(&self, of: Option<Place>, username: &str) -> u64 {
         let id = self.user(username);

@@ -1,0 +1,88 @@
+//! Revocations go before exchanges, however many ask.
+
+use crate::broker::{Kind, PathText};
+use crate::leasing::attempt::Attempt;
+use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Jobs that ask without end, and get nothing: their project is not there.
+fn flood(machine: &Machine, callers: usize) -> JoinSet<()> {
+    let mut flood = JoinSet::new();
+    for caller in 0..callers {
+        let inner = machine.broker.inner.clone();
+        flood.spawn(async move {
+            for round in 0.. {
+                let grant = grant_of(Kind::Group, 60, &format!("{caller} {round}"), |draft| {
+                    draft.path = Some(Some(PathText::Made("acme/missing".to_owned())));
+                    draft.max_active = Some(1000);
+                });
+                let attempt = Attempt::of(&Default::default(), &Default::default(), Default::default());
+                inner.make(grant, attempt).await.unwrap_err();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+    flood
+}
+
+#[tokio::test(start_paused = true)]
+async fn revocations_do_not_wait_behind_exchanges_without_end() {
+    // Forty calls of a fifth of a second, as many at once as there may be, and one exchange that is under way.
+    for (max_inflight, seconds) in [(1, 9), (2, 5), (4, 3), (16, 1)] {
+        let machine = Machine::allowed(max_inflight).await;
+        for job in 0..40 {
+            let many = |draft: &mut crate::broker::Draft| draft.max_active = Some(100);
+            machine.mint(grant_of(Kind::Project, 60, &job.to_string(), many)).await.unwrap();
+        }
+        let deadline = machine.broker.leases(&Default::default(), None, 1).leases[0].deadline;
+        machine.world.set_slow(Duration::from_millis(200));
+        machine.pass(40).await;
+        let flood = flood(&machine, 64);
+        tokio::time::sleep(deadline.since(machine.watch.true_time())).await;
+        let before = machine.world.calls("holder");
+        assert!(before > 50, "{max_inflight}: exchanges are under way");
+        machine.pass(seconds).await;
+        assert_eq!(machine.world.live(), [] as [u64; 0], "{max_inflight}");
+        assert!(machine.world.most_at_once() <= max_inflight as usize);
+        machine.pass(10).await;
+        assert!(machine.world.calls("holder") > before + 40, "{max_inflight}: exchanges go on");
+        drop(flood);
+        finish(&machine).await;
+    }
+}
+
+/// An early end, and one that a lost reply needs, are no less urgent than a deadline.
+#[tokio::test(start_paused = true)]
+async fn what_a_holder_or_an_operator_ends_and_what_is_looked_up_goes_first_as_well() {
+    let machine = Machine::allowed(2).await;
+    let one = machine.mint(grant(Kind::Project, 3600, "one")).await.unwrap();
+    let two = machine.mint(grant(Kind::Project, 3600, "two")).await.unwrap();
+    machine.world.set_slow(Duration::from_millis(200));
+    let flood = flood(&machine, 64);
+    machine.pass(20).await;
+    machine.broker.revoke_token(one.token.expose()).await.unwrap();
+    assert!(machine.broker.revoke(two.lease.id).await.unwrap());
+    machine.pass(1).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+    drop(flood);
+    machine.world.script("mint", [Some(Fault::LostAfter)]);
+    machine.mint(grant(Kind::Project, 3600, "three")).await.unwrap_err();
+    machine.pass(2).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+    finish(&machine).await;
+}
+
+/// Exchanges to which GitLab does not answer leave a place to what has to die.
+#[tokio::test(start_paused = true)]
+async fn exchanges_that_hang_take_no_place_of_the_revocations() {
+    for max_inflight in [2, 4, 16] {
+        let machine = Machine::allowed(max_inflight).await;
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+        machine.world.script("holder", [Some(Fault::Hang); 20]);
+        let flood = flood(&machine, 20);
+        machine.pass(62).await;
+        assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]), "{max_inflight}");
+        drop(flood);
+    }
+}
