@@ -62,17 +62,18 @@ fn api(state: &ApiState) -> Result<&BrokerApi, Refused> {
 /// The parameters of a form.
 async fn read_form(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<form::Form, Told> {
     let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    form::Form::parse(&form_of(state, headers, body).await?)
+}
+
+/// A form's octets.
+async fn form_of(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Bytes, Told> {
     let essence = essence.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(FORM) {
         super::body::drain(body).await;
         return Err(Told::invalid("Send the parameters as application/x-www-form-urlencoded."));
     }
-    let octets: Bytes = state
-        .bodies
-        .read_capped(headers, body, state.draining(), MOST_BYTES)
-        .await
-        .map_err(|refusal| Told::of_transport(&refusal))?;
-    form::Form::parse(&octets)
+    let read = state.bodies.read_capped(headers, body, state.draining(), MOST_BYTES).await;
+    read.map_err(|refusal| Told::of_transport(&refusal))
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750 §2.1); `None`: there is none.

@@ -5,7 +5,7 @@ use super::form::Form;
 use super::leases::shown;
 use super::{Answer, BrokerApi, api, uncached};
 use crate::api::{ApiState, body, only, plain};
-use crate::broker::{Code, Described, Explained, LeaseId, Refused, TokenRequest};
+use crate::broker::{Code, Described, Explained, LeaseId, Phase, Refused, TokenRequest};
 use crate::leasing::{Filter, Page};
 use crate::token::{Claims, Payload};
 use axum::Router;
@@ -23,6 +23,10 @@ use std::sync::Arc;
 const MOST_LEASES: usize = 1000;
 /// How large a request may be, in octets: an ID token, at most.
 const MOST_BYTES: usize = 128 * 1024;
+/// What a list may be asked for.
+const LIST: [&str; 7] = ["role", "project", "job", "user", "state", "cursor", "limit"];
+/// What an order to revoke may say.
+const ORDER: [&str; 6] = ["role", "project", "job", "user", "state", "all"];
 
 /// Everything that operators may do with the broker; nothing where there is none.
 pub fn routes(state: &Arc<ApiState>) -> Router {
@@ -59,6 +63,9 @@ fn answered(status: StatusCode, body: &Value) -> Response {
 
 /// `role`, `project`, `job`, `user`, `state` of a query or a form.
 fn filter(form: &Form) -> Result<Filter, Told> {
+    if form.get("state")?.is_some_and(|state| !Phase::CODES.contains(&state)) {
+        return Err(Told::saying(format!("state is one of {}.", Phase::CODES.join(", "))));
+    }
     let text = |name| Ok::<_, Told>(form.get(name)?.map(str::to_owned));
     Ok(Filter {
         role: text("role")?,
@@ -71,7 +78,7 @@ fn filter(form: &Form) -> Result<Filter, Told> {
 
 async fn leases(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
     let api = api(&state)?;
-    let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let query = Form::strict(uri.query().unwrap_or_default().as_bytes(), &LIST)?;
     let after = query.get("cursor")?.map(|cursor| {
         LeaseId::parse(cursor).ok_or(Told::invalid("cursor is not what the answer before had as `next`."))
     });
@@ -101,11 +108,15 @@ async fn revoke_one(State(state): State<Arc<ApiState>>, Path(id): Path<String>) 
     Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": usize::from(is_live) })))
 }
 
-/// A form that says which: `role`, `project`, `job`, `user`, or `all=true`.
+/// A form that says which: `role`, `project`, `job`, `user`, `state`, or `all=true`. What is half understood is no order.
 async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
-    let form = super::read_form(&state, &headers, body).await?;
+    let form = Form::strict(&super::form_of(&state, &headers, body).await?, &ORDER)?;
     let filter = filter(&form)?;
-    let is_all = form.get("all")? == Some("true");
+    let is_all = match form.get("all")? {
+        None => false,
+        Some("true") => true,
+        Some(_) => return Err(Told::invalid("all is true, or is not there.")),
+    };
     if (filter == Filter::default()) != is_all {
         return Err(Told::invalid("Say which leases: role, project, job, user or state; or all=true alone."));
     }

@@ -68,7 +68,7 @@ async fn leases_are_listed_in_pages_and_ended_by_what_they_are_of() {
     ] {
         assert_eq!(leases(&world, query).await.len(), count, "{query}");
     }
-    for wrong in ["?limit=0", "?limit=x", "?cursor=x", "?role=a&role=b"] {
+    for wrong in ["?limit=0", "?limit=x", "?cursor=x"] {
         assert_eq!(world.ca.get_admin(&format!("/v1/leases{wrong}")).await.status, 400, "{wrong}");
     }
     // Nothing is ended by an order that says nothing.
@@ -120,4 +120,49 @@ async fn roles_can_be_tried_on_paper() {
     assert_eq!(test(json!({ "role": "nobody", "claims": world.claims() })).await.status, 400);
     assert_eq!(test(json!({ "role": "tag" })).await.status, 400);
     assert!(world.live().is_empty());
+}
+
+/// An order that is half understood would end what nobody meant, and a list would hide what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_with_anything_odd_in_it_is_none() {
+    let world = World::start().await;
+    world.tag().await;
+    let names = "there are role, project, job, user, state";
+    let table = [
+        (
+            "project=my-group/my-project&job_id=301",
+            format!("\"job_id\" is not one of its parameters; {names}"),
+        ),
+        ("role=tag&Role=tag", format!("\"Role\" is not one of its parameters; {names}")),
+        ("role=tag&job=", "job is empty".to_owned()),
+        ("role=tag&job", "job is empty".to_owned()),
+        ("role=", "role is empty".to_owned()),
+        ("role=tag&role=tag", "role is given twice".to_owned()),
+        ("role=tag&role=", "role is given twice".to_owned()),
+        (
+            "state=bogus",
+            "state is one of intent, active, revoking, stuck, revoked, aborted, expired".to_owned(),
+        ),
+    ];
+    for (asked, why) in &table {
+        let ordered = post(&world, "/v1/leases/revoke", asked).await;
+        let listed = world.ca.get_admin(&format!("/v1/leases?{asked}")).await;
+        for answer in [ordered, listed] {
+            assert_eq!(answer.status, 400, "{asked}: {}", answer.text());
+            let said = answer.json()["error_description"].as_str().expect("words").to_owned();
+            assert!(said.contains(why.as_str()), "{asked}: {said}");
+        }
+    }
+    for wrong in ["role=tag&all=true", "all=1", "all=", "all=true&all=true", "limit=1", "role=tag&limit=1"] {
+        assert_eq!(post(&world, "/v1/leases/revoke", wrong).await.status, 400, "{wrong}");
+    }
+    assert_eq!(world.ca.get_admin("/v1/leases?all=true").await.status, 400);
+    // What was in the wrong place is shown to nobody at length.
+    let secret = format!("glpat-{}", "s".repeat(60));
+    let answer = post(&world, "/v1/leases/revoke", &secret).await;
+    assert!(answer.status == 400 && !answer.text().contains(&secret), "{}", answer.text());
+    assert_eq!(world.live().len(), 1);
+    let answer = post(&world, "/v1/leases/revoke", "project=my-group/my-project&job=302").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["revoking"]), (202, &json!(1)));
+    world.until_dead().await;
 }
