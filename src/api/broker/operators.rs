@@ -2,11 +2,11 @@
 
 use super::error::Told;
 use super::form::Form;
-use super::leases::shown;
+use super::leases::{shown, shown_job};
 use super::{Answer, BrokerApi, api, uncached};
 use crate::api::{ApiState, body, only, plain};
 use crate::broker::{Code, Described, Explained, LeaseId, Phase, Refused, TokenRequest};
-use crate::leasing::{Filter, Page};
+use crate::leasing::{Attempt, Filter, Page};
 use crate::token::{Claims, Payload};
 use axum::Router;
 use axum::body::Body;
@@ -127,9 +127,17 @@ async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, bod
 /// The last requests that were refused, newest first.
 async fn attempts(State(state): State<Arc<ApiState>>) -> Answer {
     let attempts = api(&state)?.broker.refused(MOST_LEASES);
-    let attempts: Vec<Value> =
-        attempts.iter().map(|attempt| serde_json::to_value(&**attempt).unwrap_or_default()).collect();
+    let attempts: Vec<Value> = attempts.iter().map(|attempt| refused(attempt)).collect();
     Ok(answered(StatusCode::OK, &json!({ "refused": attempts })))
+}
+
+fn refused(attempt: &Attempt) -> Value {
+    let mut shown = serde_json::to_value(attempt).unwrap_or_default();
+    shown["time"] = attempt.time.to_string().into();
+    if let Some(job) = &attempt.job {
+        shown["job"] = shown_job(job);
+    }
+    shown
 }
 
 async fn roles(State(state): State<Arc<ApiState>>) -> Answer {

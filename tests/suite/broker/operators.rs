@@ -166,3 +166,37 @@ async fn an_order_with_anything_odd_in_it_is_none() {
     assert_eq!((answer.status.as_u16(), &answer.json()["revoking"]), (202, &json!(1)));
     world.until_dead().await;
 }
+
+/// Who looks for a token that was used in a wrong place has its number or its digest, long after its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_over_still_says_which_token_it_was_and_why_it_ended() {
+    let world = World::start().await;
+    let lease = world.tag().await;
+    world.exchange(&world.id_token(), &[("role", "other")]).await;
+    let id = lease["lease_id"].as_str().expect("a lease").to_owned();
+    let shown = async || world.ca.get_admin(&format!("/v1/leases/{id}")).await.json();
+    let before = shown().await;
+    let day = lease["gitlab_expires_at"].clone();
+    assert_eq!((&before["asked_expiry"], &before["minted"]["expires"]), (&day, &day), "{before}");
+    let minted = json!({
+        "id": lease["gitlab_token_id"], "sha256": hex::encode(sha256(lease["access_token"].as_str().expect("a token"))), "expires": day,
+    });
+    let is_time = |value: &Value| {
+        value.as_str().is_some_and(|text| text.len() == 20 && text.starts_with("20") && text.ends_with('Z'))
+    };
+    assert!(is_time(&before["job"]["expires"]), "{before}");
+    assert_eq!(before["minted"], minted);
+    world.revoke_all().await;
+    world.until_listed("revoked", 1).await;
+    let after = shown().await;
+    assert_eq!(
+        (&after["phase"], &after["why"], &after["minted"]),
+        (&json!("revoked"), &json!("operator"), &minted)
+    );
+    assert!(is_time(&after["at"]) && is_time(&after["job"]["expires"]), "{after}");
+    assert_eq!(after["asked_expiry"], day);
+    assert_eq!(leases(&world, "").await, [after]);
+    let refused = world.ca.get_admin("/v1/attempts").await.json();
+    let refused = &refused["refused"][0];
+    assert!(is_time(&refused["time"]) && is_time(&refused["job"]["expires"]), "{refused}");
+}
