@@ -4,6 +4,7 @@ use super::around::Around;
 use super::error::Rejection;
 use super::ports::{Operations, Refreshed};
 use super::{ApiState, edge, not_found, only, plain};
+use crate::leasing::TargetReading;
 use crate::refusal::{Reason, Refusal};
 use axum::Router;
 use axum::extract::{Query, State};
@@ -42,13 +43,17 @@ async fn livez() -> Response {
     plain(StatusCode::OK, JSON, r#"{"status":"ALIVE"}"#)
 }
 
-/// The same truth as `/healthz`, with every check and the reason: only operators can ask here.
+/// The same truth as `/healthz`, with every check and the reason: only operators can ask here. What is wrong with the broker
+/// is told and changes no status: whoever takes a server that is not ready out of service would end certificates with it.
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let checks = admin.state.checks();
+    let broker = admin.state.broker_check();
     let shown: Map<String, Value> = checks
         .iter()
+        .map(|(name, check)| (*name, check))
+        .chain(broker.iter().map(|check| ("broker", check)))
         .map(|(name, check)| {
-            ((*name).to_owned(), Value::from(check.as_ref().err().map_or("ok", |reason| reason)))
+            (name.to_owned(), Value::from(check.as_ref().err().map_or("ok", |reason| reason)))
         })
         .collect();
     let reasons: Vec<&str> =
@@ -60,11 +65,20 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, body)
         }
     };
-    let warnings = admin.operations.warnings();
+    if let Some(broker) = admin.state.broker() {
+        body["credentials"] = broker.reading().targets.iter().map(credential_json).collect();
+    }
+    let mut warnings = admin.operations.warnings();
+    warnings.extend(broker.and_then(Result::err).map(|reason| format!("broker: {reason}")));
     if !warnings.is_empty() {
         body["warnings"] = warnings.into();
     }
     plain(status, JSON, body.to_string())
+}
+
+/// When a target's main credential ends. `null`: it has no end, or GitLab has not told yet.
+fn credential_json(target: &TargetReading) -> Value {
+    json!({ "target": target.name, "expires_in": target.credential_left.map(|left| left.as_secs()) })
 }
 
 /// Prometheus' text format 0.0.4.

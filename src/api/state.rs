@@ -170,15 +170,19 @@ impl ApiState {
         self.issuing_checks().into_iter().try_for_each(|(_, check)| check)
     }
 
-    /// Everything that the server needs, by name: all is well, or what is wrong, in words for the operator. What only
-    /// timestamps and the broker need is looked at here, and not by [`Self::health`]: certificates are issued without them.
+    /// Everything that the server needs for its signatures, by name: all is well, or what is wrong, in words for the
+    /// operator. What only timestamps need is looked at here, and not by [`Self::health`]: certificates are issued without
+    /// them. The broker is in none of these: [`Self::broker_check`].
     pub fn checks(&self) -> Vec<(&'static str, Result<(), String>)> {
         let timestamps = self.timestamps.as_ref().map(|authority| ("timestamps", authority.health()));
-        let broker = self.broker.as_ref().map(|api| {
-            let problems = api.broker.problems();
-            ("broker", if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) })
-        });
-        self.issuing_checks().into_iter().chain(timestamps).chain(broker).collect()
+        self.issuing_checks().into_iter().chain(timestamps).collect()
+    }
+
+    /// Whether the token broker works as it should, where there is one. It is apart from [`Self::checks`] because a GitLab
+    /// that is away is no reason to take a certificate authority out of service.
+    pub fn broker_check(&self) -> Option<Result<(), String>> {
+        let problems = self.broker.as_ref()?.broker.problems();
+        Some(if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) })
     }
 
     fn issuing_checks(&self) -> Vec<(&'static str, Result<(), String>)> {

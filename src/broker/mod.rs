@@ -7,6 +7,7 @@
 mod braces;
 mod expiry;
 mod grant;
+mod hosting;
 mod kind;
 mod lease;
 mod name;
@@ -19,14 +20,15 @@ mod version;
 
 pub use expiry::{Expiry, expiry_after};
 pub use grant::{Grant, Job, TokenRequest};
+pub use hosting::Hosting;
 pub use kind::Kind;
 pub use lease::{Lease, LeaseId, Minted, Past, Phase};
 pub use name::{NameFacts, NameFault, NameTemplate};
 pub use path::{PathFault, PathRule, check_path, split_account};
 pub use refusal::{Code, Refused};
 pub use role::{
-    Draft, Hosting, LONGEST_AT_GITLAB, LONGEST_TTL, MAX_ACTIVE, PathText, Revocation, Role, RoleFault,
-    SHORTEST_TTL, scope,
+    Draft, LONGEST_AT_GITLAB, LONGEST_TTL, MAX_ACTIVE, PathText, Revocation, Role, RoleFault, SHORTEST_TTL,
+    scope,
 };
 pub use roles::{Described, Explained, Roles};
 pub use scopes::{AccessLevel, ScopeFault, check_scopes};

@@ -20,6 +20,9 @@ pub struct Attempt {
     pub job: Option<Job>,
     /// The role that was asked for; `(unknown)` where there is none of that name.
     pub role: String,
+    /// The instance, once the role has said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Whose token it would be, once the role has said yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -35,6 +38,9 @@ pub struct Attempt {
     /// The lease, where one was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseId>,
+    /// What the token is called at GitLab, where a lease was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_name: Option<String>,
     /// GitLab's number for the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gitlab_token_id: Option<u64>,
@@ -62,11 +68,13 @@ impl Attempt {
             time,
             job: None,
             role: role.map_or(UNKNOWN, Role::name).to_owned(),
+            target: None,
             path: None,
             kind: None,
             scopes: asked.filter(|scope| scopes.contains(scope)).cloned().collect(),
             ttl: request.ttl.map(|ttl| ttl.as_secs()),
             lease: None,
+            token_name: None,
             gitlab_token_id: None,
             sha256: None,
             outcome: Code::TargetRefused.code().to_owned(),
@@ -78,6 +86,7 @@ impl Attempt {
     pub(super) fn note(&mut self, grant: &Grant) {
         self.job = Some(grant.job().clone());
         self.kind = Some(grant.kind());
+        self.target = Some(grant.target().to_owned());
         self.path = Some(grant.path().to_owned());
         self.scopes = grant.scopes().to_vec();
         self.ttl = Some(grant.ttl().as_secs());

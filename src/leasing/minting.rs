@@ -74,6 +74,7 @@ impl Inner {
         self.admitted(site, deadline).await.map_err(|wait| unavailable("the target is left alone", wait))?;
         let lease = self.intend(site, grant, &holder, reserved).await?;
         attempt.lease = Some(lease.id);
+        attempt.token_name = Some(lease.name.clone());
         let busy = Busy::with(self, &lease);
         let made = self.post(site, &holder, &lease, deadline).await;
         self.concluded(lease, grant, made, busy, permit, attempt).await

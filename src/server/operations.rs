@@ -70,6 +70,7 @@ impl Operations {
             broker: state.broker().map(|broker| broker.reading()),
             now,
             checks: state.checks().into_iter().map(|(name, check)| (name, check.is_ok())).collect(),
+            broker_check: state.broker_check().map(|check| check.is_ok()),
             certificates: chain
                 .ends()
                 .chain(self.timestamps.iter().flat_map(|it| it.chain().ends()))

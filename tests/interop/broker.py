@@ -1,4 +1,5 @@
-"""The token broker with clients that others have written: an RFC 8693 client of google-auth, unchanged, and git over smart HTTP.
+"""The token broker with clients that others have written: an RFC 8693 client of google-auth, unchanged, and git over smart HTTP; and the
+component broker-token, run as GitLab and its runner would. All over TLS.
 
 Usage: broker.py --countersign BINARY --suite TEST-BINARY
 
@@ -21,6 +22,9 @@ import traceback
 import urllib.parse
 import urllib.request
 
+import broker_component
+from world import tls
+
 MARK = "gitlab> "
 ROLE = """
     - name: push
@@ -28,6 +32,13 @@ ROLE = """
       path: "{project_path}"
       scopes: [read_repository, write_repository]
       access_level: developer
+      ttl: 5m
+      max_per_token: 20
+      when: claims.namespace_path == "my-group"
+    - name: chosen
+      kind: project-deploy
+      path: { requested: "my-group/[a-z-]+" }
+      scopes: [read_repository, read_registry]
       ttl: 5m
       max_per_token: 20
       when: claims.namespace_path == "my-group"
@@ -42,6 +53,7 @@ class GitLab:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.__dict__.update(self.answer())
         self.order("project", path="my-group/my-project")
+        self.order("project", path="my-group/tools")
 
     def answer(self) -> dict:
         for line in self.process.stdout:
@@ -67,12 +79,12 @@ class World:
         config = directory / "countersign.yaml"
         config.write_text(
             f"listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\nca: {{ ephemeral: {{}} }}\nlog: {{ mode: none }}\ndata: data\n"
-            f"issuers: [{{ url: \"{self.gitlab.url}\", type: gitlab-pipeline }}]\nbroker:\n  audience: {self.gitlab.audience}\n"
-            f"  targets: [{{ name: gitlab, url: \"{self.gitlab.url}\", token: {{ file: gitlab.token }} }}]\n  roles:{ROLE}")
+            f"issuers: [{{ url: \"{self.gitlab.url}\", type: gitlab-pipeline }}]\nbroker:\n  audience: {self.gitlab.audience}\n  rate_per_project: 6000\n"
+            f"  targets: [{{ name: gitlab, url: \"{self.gitlab.url}\", token: {{ file: gitlab.token }} }}]\n  roles:{ROLE}{tls(directory)}\n")
         self.server = subprocess.Popen([self.countersign, "--json", "serve", "--config", config], stdout=subprocess.PIPE,
                                        stderr=(directory / "server.log").open("w"), text=True)
         up = ""
-        while not up.strip().endswith("}"):
+        while not up.endswith("\n}\n"):
             up += self.server.stdout.readline() or exit("the server ended: " + (directory / "server.log").read_text())
         up = json.loads(up)
         self.url, self.admin = up["listening"], up["admin"]
@@ -84,12 +96,13 @@ class World:
         return os.environ | {"BROKER_ID_TOKEN": self.id_token(), "COUNTERSIGN_URL": self.url, "CI_SERVER_URL": self.gitlab.url,
                              "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self.directory), "GIT_TERMINAL_PROMPT": "0"}
 
-    def nothing_lives(self) -> None:
+    def nothing_lives(self, beside: int = 0) -> None:
+        """Beside so many that lived before."""
         for _ in range(200):
-            if self.gitlab.live() == 0:
+            if self.gitlab.live() == beside:
                 return
             threading.Event().wait(0.05)
-        raise AssertionError(f"{self.gitlab.live()} tokens live on")
+        raise AssertionError(f"{self.gitlab.live()} tokens live on, {beside} of them from before")
 
     def dies(self, token: str) -> bool:
         """Who ends a token is answered when that is durable; GitLab is asked right after."""
@@ -237,7 +250,7 @@ def main() -> int:
         world = World(args, pathlib.Path(directory))
         try:
             for test in (google_auth_exchanges_a_token_unchanged, git_pushes_with_the_credential_helper,
-                         a_command_has_the_token_for_as_long_as_it_runs, operators_list_and_end_what_lives):
+                         a_command_has_the_token_for_as_long_as_it_runs, *broker_component.TESTS, operators_list_and_end_what_lives):
                 name = test.__name__.replace("_", " ")
                 if test is git_pushes_with_the_credential_helper and not shutil.which("git"):
                     print(f"!!! SKIPPED: {name}: no git")

@@ -134,13 +134,14 @@ def jobs(configuration: dict) -> dict[str, dict]:
     return {name: job for name, job in configuration.items() if name not in NO_JOBS}
 
 
-def expanded(text: str, variables: dict[str, str], depth: int = 8) -> str:
-    """Variables in a variable's value. `$$` is a dollar; what has no value is nothing."""
+def expanded(text: str, variables: dict[str, str], raw: set[str], depth: int = 8) -> str:
+    """Variables in a variable's value. `$$` is a dollar; what has no value is nothing; what is raw is put in as it is."""
     def one(found: re.Match) -> str:
         name = found.group(1) or found.group(2)
         if name is None:
             return "$"
-        return expanded(variables.get(name, ""), variables, depth - 1) if depth else ""
+        value = variables.get(name, "")
+        return value if name in raw else expanded(value, variables, raw, depth - 1) if depth else ""
     return VARIABLE.sub(one, text)
 
 
@@ -155,10 +156,16 @@ def environment(configuration: dict, name: str, predefined: dict[str, str], sett
         if earlier in job.get("dependencies", [earlier]):
             dotenv |= variables
     written = configuration.get("variables", {}) | job.get("variables", {})
+    # https://docs.gitlab.com/ci/yaml/#variablesexpand
+    raw = {key for key, value in written.items() if isinstance(value, dict) and value.get("expand") is False}
+    for key in raw:
+        assert set(written[key]) == {"value", "expand"}, f"{name}: {written[key]}"
+        written[key] = written[key]["value"]
     for value in written.values():
         assert isinstance(value, str), f"{name}: {value!r} is no text"
+    raw -= (dotenv | settings).keys()
     together = predefined | written | dotenv | settings
-    return together | {key: expanded(value, together) for key, value in written.items() if key not in dotenv | settings}
+    return together | {key: expanded(value, together, raw) for key, value in written.items() if key not in raw | dotenv.keys() | settings.keys()}
 
 
 class Runner:

@@ -82,6 +82,27 @@ def moved(seconds: int, directory: pathlib.Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(seconds)}
 
 
+def tls(directory: pathlib.Path, clock: int = 0, moved: dict[str, str] | None = None) -> str:
+    """A CA for TLS and a certificate for the server, by openssl, in files and in the forms that clients take. The configuration's line."""
+    files = ["tls-ca.key", "tls-ca.pem", "tls.key", "tls.csr", "tls.pem", "tls.ext", "trust.p12"]
+    made = {name: directory / name for name in files}
+    if not made["tls.pem"].exists():
+        ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        # Good then and now: some clients of a moved world have the machine's clock.
+        days = ["-days", 2 - min(clock, 0) // 86400]
+        run("openssl", "req", "-x509", *ec, "-keyout", made["tls-ca.key"], "-out", made["tls-ca.pem"], *days, "-subj", "/CN=TLS CA", env=moved)
+        run("openssl", "req", *ec, "-keyout", made["tls.key"], "-out", made["tls.csr"], "-subj", "/CN=countersign")
+        made["tls.ext"].write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
+        run("openssl", "x509", "-req", "-in", made["tls.csr"], "-CA", made["tls-ca.pem"], "-CAkey", made["tls-ca.key"],
+            "-CAcreateserial", *days, "-extfile", made["tls.ext"], "-out", made["tls.pem"], env=moved)
+        made["tls.key"].chmod(0o600)
+        if shutil.which("keytool"):
+            run("keytool", "-importcert", "-noprompt", "-file", made["tls-ca.pem"], "-keystore", made["trust.p12"],
+                "-storetype", "PKCS12", "-storepass", "changeit")
+    os.environ |= {name: str(made["tls-ca.pem"]) for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]}
+    return f"tls: {{ certificate: {made['tls.pem']}, key: {made['tls.key']} }}"
+
+
 class World:
     """A GitLab, a countersign that trusts it, and the trust material that countersign prints.
 
@@ -123,25 +144,8 @@ class World:
         return f"{self.scheme}://127.0.0.1:{port}"
 
     def serve_over_tls(self) -> None:
-        """A CA for TLS and a certificate for the server, by openssl, in files and in the forms that clients take."""
-        files = ["tls-ca.key", "tls-ca.pem", "tls.key", "tls.csr", "tls.pem", "tls.ext", "trust.p12"]
-        made = {name: self.tls_directory / name for name in files}
-        if not made["tls.pem"].exists():
-            ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-            # Good then and now: some clients of a moved world have the machine's clock.
-            days = ["-days", 2 - min(self.clock, 0) // 86400]
-            run("openssl", "req", "-x509", *ec, "-keyout", made["tls-ca.key"], "-out", made["tls-ca.pem"], *days, "-subj", "/CN=TLS CA", env=self.moved)
-            run("openssl", "req", *ec, "-keyout", made["tls.key"], "-out", made["tls.csr"], "-subj", "/CN=countersign")
-            made["tls.ext"].write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
-            run("openssl", "x509", "-req", "-in", made["tls.csr"], "-CA", made["tls-ca.pem"], "-CAkey", made["tls-ca.key"],
-                "-CAcreateserial", *days, "-extfile", made["tls.ext"], "-out", made["tls.pem"], env=self.moved)
-            made["tls.key"].chmod(0o600)
-            if shutil.which("keytool"):
-                run("keytool", "-importcert", "-noprompt", "-file", made["tls-ca.pem"], "-keystore", made["trust.p12"],
-                    "-storetype", "PKCS12", "-storepass", "changeit")
         with self.config.open("a") as config:
-            config.write(f"\ntls: {{ certificate: {made['tls.pem']}, key: {made['tls.key']} }}\n")
-        os.environ |= {name: str(made["tls-ca.pem"]) for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]}
+            config.write(f"\n{tls(self.tls_directory, self.clock, self.moved)}\n")
 
     def java_options(self) -> list[str]:
         if self.scheme == "http":

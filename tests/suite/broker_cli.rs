@@ -27,10 +27,10 @@ const REVOKE: &str = "POST /v1/token-revoke";
 /// What it was asked: route, parameters of the query or the form.
 type Asked = (String, HashMap<String, String>);
 
-#[derive(Default)]
 struct Script {
     asked: Mutex<Vec<Asked>>,
     answers: Mutex<HashMap<String, VecDeque<(u16, String)>>>,
+    gate: tokio::sync::Semaphore,
 }
 
 struct Broker {
@@ -47,6 +47,11 @@ async fn answer(State(script): State<Arc<Script>>, method: Method, uri: Uri, bod
     script.asked.lock().unwrap().push((route.clone(), fields));
     let next = script.answers.lock().unwrap().get_mut(&route).and_then(VecDeque::pop_front);
     let (status, text) = next.unwrap_or_else(|| (200, default_of(&route)));
+    // 1: as usual, once the test lets it go.
+    if status == 1 {
+        script.gate.acquire().await.expect("it is open some day").forget();
+        return Response::new(default_of(&route).into());
+    }
     // 0: the connection ends without an answer.
     if status == 0 {
         let broken = Err::<hyper::body::Frame<Bytes>, _>(std::io::Error::other("dropped"));
@@ -70,7 +75,8 @@ fn default_of(route: &str) -> String {
 impl Broker {
     fn start() -> Self {
         let runtime = Runtime::new().unwrap();
-        let script = Arc::<Script>::default();
+        let gate = tokio::sync::Semaphore::new(0);
+        let script = Arc::new(Script { asked: Mutex::default(), answers: Mutex::default(), gate });
         let router = Router::new().fallback(answer).with_state(script.clone());
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -274,6 +280,56 @@ fn signals_go_to_the_command_and_the_token_is_revoked_after_it() {
         assert_eq!(process.wait().unwrap().code(), Some(7), "{name}");
         assert_eq!(broker.routes(), [REVOKE], "{name}");
     }
+}
+
+#[test]
+fn a_signal_before_the_command_runs_ends_the_token_and_runs_nothing() {
+    let broker = Broker::start();
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        broker.script(EXCHANGE, [(1, json!({}))]);
+        let mut process = broker.command(&["token", "--role", "bot", "--", "touch", "ran"]).spawn().unwrap();
+        while broker.script.asked.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&process), signal).unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("told to stop"), "{line}");
+        broker.script.gate.add_permits(1);
+        assert_eq!(process.wait().unwrap().code(), Some(code));
+        let asked = broker.asked();
+        let routes: Vec<_> = asked.iter().map(|(route, _)| route.as_str()).collect();
+        assert_eq!(routes, [EXCHANGE, REVOKE]);
+        assert_eq!(asked[1].1["token"], TOKEN);
+        assert!(!broker.directory.path().join("ran").exists());
+    }
+    // Whoever insists does not wait for the broker.
+    broker.script(EXCHANGE, [(1, json!({}))]);
+    let mut process = broker.command(&["token", "--role", "bot", "--", "touch", "ran"]).spawn().unwrap();
+    while broker.script.asked.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(143));
+    assert!(!broker.directory.path().join("ran").exists());
+}
+
+#[test]
+fn the_command_has_no_id_token_unless_it_is_told_to_have_it() {
+    let broker = Broker::start();
+    let seen = ["sh", "-c", "printf %s \"${BROKER_ID_TOKEN-none}\" >seen"];
+    let run = |more: &[&str]| {
+        let ended = broker.run(&[&["token", "--role", "bot"], more, &["--"], &seen[..]].concat());
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        fs::read_to_string(broker.directory.path().join("seen")).unwrap()
+    };
+    assert_eq!(run(&[]), "none");
+    assert_eq!(run(&["--keep-id-token"]), ID_TOKEN);
+    fs::write(broker.directory.path().join("id"), ID_TOKEN).unwrap();
+    assert_eq!(run(&["--token-file", "id"]), "none", "wherever the one that was used came from");
 }
 
 #[test]

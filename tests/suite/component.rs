@@ -1,4 +1,4 @@
-//! deploy/gitlab without a GitLab: the templates are YAML, and name the inputs that they have. `tests/interop/component.py` runs them.
+//! deploy/gitlab without a GitLab: the templates are YAML, and name the inputs that they have. `tests/interop/component.py` and `broker_component.py` run them.
 
 use saphyr_parser::Parser;
 use std::collections::{BTreeMap, BTreeSet};

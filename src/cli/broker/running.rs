@@ -1,9 +1,10 @@
-//! A command that runs with a token in its environment; signals that come to us go to it.
+//! A command that runs with a token in its environment; signals that come to us go to it, and before it runs they end us.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
+use std::task::Poll;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Coming, SignalKind, signal};
 
@@ -18,6 +19,9 @@ pub enum Ended {
     /// It did not begin.
     NotStarted(u8, io::Error),
 }
+
+/// What ends a process that does nothing about it, and is sent so that it ends.
+const ENDING: [Signal; 3] = [Signal::TERM, Signal::HUP, Signal::QUIT];
 
 /// Signals that go to the command instead of ending us.
 pub struct Signals {
@@ -47,21 +51,44 @@ impl Signals {
         })
     }
 
+    /// The next one that is to end us: as long as there is no command, it is we whom somebody means, from a terminal too. The others are kept for
+    /// the command.
+    pub async fn ending(&mut self) -> Signal {
+        std::future::poll_fn(|context| {
+            for (coming, number) in self.coming.iter_mut().filter(|(_, number)| ENDING.contains(number)) {
+                if coming.poll_recv(context).is_ready() {
+                    return Poll::Ready(*number);
+                }
+            }
+            self.interrupt.poll_recv(context).map(|_| Signal::INT)
+        })
+        .await
+    }
+
+    /// The same, where one has come already.
+    pub async fn ended(&mut self) -> Option<Signal> {
+        tokio::select! {
+            biased;
+            number = self.ending() => Some(number),
+            () = std::future::ready(()) => None,
+        }
+    }
+
     /// The next one that the command is to get.
     async fn next(&mut self) -> Signal {
         let Self { coming, interrupt, from_terminal } = self;
         std::future::poll_fn(|context| {
             for (coming, number) in coming.iter_mut() {
                 if coming.poll_recv(context).is_ready() {
-                    return std::task::Poll::Ready(*number);
+                    return Poll::Ready(*number);
                 }
             }
             while interrupt.poll_recv(context).is_ready() {
                 if !*from_terminal {
-                    return std::task::Poll::Ready(Signal::INT);
+                    return Poll::Ready(Signal::INT);
                 }
             }
-            std::task::Poll::Pending
+            Poll::Pending
         })
         .await
     }
@@ -71,10 +98,19 @@ impl Signals {
 pub struct Running(Child);
 
 impl Running {
-    /// Starts it with our own streams and environment, and these variables.
-    pub fn start(program: &OsStr, arguments: &[OsString], variables: &[(&str, &str)]) -> Result<Self, Ended> {
+    /// Starts it with our own streams and environment, without one variable, and with these.
+    pub fn start(
+        program: &OsStr,
+        arguments: &[OsString],
+        without: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Ended> {
         let mut command = Command::new(program);
-        command.args(arguments).envs(variables.iter().copied());
+        command.args(arguments);
+        if let Some(name) = without {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().copied());
         command.spawn().map(Self).map_err(|error| {
             let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN };
             Ended::NotStarted(code, error)
@@ -106,6 +142,11 @@ impl Running {
 }
 
 fn code(status: std::process::ExitStatus) -> u8 {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    u8::try_from(code).unwrap_or(u8::MAX)
+    let code = status.code().map(|code| u8::try_from(code).unwrap_or(u8::MAX));
+    code.unwrap_or_else(|| code_of(status.signal().unwrap_or(0)))
+}
+
+/// What the shell says of a process that a signal ended.
+pub fn code_of(number: i32) -> u8 {
+    u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX)
 }

@@ -53,6 +53,16 @@ pub enum CredentialSource {
     Environment(String),
 }
 
+impl CredentialSource {
+    /// The same however it is written: a file by its real path, where there is one.
+    fn place(&self) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
+            Self::Environment(name) => Self::Environment(name.clone()),
+        }
+    }
+}
+
 /// What roles have to know of a target, as far as it could be read: of one with a fault in it, roles are judged all the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sketch {
@@ -76,8 +86,34 @@ pub(super) fn read_all(list: &Field<'_>, directory: &Path) -> (Option<Vec<Target
         .map(|(item, sketch)| read(&item.section()?, directory, sketch))
         .collect();
     let unique = refuse_twice(&items, sketches.iter().map(|sketch| sketch.name.as_deref()), "target");
-    let targets = targets.into_iter().collect::<Option<Vec<_>>>().filter(|_| unique);
+    let apart = refuse_shared(&items, &targets);
+    let targets = targets.into_iter().collect::<Option<Vec<_>>>().filter(|_| unique && apart);
     (targets, sketches)
+}
+
+/// A credential that two targets name: at another URL it would be given away, and were one of them to replace it, the other's would be dead. At one
+/// URL, too, two are no use: what they share is counted twice.
+fn refuse_shared(items: &[Field<'_>], targets: &[Option<TargetConfig>]) -> bool {
+    let mut seen: Vec<(CredentialSource, usize)> = Vec::new();
+    let mut apart = true;
+    for (item, target) in items.iter().zip(targets) {
+        let Some(target) = target else { continue };
+        let source = target.token.place();
+        match seen.iter().find(|(known, _)| *known == source) {
+            Some((_, first)) => {
+                let message = format!(
+                    "is the credential of the target on line {first} too: it would be sent to both, and a rotation of one would end the other's; give \
+                     each its own"
+                );
+                if let Some(section) = item.section() {
+                    section.error_at("token", message);
+                }
+                apart = false;
+            }
+            None => seen.push((source, item.line())),
+        }
+    }
+    apart
 }
 
 fn read(section: &Section<'_>, directory: &Path, sketch: &mut Sketch) -> Option<TargetConfig> {

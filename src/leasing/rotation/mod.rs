@@ -28,7 +28,7 @@ const OFTEN: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_secs(10);
 /// GitLab may be at work on a lost request for no longer.
 const SETTLED: Duration = Duration::from_secs(600);
-/// A credential that ends within this makes the server unready.
+/// A credential that ends within this is told of as a problem.
 pub(super) const NEAR: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether, when and how the main credential is replaced.

@@ -1,11 +1,7 @@
 //! A machine whose clock is the runtime's paused one, and which crashes at a chosen step.
 
 use super::gitlab::{Client, World};
-use crate::broker::{
-    AccessLevel, Draft, Grant, Hosting, Job, Kind, Lease, LeaseId, PathText, Revocation, Role, Roles,
-    TokenRequest, scope,
-};
-use crate::condition::Condition;
+use crate::broker::{Grant, Lease, LeaseId, Roles, TokenRequest};
 use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::identity::Issuer;
 use crate::issuance::{Answer, IssuerKeys, Rules};
@@ -23,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// 2026-06-29T22:00:00Z: two hours before a midnight.
-const BEGIN: u64 = 1_782_691_200_000 + 22 * 3_600_000;
+pub(super) const BEGIN: u64 = 1_782_691_200_000 + 22 * 3_600_000;
 
 /// Clock and stopwatch of the runtime. The clock can be set; GitLab's own is never wrong.
 #[derive(Clone)]
@@ -359,57 +355,4 @@ fn all_is_over(machine: &Machine) {
     assert_eq!(machine.world.live(), [] as [u64; 0], "tokens live on");
     let open: Vec<_> = machine.store.leases().into_iter().filter(|lease| !lease.phase.is_over()).collect();
     assert!(open.is_empty(), "the store has leases that are not over: {open:#?}");
-}
-
-/// A token of this kind that lives for so many seconds, granted to an ID token.
-pub(in crate::leasing) fn grant(kind: Kind, ttl: u64, jti: &str) -> Grant {
-    grant_of(kind, ttl, jti, |_| {})
-}
-
-/// The same of another role.
-pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl FnOnce(&mut Draft)) -> Grant {
-    let path = match kind {
-        Kind::Impersonation => None,
-        Kind::Personal | Kind::UserServiceAccount => Some("bot"),
-        Kind::GroupServiceAccount | Kind::ProjectServiceAccount => Some("acme/app/bot"),
-        _ => Some("acme/app"),
-    };
-    let scopes = match kind {
-        Kind::PipelineTrigger => vec![],
-        _ if kind.is_bearer() => vec!["api".to_owned()],
-        _ => vec!["read_repository".to_owned()],
-    };
-    let when = Condition::compile(r#"claims.project_path == "acme/app""#, &scope()).unwrap();
-    let mut draft = Draft {
-        name: Some(format!("role-{kind}")),
-        issuer: Some("https://gitlab.example.com".to_owned()),
-        target: Some("default".to_owned()),
-        hosting: Some(Hosting::SelfManaged),
-        kind: Some(kind),
-        path: Some(path.map(|path| PathText::Made(path.to_owned()))),
-        scopes: Some(scopes),
-        access_level: Some(kind.has_access_level().then_some(AccessLevel::Developer)),
-        ttl: Some(Duration::from_secs(ttl)),
-        max_ttl: Some(None),
-        revocation: Some(Revocation::Broker),
-        token_name: Some("bot".to_owned()),
-        when: Some(when),
-        max_active: Some(20),
-        max_active_per_project: Some(None),
-        max_per_token: Some(1),
-        allow_admin: Some(false),
-    };
-    edit(&mut draft);
-    let job = Job {
-        issuer: "https://gitlab.example.com".to_owned(),
-        project_path: "acme/app".to_owned(),
-        project_id: "7".to_owned(),
-        job_id: "1000".to_owned(),
-        user: "ada".to_owned(),
-        user_id: "42".to_owned(),
-        jti: jti.to_owned(),
-        expires: UnixMillis(BEGIN + 3_600_000),
-        ..Job::default()
-    };
-    Grant::unconditional(&Role::check(draft).unwrap(), job)
 }

@@ -1,7 +1,9 @@
 //! For tests: a GitLab in memory that does as a script says, a machine that crashes where it is told, and time that passes at once.
 
 mod gitlab;
+mod grants;
 mod machine;
 
 pub(super) use gitlab::{Fault, World};
-pub(super) use machine::{Machine, Seeded, finish, finish_asleep, grant, grant_of};
+pub(super) use grants::{grant, grant_of};
+pub(super) use machine::{Machine, Seeded, finish, finish_asleep};

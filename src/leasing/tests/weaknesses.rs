@@ -99,6 +99,8 @@ async fn weakness_8_every_attempt_leaves_a_record_without_a_token() {
     let outcomes: Vec<_> = attempts.iter().map(|attempt| &*attempt.outcome).collect();
     assert_eq!(outcomes, [ALLOWED, "BROKER_TOKEN_USED"]);
     assert_eq!(attempts[0].lease, Some(handed.lease.id));
+    assert_eq!(attempts[0].token_name.as_ref(), Some(&handed.lease.name));
+    assert_eq!(attempts[0].target.as_deref(), Some("default"));
     assert_eq!(attempts[0].sha256, Some(handed.token.sha256()));
     assert!(attempts[0].gitlab_token_id.is_some());
     let written = serde_json::to_string(&(&attempts, machine.store.leases())).unwrap();

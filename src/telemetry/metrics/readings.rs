@@ -15,8 +15,10 @@ pub struct Readings<'r> {
     pub broker: Option<crate::leasing::Reading>,
     /// The moment.
     pub now: UnixMillis,
-    /// Every check of `/readyz`, and whether it passes.
+    /// Every check that `/readyz` goes by, and whether it passes.
     pub checks: Vec<(&'static str, bool)>,
+    /// Whether the token broker works as it should, where there is one. Ready or not does not depend on it.
+    pub broker_check: Option<bool>,
     /// Each certificate of the CA's chain, and the last second of its validity.
     pub certificates: Vec<(&'r str, UnixMillis)>,
     /// The log, where it is in this process.
@@ -101,7 +103,7 @@ impl Gauges {
             .get_metric_with_label_values(&[version])?
             .set(1.0);
         Ok(Self {
-            ready: families.gauge("countersign_ready", "1 while every check of /readyz passes, else 0.")?,
+            ready: families.gauge("countersign_ready", "1 while /readyz says READY, else 0. The broker does not count.")?,
             checks: families.gauges("countersign_check", "1 for each check of /readyz that passes, else 0.", &["check"])?,
             expiry: families.gauges(
                 "countersign_ca_expiry_days",
@@ -184,7 +186,12 @@ impl Gauges {
         self.ready.set(f64::from(u8::from(all_pass)));
         set_all(
             &self.checks,
-            readings.checks.iter().map(|&(name, passes)| (name, f64::from(u8::from(passes)))),
+            readings
+                .checks
+                .iter()
+                .copied()
+                .chain(readings.broker_check.map(|passes| ("broker", passes)))
+                .map(|(name, passes)| (name, f64::from(u8::from(passes)))),
         );
         let days = |end: UnixMillis| (end.0 as f64 - readings.now.0 as f64) / 86_400_000.0;
         set_all(&self.expiry, readings.certificates.iter().map(|&(name, end)| (name, days(end))));

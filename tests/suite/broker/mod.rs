@@ -12,7 +12,7 @@ mod storm;
 mod table;
 mod weaknesses;
 
-use crate::support::gitlab::{Live, MakeBelieve};
+use crate::support::gitlab::{Builder, Live, MakeBelieve};
 use crate::support::{Answer, StoppedCa, TestCa, TestClock, secrets};
 use countersign::config::Config;
 use countersign::server::environment::Environment;
@@ -88,8 +88,13 @@ impl World {
 
     /// With these roles, and these keys of `broker:` besides.
     pub async fn with(roles: &str, more: &str) -> Self {
+        Self::of(MakeBelieve::builder(), roles, more).await
+    }
+
+    /// The same with another GitLab.
+    pub async fn of(gitlab: Builder, roles: &str, more: &str) -> Self {
         let clock = TestClock::at(Environment::system().clock.now());
-        let gitlab = MakeBelieve::start(clock).await;
+        let gitlab = gitlab.start(clock).await;
         gitlab.project("my-group/my-project");
         gitlab.project("my-group/tools");
         gitlab.project("elsewhere/app");
@@ -203,5 +208,17 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("{listed} leases are {phase}, not {count}");
+    }
+
+    /// Waits until GitLab has told its version.
+    pub async fn until_known(&self) {
+        for _ in 0..6000 {
+            let targets = self.ca.get_admin("/v1/targets").await.json();
+            if targets["targets"][0]["version"].is_string() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("its version is not known");
     }
 }

@@ -33,6 +33,15 @@ async fn weakness_8_every_attempt_can_be_listed() {
     assert!(one["deadline"].as_str().is_some_and(|time| time.ends_with('Z')), "{one}");
     let token = lease["access_token"].as_str().expect("a token");
     assert_eq!(one["minted"]["sha256"], hex::encode(sha256(token)));
+    // What is left to whoever has nothing but the log: where the token is, and what it is called there.
+    let log = crate::support::logs::text();
+    let id = lease["lease_id"].as_str().expect("an id");
+    let lines: Vec<_> =
+        log.lines().filter(|line| line.contains(id) && line.contains("\"token-issue\"")).collect();
+    let [line] = lines[..] else { panic!("{lines:?}") };
+    let line: Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!((&line["target_name"], &line["token_name"]), (&json!("gitlab"), &one["name"]), "{line}");
+    assert!(one["name"].as_str().is_some_and(|name| name.ends_with(id)), "{one}");
     let refused = world.ca.get_admin("/v1/attempts").await.json();
     let refused = refused["refused"].as_array().expect("attempts").clone();
     assert_eq!(refused.len(), 1, "{refused:?}");

@@ -257,3 +257,48 @@ async fn a_project_that_asks_too_often_waits_and_gitlab_hears_nothing_of_it() {
     assert!(metrics.text().contains(counted), "{}", metrics.text());
     world.revoke_all().await;
 }
+
+/// Defect 3 of the Vault plugin: what a release has was refused by that release, since `17.9.0-ee` counted as older than 17.9.
+#[tokio::test(flavor = "multi_thread")]
+async fn defect_3_what_the_instance_is_too_old_for_is_refused_and_the_operator_is_told_why() {
+    let role = |name: &str, scopes: &str, level: &str| {
+        format!(
+            "\n    - {{ name: {name}, kind: project, path: '{{project_path}}', scopes: [{scopes}], access_level: {level}, ttl: 5m,\n        \
+             max_per_token: 20, when: 'claims.namespace_path == \"my-group\"' }}"
+        )
+    };
+    let roles =
+        [role("rotating", "read_api, self_rotate", "developer"), role("planning", "read_api", "planner")];
+    for (version, rotating, planning) in [
+        ("17.6.9", false, false),
+        ("17.7.0-ee", false, true),
+        ("17.8.9-ee", false, true),
+        ("17.9.0-ee", true, true),
+        ("17.10.0", true, true),
+    ] {
+        let gitlab = crate::support::gitlab::MakeBelieve::builder().version(version);
+        let world = World::of(gitlab, &format!("{}\n", roles.concat()), "").await;
+        world.until_known().await;
+        for (name, allowed, why) in [
+            ("rotating", rotating, "self_rotate is there since GitLab 17.9, and this one is 17."),
+            ("planning", planning, "planner is there since GitLab 17.7, and this one is 17.6"),
+        ] {
+            let answer = world.exchange(&world.id_token(), &[("role", name)]).await;
+            if allowed {
+                assert_eq!(answer.status, 200, "{version} {name}: {}", answer.text());
+                crate::support::secrets::note(
+                    answer.json()["access_token"].as_str().expect("a token").as_bytes(),
+                );
+                continue;
+            }
+            assert_eq!(refusal(&answer), refused_target(), "{version} {name}");
+            assert!(!answer.text().contains("17."), "{}", answer.text());
+            let attempts = world.ca.get_admin("/v1/attempts").await.json();
+            let detail = attempts["refused"][0]["detail"].as_str().expect("a reason");
+            assert!(detail.contains(why), "{version} {name}: {detail}");
+        }
+        let made = [rotating, planning].into_iter().filter(|allowed| *allowed).count();
+        assert_eq!(world.live().len(), made, "{version}");
+        world.revoke_all().await;
+    }
+}

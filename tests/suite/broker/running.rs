@@ -36,17 +36,42 @@ async fn a_credential_that_gitlab_does_not_take_is_told_and_certificates_go_on()
     let answer = world.exchange(&world.id_token(), &[("role", "tag")]).await;
     assert_eq!(super::refusal(&answer).2, "BROKER_GITLAB_UNAVAILABLE", "{}", answer.text());
     let ready = world.ca.get_admin("/readyz").await;
-    assert_eq!(ready.status, 503);
-    assert!(
-        ready.json()["checks"]["broker"].as_str().is_some_and(|said| said.contains("gitlab")),
-        "{}",
-        ready.text()
-    );
+    // An orchestrator that took the server out of service for it would end certificates, too.
+    assert_eq!((ready.status.as_u16(), &ready.json()["status"]), (200, &json!("READY")));
+    for text in [&ready.json()["checks"]["broker"], &ready.json()["warnings"][0]] {
+        assert!(text.as_str().is_some_and(|said| said.contains("gitlab")), "{}", ready.text());
+    }
+    let metrics = world.ca.get_admin("/metrics").await.text().to_owned();
+    for line in ["countersign_ready 1", r#"countersign_check{check="broker"} 0"#] {
+        assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
+    }
     assert_eq!(world.ca.get("/healthz").await.status, 200);
     let claims = world.gitlab.issuer.claims();
     let mut request = TestKey::new().request(claims["sub"].as_str().expect("a subject"));
     request["credentials"] = json!({ "oidcIdentityToken": world.token_of(&claims) });
     world.ca.sign(&request).await.certificates();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_tells_when_the_main_credential_ends() {
+    let world = World::start().await;
+    world.tag().await;
+    let ready = world.ca.get_admin("/readyz").await;
+    let body = ready.json();
+    assert_eq!((ready.status.as_u16(), &body["checks"]["broker"]), (200, &json!("ok")), "{body}");
+    let [credential] = &**body["credentials"].as_array().expect("one for each target") else {
+        panic!("{body}")
+    };
+    let metrics = world.ca.get_admin("/metrics").await.text().to_owned();
+    let measured = metrics
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(r#"countersign_broker_credential_expiry_seconds{target="gitlab"} "#)
+        })
+        .map(|seconds| seconds.parse::<f64>().expect("a number") as u64);
+    assert_eq!(credential["target"], "gitlab");
+    assert_eq!((credential["expires_in"].as_u64(), measured.is_some()), (measured, true));
+    world.revoke_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
-//! Weaknesses of gitlab-jwt-2-pat that are none of a lease's life: what is logged, and what it runs as.
+//! Weaknesses of gitlab-jwt-2-pat that are none of a lease's life: what is logged, and what it runs as. And that each has a test.
 
 use super::World;
 use crate::support::gitlab::Fault;
 use crate::support::{Answer, logs, secrets};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// There a debug switch wrote the whole `Authorization` header to the log.
@@ -62,4 +64,38 @@ fn weakness_12_the_image_runs_its_own_binary_as_nobody_special() {
     let words: Vec<_> = words.iter().map(|word| word.replace("/ca/", "/no/such/directory/")).collect();
     let ended = Command::new(env!("CARGO_BIN_EXE_countersign")).args(&words).output().expect("it runs");
     assert_eq!(ended.status.code(), Some(78), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+fn sources(directory: &Path, found: &mut String) {
+    for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push_str(&fs::read_to_string(&entry).expect("text"));
+        }
+    }
+}
+
+/// gitlab-jwt-2-pat has fourteen known weaknesses, vault-plugin-secrets-gitlab thirteen known defects. Each is avoided by a test that has
+/// its number.
+#[test]
+fn every_known_weakness_and_defect_has_a_test_of_its_number() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    for part in ["src", "tests/suite"] {
+        sources(&root.join(part), &mut text);
+    }
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let is_tested = |what: &str, number: usize| {
+        let function = format!("fn {what}_{number}_");
+        lines.windows(2).any(|pair| {
+            pair[1].trim_start_matches("async ").starts_with(&function)
+                && (pair[0] == "#[test]" || pair[0].starts_with("#[tokio::test"))
+        })
+    };
+    for (what, last) in [("weakness", 14), ("defect", 13)] {
+        let missing: Vec<_> = (1..=last).filter(|number| !is_tested(what, *number)).collect();
+        assert!(missing.is_empty(), "no test names {what} {missing:?}");
+        assert!(!is_tested(what, last + 1), "this test can fail");
+    }
 }

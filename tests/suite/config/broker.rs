@@ -290,3 +290,28 @@ fn roles_are_judged_beside_targets_that_are_wrong() {
     let errors = errors(BROKER, &without).join("\n");
     assert!(errors.contains("broker.targets: is missing") && errors.contains("roles[0].ttl"), "{errors}");
 }
+
+/// Whatever way it is written: it would be sent to both, and be dead for one once the other has replaced it.
+#[test]
+fn two_targets_have_no_credential_in_common() {
+    let place = place();
+    std::os::unix::fs::symlink(place.path("gitlab.token"), place.path("link")).expect("a link");
+    let second = |name: &str, url: &str, token: &str| {
+        format!(
+            "      token: {{ file: gitlab.token }}\n    - name: {name}\n      url: {url}\n      token: {token}\n  roles:\n    - target: default\n      name: ci\n"
+        )
+    };
+    let from = "      token: { file: gitlab.token }\n  roles:\n    - name: ci\n";
+    for token in ["{ file: gitlab.token }", "{ file: ./gitlab.token }", "{ file: link }"] {
+        for url in ["https://git.example.com", "https://gitlab.com"] {
+            let refused = load(&place, from, &second("own", url, token)).map(|_| ()).expect_err("refused");
+            let expected = "countersign.yaml:18: broker.targets[1].token: is the credential of the target on line 12 too: it would be sent to both, and a \
+                            rotation of one would end the other's; give each its own";
+            assert!(refused.contains(&expected.to_owned()), "{token} {url}: {refused:#?}");
+        }
+    }
+    load(&place, from, &second("own", "https://git.example.com", "{ env: OWN_TOKEN }")).expect("accepted");
+    let both = second("own", "https://git.example.com", "{ env: OWN_TOKEN }")
+        .replace("{ file: gitlab.token }", "{ env: OWN_TOKEN }");
+    assert!(load(&place, from, &both).is_err(), "a variable");
+}

@@ -289,7 +289,7 @@ impl Machine {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("not within 30 s: {what}; live: {:?}", self.live());
+        panic!("waited for in vain: {what}; live: {:?}", self.live());
     }
 
     pub async fn until_dead(&self) {
