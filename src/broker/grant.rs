@@ -261,6 +261,7 @@ impl Grant {
             deadline,
             revocation,
             asked_expiry,
+            past: None,
             phase: Phase::Intent,
         }
     }

@@ -22,7 +22,7 @@ pub use expiry::{Expiry, expiry_after};
 pub use grant::{Grant, Job, TokenRequest};
 pub use hosting::Hosting;
 pub use kind::Kind;
-pub use lease::{Lease, LeaseId, Minted, Phase};
+pub use lease::{Lease, LeaseId, Minted, Past, Phase};
 pub use name::{NameFacts, NameFault, NameTemplate};
 pub use path::{PathFault, PathRule, check_path, split_account};
 pub use refusal::{Code, Refused};

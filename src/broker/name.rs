@@ -8,6 +8,8 @@ use crate::spelling::nearest;
 
 /// The longest name that GitLab takes, in characters.
 const LONGEST: usize = 255;
+/// The same where the token's name is that of a bot user too: its first word is the user's first name, which ends there.
+const LONGEST_OF_BOTS: usize = 127;
 /// A hyphen and the lease's name.
 const ENDING: usize = 33;
 /// The longest template, in octets.
@@ -104,8 +106,8 @@ impl NameTemplate {
         Ok(Self(pieces))
     }
 
-    /// The name of a lease's token: at most 255 characters, all of them ASCII. What a claim has in it that is neither letter, digit nor
-    /// one of `. _ - / @ : + , =` is an underscore.
+    /// The name of a lease's token: at most 255 characters, 127 of projects' and groups', all of them ASCII. What is too long is cut before
+    /// the lease's name. What a claim has in it that is neither letter, digit nor one of `. _ - / @ : + , =` is an underscore.
     pub fn render(&self, facts: &NameFacts<'_>, id: LeaseId) -> String {
         let mut name = String::new();
         for piece in &self.0 {
@@ -120,8 +122,16 @@ impl NameTemplate {
             }
         }
         // One octet a character.
-        name.truncate(LONGEST - ENDING);
+        name.truncate(longest(facts.kind) - ENDING);
         format!("{name}-{id}")
+    }
+}
+
+/// The longest name of a token of this kind.
+const fn longest(kind: Kind) -> usize {
+    match kind {
+        Kind::Project | Kind::Group => LONGEST_OF_BOTS,
+        _ => LONGEST,
     }
 }
 
@@ -169,6 +179,10 @@ mod tests {
     use crate::broker::Job;
 
     fn render(template: &str, job: &Job) -> String {
+        render_of(Kind::Project, template, job)
+    }
+
+    fn render_of(kind: Kind, template: &str, job: &Job) -> String {
         let scopes = ["api".to_owned(), "read_user".to_owned()];
         let facts = NameFacts {
             role: "ci",
@@ -176,7 +190,7 @@ mod tests {
             scopes: &scopes,
             access_level: "reporter",
             ttl: 300,
-            kind: Kind::Project,
+            kind,
             target: "default",
             job,
         };
@@ -213,10 +227,20 @@ mod tests {
     fn what_a_job_is_called_cannot_make_a_name_of_another() {
         let odd = Job { reference: "é\u{202e}\"<\n% x".into(), ..job() };
         assert_eq!(render("{ref}", &odd), format!("_______x-{}", "0".repeat(32)));
-        let long = Job { reference: "é".repeat(1000), ..job() };
-        let name = render("{ref}", &long);
-        assert_eq!(name.len(), 255);
-        assert!(name.ends_with(&format!("-{}", "0".repeat(32))), "the lease's name is never cut");
+    }
+
+    /// GitLab gives a bot its token's name, and no user a first name of more than 127 characters.
+    #[test]
+    fn no_name_is_longer_than_gitlab_takes_and_the_leases_is_never_cut() {
+        let long = Job { reference: "é".repeat(1000), project_path: "a/".repeat(300), ..job() };
+        for &kind in Kind::ALL {
+            let most = if matches!(kind, Kind::Project | Kind::Group) { 127 } else { 255 };
+            for template in ["{ref}", NameTemplate::DEFAULT, "of {ref} {ref}"] {
+                let name = render_of(kind, template, &long);
+                assert_eq!(name.len(), most, "{kind}");
+                assert!(name.ends_with(&format!("-{}", "0".repeat(32))), "{kind}: {name}");
+            }
+        }
     }
 
     /// The Vault plugin took empty templates and unknown names, and failed when a token was asked for.

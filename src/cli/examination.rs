@@ -8,7 +8,7 @@ use super::report::{Checks, duration};
 use crate::environment::UnixMillis;
 use crate::identity::{Entry, Issuer, Principal};
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Expectations, KeySet, UnverifiedToken, VerifiedToken};
+use crate::token::{Expectations, KeySet, Times, UnverifiedToken, VerifiedToken};
 use serde_json::{Map, Value};
 
 /// What was found out.
@@ -59,7 +59,9 @@ impl Examination {
     /// The algorithm; asked before any key is fetched. `false`: the token ends here.
     pub fn algorithm(&mut self, token: &UnverifiedToken<'_>, issuer: &Issuer) -> bool {
         let algorithms = issuer.algorithms();
-        match (Expectations { issuer: &issuer.url, algorithms: &algorithms }).admit(token) {
+        match (Expectations { issuer: &issuer.url, algorithms: &algorithms, times: Times::CERTIFICATE })
+            .admit(token)
+        {
             Ok(()) => {
                 self.checks.ok("algorithm", format!("{:?}, one of {algorithms:?}", token.algorithm()));
                 true
@@ -103,7 +105,8 @@ impl Examination {
         now: UnixMillis,
     ) -> Option<VerifiedToken> {
         let algorithms = issuer.algorithms();
-        let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
+        let expected =
+            Expectations { issuer: &issuer.url, algorithms: &algorithms, times: Times::CERTIFICATE };
         let attempt = |at| UnverifiedToken::parse(text).and_then(|token| token.verify(keys, &expected, at));
         let refusal = match attempt(now) {
             Ok(verified) => {

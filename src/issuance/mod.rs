@@ -18,7 +18,7 @@ use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::identity::Issuer;
 use crate::possession::Possession;
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Expectations, KeySet, Payload, UnverifiedToken};
+use crate::token::{Expectations, KeySet, Payload, Times, UnverifiedToken};
 use crate::transparency::Place;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -107,7 +107,8 @@ impl CertificateAuthority {
         let label: Arc<str> = rules.issuers.label(&issuer.url).unwrap_or_default().into();
         course.of(label.clone());
         let algorithms = issuer.algorithms();
-        let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
+        let expected =
+            Expectations { issuer: &issuer.url, algorithms: &algorithms, times: Times::CERTIFICATE };
         expected.admit(&token)?;
         // Whom the token names: a claim, until it is verified below.
         let project = issuer.project_of(|name| token.claimed(name));

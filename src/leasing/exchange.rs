@@ -7,13 +7,19 @@ use super::secret::sha256_hex;
 use crate::broker::{Code, Grant, Lease, LeaseId, Refused, Roles, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Expectations, UnverifiedToken, VerifiedToken};
+use crate::token::{Expectations, Times, UnverifiedToken, VerifiedToken};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The largest ID token that is looked at here, in octets.
 const MAX_ID_TOKEN: usize = 16 * 1024;
+/// An ID token buys a token of GitLab's no longer than it must: half a minute for clocks that differ, and a day, however long its job may take.
+const TIMES: Times = Times {
+    after_expiry: Duration::from_secs(30),
+    ahead: Duration::from_secs(30),
+    oldest: Some(Duration::from_secs(24 * 3600)),
+};
 /// When to come again where too many do.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -124,7 +130,7 @@ impl Inner {
             .find(token.issuer())
             .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
         let algorithms = issuer.algorithms();
-        let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms };
+        let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms, times: TIMES };
         expected.admit(&token)?;
         let keys = self.keys.keys(&issuer, token.key_id()).await?;
         let token = token.verify(&keys, &expected, self.time.of_day())?;

@@ -78,7 +78,7 @@ impl Inner {
         let mut book = self.book();
         let old = book.get(id)?.clone();
         let phase = next(&old)?;
-        let lease = book.put(Lease { phase, ..(*old).clone() });
+        let lease = book.put(old.moved_to(phase));
         let written = self.writer.write(vec![Change::Lease(Box::new((*lease).clone()))]);
         drop(book);
         if old.phase.code() != lease.phase.code() {

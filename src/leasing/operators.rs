@@ -77,8 +77,8 @@ impl Inner {
     pub(super) async fn abandon(self: &Arc<Self>, id: LeaseId) -> Result<bool, Refused> {
         let at = self.time.now();
         let changed = self.change(id, |lease| match &lease.phase {
-            Phase::Revoking { minted, tries: 1.., fault, .. } if life::late(lease, at) >= STUCK => {
-                Some(Phase::Abandoned { minted: minted.clone(), at, why: fault.clone() })
+            Phase::Revoking { tries: 1.., fault, .. } if life::late(lease, at) >= STUCK => {
+                Some(Phase::Abandoned { at, why: fault.clone() })
             }
             _ => None,
         });

@@ -161,15 +161,19 @@ impl Observer for Telling {
     fn moved(&self, lease: &Lease) {
         let phase = lease.phase.code();
         let (id, role) = (lease.id.to_string(), &lease.role);
-        let why = match &lease.phase {
-            Phase::Revoking { why, .. } | Phase::Aborted { why, .. } | Phase::Abandoned { why, .. } => {
-                Some(why.as_str())
-            }
-            _ => None,
-        };
+        let (why, minted) = (lease.why(), lease.minted());
         match lease.phase {
             Phase::Revoked { .. } => {
-                tracing::info!(event = "token-revoke", lease = id, role, phase, "broker")
+                tracing::info!(
+                    event = "token-revoke",
+                    lease = id,
+                    role,
+                    phase,
+                    why,
+                    gitlab_token_id = minted.map(|minted| minted.id),
+                    token_sha256 = minted.and_then(|minted| minted.sha256.as_deref()),
+                    "broker"
+                )
             }
             Phase::Intent | Phase::Active { .. } => {
                 tracing::debug!(event = "lease", lease = id, role, phase, "broker");

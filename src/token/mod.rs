@@ -14,7 +14,7 @@ pub use glance::{ClaimedTexts, Payload};
 pub use json::MAX_DEPTH;
 pub(crate) use json::parse_object;
 pub use keys::{KeySet, MAX_KEYS, VerificationKey};
-pub use times::{EXPIRY_LEEWAY, FUTURE_LEEWAY, check_form as check_form_of_times};
+pub use times::{EXPIRY_LEEWAY, FUTURE_LEEWAY, Times, check_form as check_form_of_times};
 
 use crate::environment::UnixMillis;
 use crate::refusal::{Reason, Refusal};
@@ -51,6 +51,8 @@ pub struct Expectations<'e> {
     pub issuer: &'e str,
     /// The algorithms that the issuer's tokens may have.
     pub algorithms: &'e [Algorithm],
+    /// How far its times may lie from the clock.
+    pub times: Times,
 }
 
 /// A token whose signature, algorithm, issuer and times hold at the time it was verified.
@@ -105,7 +107,7 @@ impl<'t> UnverifiedToken<'t> {
 
     /// Verifies algorithm, issuer, signature and times, in this order. Without a `kid` every key that fits is tried.
     ///
-    /// Times have a leeway: [`EXPIRY_LEEWAY`] for `exp`, [`FUTURE_LEEWAY`] for `nbf` and `iat`.
+    /// Times have the leeway that [`Expectations::times`] says.
     ///
     /// # Errors
     /// [`Reason::TokenAlgorithmNotAllowed`], [`Reason::TokenIssuerUnknown`], [`Reason::TokenKeyUnknown`],
@@ -122,7 +124,7 @@ impl<'t> UnverifiedToken<'t> {
             return Err(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"));
         }
         self.verify_signature(keys)?;
-        times::check(&self.claims, now)?;
+        times::check(&self.claims, now, &expected.times)?;
         Ok(VerifiedToken { claims: self.claims, algorithm: self.algorithm })
     }
 

@@ -13,13 +13,28 @@ pub const EXPIRY_LEEWAY: Duration = Duration::from_secs(60);
 /// issuer whose clock is fast is no less the issuer's; `exp` bounds it all the same.
 pub const FUTURE_LEEWAY: Duration = Duration::from_secs(300);
 
+/// How far a token's times may lie from the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long after `exp` it is still taken.
+    pub after_expiry: Duration,
+    /// How far `nbf` and `iat` may lie ahead.
+    pub ahead: Duration,
+    /// How old it may be by its `iat`, which must then be there; `None`: there is no bound.
+    pub oldest: Option<Duration>,
+}
+
+impl Times {
+    /// Of tokens for certificates. There is no bound on a token's age: GitLab's live as long as the job's timeout, which can be months.
+    pub const CERTIFICATE: Self = Self { after_expiry: EXPIRY_LEEWAY, ahead: FUTURE_LEEWAY, oldest: None };
+}
+
 /// 9999-12-31T23:59:59Z, the last second that X.509 can name (RFC 5280 §4.1.2.5).
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
 /// Checks the token's times. `exp` is required; `nbf` and `iat`, which GitLab always sends, are checked when present.
-/// There is no bound on a token's age: GitLab's live as long as the job's timeout, which can be months.
-pub fn check(claims: &Claims, now: UnixMillis) -> Result<(), Refusal> {
-    check_at(claims, Some(now))
+pub fn check(claims: &Claims, now: UnixMillis, times: &Times) -> Result<(), Refusal> {
+    check_at(claims, Some(now), times)
 }
 
 /// The same without a clock, for claims on paper, which may be of a job long ago: whether the times are there, and are times.
@@ -27,19 +42,24 @@ pub fn check(claims: &Claims, now: UnixMillis) -> Result<(), Refusal> {
 /// # Errors
 /// [`Reason::ClaimMissing`], [`Reason::ClaimWrongType`] and [`Reason::ClaimInvalid`].
 pub fn check_form(claims: &Claims) -> Result<(), Refusal> {
-    check_at(claims, None)
+    check_at(claims, None, &Times::CERTIFICATE)
 }
 
-fn check_at(claims: &Claims, now: Option<UnixMillis>) -> Result<(), Refusal> {
+fn check_at(claims: &Claims, now: Option<UnixMillis>, times: &Times) -> Result<(), Refusal> {
     let expiry = date(claims, "exp")?.ok_or_else(|| Refusal::new(Reason::ClaimMissing).of_claim("exp"))?;
-    if now.is_some_and(|now| expiry.plus(EXPIRY_LEEWAY) <= now) {
+    if now.is_some_and(|now| expiry.plus(times.after_expiry) <= now) {
         return Err(Refusal::new(Reason::TokenExpired).of_claim("exp"));
     }
     for claim in ["nbf", "iat"] {
         let start = date(claims, claim)?;
-        if start.zip(now).is_some_and(|(start, now)| start > now.plus(FUTURE_LEEWAY)) {
+        if start.zip(now).is_some_and(|(start, now)| start > now.plus(times.ahead)) {
             return Err(Refusal::new(Reason::TokenNotYetValid).of_claim(claim));
         }
+    }
+    let Some(oldest) = times.oldest else { return Ok(()) };
+    let issued = date(claims, "iat")?.ok_or_else(|| Refusal::new(Reason::ClaimMissing).of_claim("iat"))?;
+    if now.is_some_and(|now| issued.plus(oldest) <= now) {
+        return Err(Refusal::new(Reason::TokenExpired).of_claim("iat"));
     }
     Ok(())
 }
@@ -82,8 +102,12 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn judge(members: &str) -> Option<(Reason, Option<String>)> {
+        judge_by(&Times::CERTIFICATE, members)
+    }
+
+    fn judge_by(times: &Times, members: &str) -> Option<(Reason, Option<String>)> {
         let claims = Claims::parse(format!("{{{members}}}").as_bytes()).expect("an object");
-        let refusal = check(&claims, UnixMillis::from_secs(NOW)).err()?;
+        let refusal = check(&claims, UnixMillis::from_secs(NOW), times).err()?;
         Some((refusal.reason(), refusal.claim().map(str::to_owned)))
     }
 
@@ -133,5 +157,25 @@ mod tests {
             let expected = expected.map(|(reason, claim)| (reason, Some(claim.to_owned())));
             assert_eq!(judge(&members), expected, "{members:.80}");
         }
+    }
+
+    #[test]
+    fn who_wants_tighter_times_has_them() {
+        let seconds = Duration::from_secs;
+        let times = Times { after_expiry: seconds(30), ahead: seconds(20), oldest: Some(seconds(1000)) };
+        let judge = |exp: i64, nbf: i64, iat: i64| {
+            let at = |by: i64| NOW.saturating_add_signed(by);
+            judge_by(&times, &format!("\"exp\":{},\"nbf\":{},\"iat\":{}", at(exp), at(nbf), at(iat)))
+                .map(|(reason, claim)| (reason, claim.unwrap_or_default()))
+        };
+        let refused = |reason, claim: &str| Some((reason, claim.to_owned()));
+        assert_eq!(judge(-29, 20, 20), None);
+        assert_eq!(judge(-30, 0, 0), refused(Reason::TokenExpired, "exp"));
+        assert_eq!(judge(60, 21, 0), refused(Reason::TokenNotYetValid, "nbf"));
+        assert_eq!(judge(60, 0, 21), refused(Reason::TokenNotYetValid, "iat"));
+        assert_eq!(judge(60, -5000, -999), None);
+        assert_eq!(judge(60, 0, -1000), refused(Reason::TokenExpired, "iat"));
+        let ageless = judge_by(&times, "\"exp\":4e9");
+        assert_eq!(ageless, Some((Reason::ClaimMissing, Some("iat".to_owned()))));
     }
 }

@@ -19,6 +19,8 @@ use url::form_urlencoded;
 
 const TOKEN: &str = "glpat-AbCdEf0123456789wXyZ";
 const ID_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqb2IifQ.c2lnbmF0dXJl";
+/// What goes with it where git asks: the lease of [`default_of`].
+const LOGIN: &str = "countersign-00000000000000000000000000000000";
 const EXCHANGE: &str = "POST /v1/token-exchange";
 const REVOKE: &str = "POST /v1/token-revoke";
 
@@ -357,7 +359,7 @@ fn git_gets_a_login_for_its_gitlab_and_for_nothing_else() {
     let about = "protocol=https\nhost=gitlab.example.com\npath=a/b.git\n\n";
     let ended = helper("get", about);
     let lines: Vec<_> = ended.out.lines().collect();
-    assert_eq!(lines[..2], ["username=oauth2", &format!("password={TOKEN}")]);
+    assert_eq!(lines[..2], [&*format!("username={LOGIN}"), &format!("password={TOKEN}")]);
     let ends: u64 = lines[2].strip_prefix("password_expiry_utc=").unwrap().parse().unwrap();
     assert!(ends > 1_700_000_000 && lines.len() == 3);
     let deploy = json!({ "access_token": TOKEN, "expires_in": 9, "token_kind": "project-deploy", "username": "gitlab+deploy-token-1" });
@@ -368,6 +370,12 @@ fn git_gets_a_login_for_its_gitlab_and_for_nothing_else() {
         "protocol=https\nhost=evil.example\n\n",
         "protocol=http\nhost=gitlab.example.com\n\n",
         "protocol=https\nhost=gitlab.example.com:444\n\n",
+        // A URL's reader would take these for the host.
+        "protocol=https\nhost=gitlab.example.com\r\n\n",
+        "protocol=https\nhost=gitlab.exa\tmple.com\n\n",
+        "protocol=https\nhost=/gitlab.example.com\n\n",
+        "protocol=https\nhost=gitlab%2eexample.com\n\n",
+        "protocol=https\nhost=ｇitlab.example.com\n\n",
         "",
     ] {
         for action in ["get", "erase"] {
@@ -380,13 +388,24 @@ fn git_gets_a_login_for_its_gitlab_and_for_nothing_else() {
         0
     );
     assert_eq!(broker.routes(), [""; 0]);
+    // What another helper gave is sent to nobody, whatever it looks like: the login's name says whose it is.
+    for other in
+        ["oauth2", "gitlab+deploy-token-1", "countersign-1", &format!("{LOGIN}0"), "countersign-../x", ""]
+    {
+        let about = format!("protocol=https\nhost=gitlab.example.com\nusername={other}\npassword={TOKEN}\n");
+        let ended = helper("erase", &about);
+        assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""), "{other}");
+        assert_eq!(broker.routes(), [""; 0], "{other}");
+    }
     let ended = helper(
         "erase",
-        &format!("protocol=https\nhost=gitlab.example.com\nusername=oauth2\npassword={TOKEN}\n"),
+        &format!("protocol=https\nhost=gitlab.example.com\nusername={LOGIN}\npassword={TOKEN}\n"),
     );
     assert_eq!(ended.code, 0, "{}", ended.err);
     let asked = broker.asked();
-    assert_eq!((asked[0].0.as_str(), asked[0].1["token"].as_str()), (REVOKE, TOKEN));
+    let fields = &asked[0].1;
+    assert_eq!((asked.len(), asked[0].0.as_str(), fields.len()), (1, REVOKE, 2));
+    assert_eq!((fields["lease_id"].as_str(), fields["subject_token"].as_str()), (&LOGIN[12..], ID_TOKEN));
     // Refused: no other helper is asked, and no person.
     broker.script(EXCHANGE, [(400, json!({}))]);
     let ended = helper("get", about);
@@ -429,8 +448,11 @@ fn git_speaks_with_the_helper() {
     };
     let Some(ended) = git("fill", "protocol=https\nhost=gitlab.example.com\n\n") else { return };
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert!(ended.out.contains(&format!("username=oauth2\npassword={TOKEN}\n")), "{}", ended.out);
-    git("reject", &format!("protocol=https\nhost=gitlab.example.com\nusername=oauth2\npassword={TOKEN}\n\n"));
+    assert!(ended.out.contains(&format!("username={LOGIN}\npassword={TOKEN}\n")), "{}", ended.out);
+    git(
+        "reject",
+        &format!("protocol=https\nhost=gitlab.example.com\nusername={LOGIN}\npassword={TOKEN}\n\n"),
+    );
     assert_eq!(broker.routes(), [EXCHANGE, REVOKE]);
     assert_ne!(git("fill", "protocol=https\nhost=other.example\n\n").unwrap().code, 0);
     assert_eq!(broker.routes(), [""; 0]);
@@ -546,7 +568,7 @@ async fn smart_http(State(root): State<Arc<String>>, request: axum::extract::Req
     use tokio::io::AsyncWriteExt as _;
     let (parts, body) = request.into_parts();
     let header = |name: &str| parts.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-    if header("authorization") != format!("Basic {}", BASE64_STANDARD.encode(format!("oauth2:{TOKEN}"))) {
+    if header("authorization") != format!("Basic {}", BASE64_STANDARD.encode(format!("{LOGIN}:{TOKEN}"))) {
         let challenge = Response::builder().status(401).header("www-authenticate", "Basic realm=\"GitLab\"");
         return challenge.body(Body::empty()).unwrap();
     }
@@ -555,7 +577,7 @@ async fn smart_http(State(root): State<Arc<String>>, request: axum::extract::Req
     backend.arg("http-backend").env("GIT_PROJECT_ROOT", &*root).env("GIT_HTTP_EXPORT_ALL", "1");
     backend.env("PATH_INFO", parts.uri.path()).env("QUERY_STRING", parts.uri.query().unwrap_or_default());
     backend.env("REQUEST_METHOD", parts.method.as_str()).env("CONTENT_TYPE", header("content-type"));
-    backend.env("HTTP_CONTENT_ENCODING", header("content-encoding")).env("REMOTE_USER", "oauth2");
+    backend.env("HTTP_CONTENT_ENCODING", header("content-encoding")).env("REMOTE_USER", LOGIN);
     backend.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = backend.spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::Clock;
 use countersign::refusal::{Reason, Refusal};
-use countersign::token::{Algorithm, Expectations, KeySet, MAX_TOKEN_BYTES, UnverifiedToken, VerifiedToken};
+use countersign::token::{
+    Algorithm, Expectations, KeySet, MAX_TOKEN_BYTES, Times, UnverifiedToken, VerifiedToken,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -36,7 +38,7 @@ impl Case {
         keys: &KeySet,
         algorithms: &[Algorithm],
     ) -> Result<VerifiedToken, Refusal> {
-        let expected = Expectations { issuer: self.gitlab.url(), algorithms };
+        let expected = Expectations { issuer: self.gitlab.url(), algorithms, times: Times::CERTIFICATE };
         UnverifiedToken::parse(token)?.verify(keys, &expected, self.clock.now())
     }
 
@@ -381,7 +383,7 @@ async fn every_algorithm_is_held_against_the_issuers_list_before_keys_are_fetche
     let token = case.gitlab.token(&case.gitlab.claims());
     let token = UnverifiedToken::parse(&token).expect("a token");
     let admit = |algorithms: &[Algorithm]| {
-        Expectations { issuer: case.gitlab.url(), algorithms }
+        Expectations { issuer: case.gitlab.url(), algorithms, times: Times::CERTIFICATE }
             .admit(&token)
             .map_err(|refusal| refusal.reason())
     };

@@ -9,6 +9,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// When to try again where nothing better is known.
@@ -23,19 +24,24 @@ pub struct BrokerCode(pub Code);
 pub struct Told {
     refused: Refused,
     /// Of the request's form, never of a token or role.
-    hint: &'static str,
+    hint: Cow<'static, str>,
     is_compat: bool,
 }
 
 impl Told {
     /// The request's form is wrong: `hint` says how.
     pub const fn invalid(hint: &'static str) -> Self {
-        Self { refused: Refused::new(Code::RequestInvalid), hint, is_compat: false }
+        Self { refused: Refused::new(Code::RequestInvalid), hint: Cow::Borrowed(hint), is_compat: false }
+    }
+
+    /// The same in words that are made for it, for operators.
+    pub fn saying(hint: String) -> Self {
+        Self { hint: Cow::Owned(hint), ..Self::invalid("") }
     }
 
     /// With this hint.
     pub const fn with_hint(refused: Refused, hint: &'static str) -> Self {
-        Self { refused, hint, is_compat: false }
+        Self { refused, hint: Cow::Borrowed(hint), is_compat: false }
     }
 
     /// A body that did not come, or not whole.
@@ -46,7 +52,7 @@ impl Told {
             Reason::ShuttingDown => (Code::ShuttingDown, ""),
             _ => (Code::RequestInvalid, "The body did not arrive whole."),
         };
-        Self { refused: Refused::new(code), hint, is_compat: false }
+        Self { refused: Refused::new(code), hint: Cow::Borrowed(hint), is_compat: false }
     }
 
     /// As gitlab-jwt-2-pat answers: a token that is not accepted is 401 with a challenge and no body.
@@ -57,7 +63,7 @@ impl Told {
 
 impl From<Refused> for Told {
     fn from(refused: Refused) -> Self {
-        Self { refused, hint: "", is_compat: false }
+        Self::with_hint(refused, "")
     }
 }
 
@@ -71,7 +77,7 @@ impl IntoResponse for Told {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             response
         } else {
-            let description = [code.explanation(), self.hint].join(" ");
+            let description = [code.explanation(), &self.hint].join(" ");
             let body = json!({
                 "error": code.error(),
                 "error_description": description.trim_end(),

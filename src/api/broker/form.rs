@@ -17,6 +17,38 @@ impl Form {
     /// # Errors
     /// Not UTF-8, or too many.
     pub fn parse(octets: &[u8]) -> Result<Self, Told> {
+        let mut form = Self::whole(octets)?;
+        form.0.retain(|(_, value)| !value.is_empty());
+        Ok(form)
+    }
+
+    /// The same of an operator's order or list, of which nothing may be overlooked: parameters of these names and no others, each once and with a
+    /// value.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; and which parameter is unknown, empty, or given twice.
+    pub fn strict(octets: &[u8], names: &[&'static str]) -> Result<Self, Told> {
+        let form = Self::whole(octets)?;
+        if let Some((odd, _)) = form.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            let names = names.join(", ");
+            return Err(Told::saying(format!(
+                "{} is not one of its parameters; there are {names}.",
+                shown(odd)
+            )));
+        }
+        for (name, value) in &form.0 {
+            if form.0.iter().filter(|(other, _)| other == name).count() > 1 {
+                return Err(Told::saying(format!("{name} is given twice.")));
+            }
+            // An empty one would count as none, and what it was to narrow would be all there is.
+            if value.is_empty() {
+                return Err(Told::saying(format!("{name} is empty.")));
+            }
+        }
+        Ok(form)
+    }
+
+    fn whole(octets: &[u8]) -> Result<Self, Told> {
         // The decoder replaces what is no UTF-8; what somebody did not send is not read.
         let mut pairs = Vec::new();
         for (name, value) in form_urlencoded::parse(octets) {
@@ -26,9 +58,7 @@ impl Form {
             if [&name, &value].into_iter().any(|text| text.contains('\u{fffd}')) {
                 return Err(Told::invalid("A parameter is not UTF-8."));
             }
-            if !value.is_empty() {
-                pairs.push((name.into_owned(), Zeroizing::new(value.into_owned())));
-            }
+            pairs.push((name.into_owned(), Zeroizing::new(value.into_owned())));
         }
         Ok(Self(pairs))
     }
@@ -68,6 +98,13 @@ impl Form {
     }
 }
 
+/// A parameter's name in an answer; one that may be something else in the wrong place is not said back.
+fn shown(name: &str) -> String {
+    let is_a_name =
+        name.len() <= 20 && name.bytes().all(|octet| octet.is_ascii_alphabetic() || octet == b'_');
+    if is_a_name && !name.is_empty() { format!("{name:?}") } else { "What was sent".to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +119,18 @@ mod tests {
         assert!(form.require("b", "b is missing").is_err());
         assert_eq!(form.either("a", "z").ok().unwrap().as_deref(), Some("1"));
         assert!(form.either("a", "c").is_err());
+    }
+
+    #[test]
+    fn of_an_order_nothing_is_overlooked() {
+        let form = Form::strict(b"role=a%20b&job=7", &["role", "project", "job"]).ok().unwrap();
+        assert_eq!((form.get("role").ok().unwrap(), form.get("project").ok().unwrap()), (Some("a b"), None));
+        assert!(Form::strict(b"", &["role"]).is_ok());
+        for wrong in
+            ["role", "role=", "role=a&role=a", "role=&role=a", "Role=a", "=a", "role=a&x", "role=%ff"]
+        {
+            assert!(Form::strict(wrong.as_bytes(), &["role"]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod revoke;
 pub use error::BrokerCode;
 pub use operators::routes as operators_routes;
 
-use super::{ApiState, only};
+use super::{ApiState, not_found, only};
 use crate::broker::{Code, Refused};
 use crate::leasing::Broker;
 use axum::Router;
@@ -50,8 +50,9 @@ pub(super) fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         .route("/v1/token-exchange", only(post(exchange::exchange)))
         .route("/v1/token-revoke", only(post(revoke::revoke)))
         .route("/v1/leases/{id}", only(get(leases::of_the_job)))
-        .route("/token", only(get(compat::token)))
-        .route("/health", only(get(compat::health)))
+        // There: "anything else" is not found, another method as well. HEAD would make a token that nobody sees.
+        .route("/token", get(compat::token).head(not_found).fallback(not_found))
+        .route("/health", get(compat::health).fallback(not_found))
 }
 
 /// The broker of a state whose routes are served.
@@ -61,18 +62,19 @@ fn api(state: &ApiState) -> Result<&BrokerApi, Refused> {
 
 /// The parameters of a form.
 async fn read_form(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<form::Form, Told> {
+    form::Form::parse(&form_of(state, headers, body).await?)
+}
+
+/// A form's octets.
+async fn form_of(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Bytes, Told> {
     let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = essence.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(FORM) {
         super::body::drain(body).await;
         return Err(Told::invalid("Send the parameters as application/x-www-form-urlencoded."));
     }
-    let octets: Bytes = state
-        .bodies
-        .read_capped(headers, body, state.draining(), MOST_BYTES)
-        .await
-        .map_err(|refusal| Told::of_transport(&refusal))?;
-    form::Form::parse(&octets)
+    let read = state.bodies.read_capped(headers, body, state.draining(), MOST_BYTES).await;
+    read.map_err(|refusal| Told::of_transport(&refusal))
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750 §2.1); `None`: there is none.

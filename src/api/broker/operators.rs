@@ -2,11 +2,11 @@
 
 use super::error::Told;
 use super::form::Form;
-use super::leases::shown;
+use super::leases::{shown, shown_job};
 use super::{Answer, BrokerApi, api, uncached};
 use crate::api::{ApiState, body, only, plain};
-use crate::broker::{Code, Described, Explained, LeaseId, Refused, TokenRequest};
-use crate::leasing::{Filter, Page};
+use crate::broker::{Code, Described, Explained, LeaseId, Phase, Refused, TokenRequest};
+use crate::leasing::{Attempt, Filter, Page};
 use crate::token::{Claims, Payload};
 use axum::Router;
 use axum::body::Body;
@@ -23,6 +23,10 @@ use std::sync::Arc;
 const MOST_LEASES: usize = 1000;
 /// How large a request may be, in octets: an ID token, at most.
 const MOST_BYTES: usize = 128 * 1024;
+/// What a list may be asked for.
+const LIST: [&str; 7] = ["role", "project", "job", "user", "state", "cursor", "limit"];
+/// What an order to revoke may say.
+const ORDER: [&str; 6] = ["role", "project", "job", "user", "state", "all"];
 
 /// Everything that operators may do with the broker; nothing where there is none.
 pub fn routes(state: &Arc<ApiState>) -> Router {
@@ -60,6 +64,9 @@ fn answered(status: StatusCode, body: &Value) -> Response {
 
 /// `role`, `project`, `job`, `user`, `state` of a query or a form.
 fn filter(form: &Form) -> Result<Filter, Told> {
+    if form.get("state")?.is_some_and(|state| !Phase::CODES.contains(&state)) {
+        return Err(Told::saying(format!("state is one of {}.", Phase::CODES.join(", "))));
+    }
     let text = |name| Ok::<_, Told>(form.get(name)?.map(str::to_owned));
     Ok(Filter {
         role: text("role")?,
@@ -72,7 +79,7 @@ fn filter(form: &Form) -> Result<Filter, Told> {
 
 async fn leases(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
     let api = api(&state)?;
-    let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let query = Form::strict(uri.query().unwrap_or_default().as_bytes(), &LIST)?;
     let after = query.get("cursor")?.map(|cursor| {
         LeaseId::parse(cursor).ok_or(Told::invalid("cursor is not what the answer before had as `next`."))
     });
@@ -115,11 +122,15 @@ async fn abandon(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> 
     Ok(answered(StatusCode::OK, &json!({ "abandoned": 1, "lease": lease })))
 }
 
-/// A form that says which: `role`, `project`, `job`, `user`, or `all=true`.
+/// A form that says which: `role`, `project`, `job`, `user`, `state`, or `all=true`. What is half understood is no order.
 async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
-    let form = super::read_form(&state, &headers, body).await?;
+    let form = Form::strict(&super::form_of(&state, &headers, body).await?, &ORDER)?;
     let filter = filter(&form)?;
-    let is_all = form.get("all")? == Some("true");
+    let is_all = match form.get("all")? {
+        None => false,
+        Some("true") => true,
+        Some(_) => return Err(Told::invalid("all is true, or is not there.")),
+    };
     if (filter == Filter::default()) != is_all {
         return Err(Told::invalid("Say which leases: role, project, job, user or state; or all=true alone."));
     }
@@ -130,9 +141,17 @@ async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, bod
 /// The last requests that were refused, newest first.
 async fn attempts(State(state): State<Arc<ApiState>>) -> Answer {
     let attempts = api(&state)?.broker.refused(MOST_LEASES);
-    let attempts: Vec<Value> =
-        attempts.iter().map(|attempt| serde_json::to_value(&**attempt).unwrap_or_default()).collect();
+    let attempts: Vec<Value> = attempts.iter().map(|attempt| refused(attempt)).collect();
     Ok(answered(StatusCode::OK, &json!({ "refused": attempts })))
+}
+
+fn refused(attempt: &Attempt) -> Value {
+    let mut shown = serde_json::to_value(attempt).unwrap_or_default();
+    shown["time"] = attempt.time.to_string().into();
+    if let Some(job) = &attempt.job {
+        shown["job"] = shown_job(job);
+    }
+    shown
 }
 
 async fn roles(State(state): State<Arc<ApiState>>) -> Answer {

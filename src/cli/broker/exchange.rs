@@ -1,6 +1,7 @@
 //! What a job asks a broker for: a token, and its end.
 
 use super::connection::{Broker, Reach};
+use crate::broker::LeaseId;
 use crate::cli::CliError;
 use crate::cli::client::broker::Ask;
 use crate::cli::job_token::read_from;
@@ -67,6 +68,11 @@ impl Handed {
         self.document["username"].as_str().filter(|name| !name.chars().any(char::is_control))
     }
 
+    /// Its lease.
+    pub fn lease(&self) -> Option<LeaseId> {
+        LeaseId::parse(self.document["lease_id"].as_str()?)
+    }
+
     /// How long it lives, in seconds.
     pub fn expires_in(&self) -> u64 {
         self.document["expires_in"].as_u64().unwrap_or(0)
@@ -110,6 +116,19 @@ impl Wanted {
         let ask = Ask { method: Method::POST, path: "/v1/token-exchange".into(), fields, repeatable: false };
         Handed::read(broker.ask(&ask, note).await?)
     }
+}
+
+/// Ends a lease of the job that the ID token is of. Can be done twice.
+pub async fn revoke_lease(
+    broker: &Broker,
+    lease: LeaseId,
+    id_token: &str,
+    note: impl FnMut(&str),
+) -> Result<(), CliError> {
+    let lease = lease.to_string();
+    let fields = vec![("lease_id", lease.as_str()), ("subject_token", id_token)];
+    let ask = Ask { method: Method::POST, path: "/v1/token-revoke".into(), fields, repeatable: true };
+    broker.ask(&ask, note).await.map(drop)
 }
 
 /// Ends a token. Can be done twice, so it is tried again whatever happens.

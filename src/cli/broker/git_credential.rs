@@ -1,6 +1,7 @@
 //! `countersign broker git-credential`: git's credential helper (gitcredentials(7), git-credential(1)).
 
-use super::exchange::{Wanted, revoke};
+use super::exchange::{Wanted, revoke_lease};
+use crate::broker::LeaseId;
 use crate::cli::client::is_loopback;
 use crate::cli::report::printable;
 use crate::cli::{CliError, Output};
@@ -11,7 +12,9 @@ use zeroize::Zeroizing;
 
 /// The largest question, in octets.
 const LARGEST: u64 = 64 * 1024;
-/// What goes with a token that is no deploy token.
+/// What the name of a login begins with, before its lease's. GitLab takes any name beside a token, but a deploy token's own.
+const LOGIN: &str = "countersign-";
+/// The name where the broker tells of no lease.
 const USERNAME: &str = "oauth2";
 
 /// Let git use a GitLab token: a credential helper
@@ -19,8 +22,9 @@ const USERNAME: &str = "oauth2";
 #[command(
     long_about = "Let git use a GitLab token: a credential helper.\n\n\
         git runs it with get, store or erase and says on standard input what it is about. For the GitLab of --gitlab, over https, get exchanges the \
-        job's ID token for a token of the role; for anything else it says nothing, so that git goes on. erase revokes a token that GitLab did not take. \
-        store does nothing: the token ends when its role says.",
+        job's ID token for a token of the role; for anything else it says nothing, so that git goes on. The login's name says which lease it is, and erase revokes that lease if GitLab did \
+        not take the token; a password is sent to nobody. Deploy tokens have GitLab's name for the login and end when their role says, as all do with \
+        store, which does nothing.",
     after_long_help = "In .gitlab-ci.yml:\n  \
         push:\n    \
           id_tokens:\n      \
@@ -51,33 +55,38 @@ pub struct GitCredentialArgs {
 struct Question {
     protocol: String,
     host: String,
-    password: Zeroizing<String>,
+    username: String,
 }
 
 impl Question {
     /// From `name=value` lines, up to an empty one. Of a name that stands there twice the last counts, as for git.
     fn read(text: &str) -> Self {
         let mut question = Self::default();
-        for line in text.lines().take_while(|line| !line.is_empty()) {
+        // A line ends with a line feed alone: what stands before it is of the value.
+        for line in text.split('\n').take_while(|line| !line.is_empty()) {
             match line.split_once('=') {
                 Some(("protocol", value)) => value.clone_into(&mut question.protocol),
                 Some(("host", value)) => value.clone_into(&mut question.host),
-                Some(("password", value)) => question.password = Zeroizing::new(value.to_owned()),
+                Some(("username", value)) => value.clone_into(&mut question.username),
                 _ => {}
             }
         }
         question
     }
 
-    /// Whether it is about this GitLab: its protocol, name and port.
+    /// Whether it is about this GitLab: its protocol, name and port, letter by letter. What a URL's reader would make its host out of is another
+    /// one, since git may make something else of it.
     fn is_about(&self, gitlab: &Url) -> bool {
-        let Ok(asked) = Url::parse(&format!("{}://{}/", self.protocol, self.host)) else { return false };
-        // A host with a user or a path in it is none.
-        let plain = asked.username().is_empty() && asked.password().is_none() && asked.path() == "/";
-        let origin = |url: &Url| {
-            (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default())
-        };
-        plain && asked.query().is_none() && asked.fragment().is_none() && origin(&asked) == origin(gitlab)
+        let Some(name) = gitlab.host_str() else { return false };
+        let asked = self.host.to_ascii_lowercase();
+        let with_port = gitlab.port_or_known_default().map(|port| format!("{name}:{port}"));
+        let is_it = with_port.is_some_and(|name| name == asked) || (gitlab.port().is_none() && asked == name);
+        is_it && self.protocol.eq_ignore_ascii_case(gitlab.scheme())
+    }
+
+    /// The lease whose login it is, where the login is one of this helper's.
+    fn lease(&self) -> Option<LeaseId> {
+        LeaseId::parse(self.username.strip_prefix(LOGIN)?)
     }
 }
 
@@ -105,11 +114,10 @@ pub fn run(args: GitCredentialArgs, output: &mut Output) -> Result<(), CliError>
     }
     match args.action.as_str() {
         "get" => get(&args.wanted, output),
-        "erase" if !question.password.is_empty() => {
-            let broker = args.wanted.broker()?;
-            let ended = revoke(&broker, &question.password, |line| output.note(printable(line)));
-            broker.runtime.block_on(ended)
-        }
+        "erase" => match question.lease() {
+            Some(lease) => erase(&args.wanted, lease, output),
+            None => Ok(()),
+        },
         // What git may come to ask in later versions is none of ours.
         _ => Ok(()),
     }
@@ -124,6 +132,14 @@ fn get(wanted: &Wanted, output: &mut Output) -> Result<(), CliError> {
     output.raw(answer?.as_bytes())
 }
 
+/// A password of another helper's is none of the broker's business, and one of this helper's need not be sent: the lease is ended by its name.
+fn erase(wanted: &Wanted, lease: LeaseId, output: &mut Output) -> Result<(), CliError> {
+    let broker = wanted.broker()?;
+    let id_token = wanted.id_token()?;
+    let ended = revoke_lease(&broker, lease, &id_token, |line| output.note(printable(line)));
+    broker.runtime.block_on(ended)
+}
+
 fn exchange(wanted: &Wanted, output: &mut Output) -> Result<Zeroizing<String>, CliError> {
     let broker = wanted.broker()?;
     let id_token = wanted.id_token()?;
@@ -132,7 +148,9 @@ fn exchange(wanted: &Wanted, output: &mut Output) -> Result<Zeroizing<String>, C
     if handed.kind() == "pipeline-trigger" {
         return Err(CliError::refused("the role gives pipeline triggers, which git cannot log in with"));
     }
-    let username = handed.username().unwrap_or(USERNAME);
+    let of_lease = || handed.lease().map(|lease| format!("{LOGIN}{lease}"));
+    let username = handed.username().map(str::to_owned).or_else(of_lease);
+    let username = username.unwrap_or_else(|| USERNAME.to_owned());
     let ends = Environment::system().clock.now().as_secs().saturating_add(handed.expires_in());
     Ok(Zeroizing::new(format!(
         "username={username}\npassword={}\npassword_expiry_utc={ends}\n",
@@ -162,6 +180,15 @@ mod tests {
             "protocol=https\nhost=gitlab.example.com@evil.example\n",
             "protocol=https\nhost=evil.example/gitlab.example.com\n",
             "protocol=https\nhost=gitlab.example.com/x\n",
+            "protocol=https\nhost=/gitlab.example.com\n",
+            "protocol=https\nhost=gitlab.example.com\r\n",
+            "protocol=https\nhost=gitlab.exam\tple.com\n",
+            "protocol=https\nhost= gitlab.example.com\n",
+            "protocol=https\nhost=gitlab.example.com:\n",
+            "protocol=https\nhost=gitlab.example.com:0443\n",
+            "protocol=https\nhost=gitlab%2eexample.com\n",
+            "protocol=https\nhost=\u{ff47}itlab.example.com\n",
+            "protocol=https:\nhost=gitlab.example.com\n",
             "protocol=https\nhost=\n",
             "protocol=https\n",
             "\nprotocol=https\nhost=gitlab.example.com\n",
@@ -170,6 +197,10 @@ mod tests {
             assert!(!about(no, gitlab), "{no}");
         }
         assert!(about("protocol=http\nhost=127.0.0.1:8080\n", "http://127.0.0.1:8080"));
+        assert!(about("protocol=http\nhost=[::1]:8080\n", "http://[::1]:8080"));
+        for no in ["127.0.0.1", "2130706433:8080", "\u{ff11}27.0.0.1:8080", "127.0.0.1:08080", "127.1:8080"] {
+            assert!(!about(&format!("protocol=http\nhost={no}\n"), "http://127.0.0.1:8080"), "{no}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub use target::{CredentialSource, TargetConfig};
 
 use super::reader::{Field, Section};
 use super::{read_secret, values};
-use crate::broker::Roles;
+use crate::broker::{Kind, Roles};
 use crate::identity::Issuers;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -159,6 +159,13 @@ fn read_compat(field: &Field<'_>, roles: Option<&[crate::broker::Role]>) -> Opti
         role.error(format!("{} is no role", values::quoted(name)));
         return None;
     };
+    if matches!(found.kind(), Kind::ProjectDeploy | Kind::GroupDeploy) {
+        role.error(format!(
+            "{} gives deploy tokens, whose user name GET /token does not say; name another role",
+            values::quoted(name)
+        ));
+        return None;
+    }
     if found.path().is_requested() {
         role.error(format!(
             "{} wants a path, which GET /token does not say; name another role",

@@ -23,6 +23,7 @@ fn lease(number: u8) -> Lease {
         deadline: UnixMillis(2),
         revocation: Revocation::Broker,
         asked_expiry: None,
+        past: None,
         phase: Phase::Active { minted: Minted { id: 1, sha256: Some("00".repeat(32)), expires: None } },
     }
 }
@@ -89,7 +90,8 @@ fn every_phase_survives_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = EmbeddedLeases::open(&directory.path().join("broker")).unwrap();
     let leases: Vec<_> =
-        phases.into_iter().zip(0..).map(|(phase, number)| Lease { phase, ..lease(number) }).collect();
+        phases.into_iter().zip(0..).map(|(phase, number)| lease(number).moved_to(phase)).collect();
+    assert!(leases.iter().all(|lease| lease.minted().is_some() || !lease.phase.is_over()));
     store
         .write(&leases.iter().cloned().map(|lease| Change::Lease(Box::new(lease))).collect::<Vec<_>>())
         .unwrap();

@@ -14,7 +14,7 @@ use countersign::possession::{Possession, ProvenKey};
 use countersign::server::environment::Environment;
 use countersign::signer::ceremony::{NewCa, Options};
 use countersign::signer::{FileSigner, LogKey};
-use countersign::token::{Algorithm, Expectations, KeySet, UnverifiedToken, VerifiedToken};
+use countersign::token::{Algorithm, Expectations, KeySet, Times, UnverifiedToken, VerifiedToken};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ pub fn now() -> UnixMillis {
 }
 
 fn expectations(issuer: &str) -> Expectations<'_> {
-    Expectations { issuer, algorithms: &[Algorithm::RS256] }
+    Expectations { issuer, algorithms: &[Algorithm::RS256], times: Times::CERTIFICATE }
 }
 
 fn verify(token: &str, keys: &KeySet, issuer: &str) -> VerifiedToken {

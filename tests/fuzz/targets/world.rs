@@ -13,7 +13,7 @@ use countersign::identity::{Entry, Principal, SubjectAltName};
 use countersign::policy::{Authorization, Policy};
 use countersign::possession::{Possession, ProvenKey};
 use countersign::refusal::{Fault, Refusal};
-use countersign::token::{Algorithm, Expectations, KeySet, UnverifiedToken, VerifiedToken};
+use countersign::token::{Algorithm, Expectations, KeySet, Times, UnverifiedToken, VerifiedToken};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -63,7 +63,8 @@ pub fn signed(header: &[u8], payload: &[u8]) -> String {
 }
 
 /// What is expected of a token of [`ISSUER`].
-pub const EXPECTED: Expectations<'static> = Expectations { issuer: ISSUER, algorithms: &[Algorithm::EdDSA] };
+pub const EXPECTED: Expectations<'static> =
+    Expectations { issuer: ISSUER, algorithms: &[Algorithm::EdDSA], times: Times::CERTIFICATE };
 
 /// The token with this payload, verified.
 pub fn verified(payload: &[u8]) -> Result<VerifiedToken, Refusal> {

@@ -11,6 +11,15 @@ async fn the_old_paths_answer_as_they_did() {
     let world = World::with(super::ROLES, COMPAT).await;
     let health = world.ca.get("/health").await;
     assert_eq!((health.status.as_u16(), health.text()), (200, "Healthy"));
+    let head = Answer::of(world.ca.http.head(world.ca.url("/health"))).await;
+    assert_eq!((head.status.as_u16(), head.text()), (200, ""));
+    // Of other methods it knew nothing at all.
+    for (method, path) in [("POST", "/token"), ("HEAD", "/token"), ("PUT", "/token"), ("POST", "/health")] {
+        let method = method.parse().expect("a method");
+        let request = world.ca.http.request(method, world.ca.url(path)).bearer_auth(world.id_token());
+        assert_eq!(Answer::of(request).await.status, 404, "{path}");
+    }
+    assert!(world.live().is_empty());
     let get = |path: &str, token: Option<String>| {
         let request = world.ca.http.get(world.ca.url(path));
         Answer::of(match token {

@@ -79,3 +79,31 @@ async fn an_id_token_buys_as_many_tokens_as_the_role_says() {
     assert_eq!(super::refusal(&answer), super::told(400, "invalid_request", "BROKER_TOKEN_USED"));
     world.revoke_all().await;
 }
+
+/// A bot is called as its token, and GitLab has a limit for users' names: the longest paths got no token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_with_a_long_path_gets_its_token() {
+    let (project, group) = (format!("my-group/{}", "a".repeat(107)), format!("my-group/{}", "b".repeat(240)));
+    let roles = ["project", "group"].map(|kind| {
+        format!(
+            "\n    - name: {kind}\n      kind: {kind}\n      path: {{ requested: \"my-group/[ab]+\" }}\n      scopes: [read_api]\n      \
+             access_level: reporter\n      ttl: 5m\n      token_name: \"{{role}}-{{path}}\"\n      \
+             when: claims.namespace_path == \"my-group\""
+        )
+    });
+    let world = World::with(&format!("{}\n", roles.concat()), "").await;
+    world.gitlab.project(&project);
+    world.gitlab.group(&group);
+    assert_eq!(project.len(), 116);
+    for (role, path) in [("project", &project), ("group", &group)] {
+        let answer = world.exchange(&world.id_token(), &[("role", role), ("path", path)]).await;
+        assert_eq!(answer.status, 200, "{role}: {}", answer.text());
+        let body = answer.json();
+        secrets::note(body["access_token"].as_str().expect("a token").as_bytes());
+        let lease = body["lease_id"].as_str().expect("a lease").to_owned();
+        let listed = world.ca.get_admin(&format!("/v1/leases/{lease}")).await.json();
+        let name = listed["name"].as_str().expect("a name");
+        assert_eq!(name, format!("{:.94}-{lease}", format!("{role}-{path}")));
+    }
+    world.revoke_all().await;
+}

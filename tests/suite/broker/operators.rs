@@ -77,7 +77,7 @@ async fn leases_are_listed_in_pages_and_ended_by_what_they_are_of() {
     ] {
         assert_eq!(leases(&world, query).await.len(), count, "{query}");
     }
-    for wrong in ["?limit=0", "?limit=x", "?cursor=x", "?role=a&role=b"] {
+    for wrong in ["?limit=0", "?limit=x", "?cursor=x"] {
         assert_eq!(world.ca.get_admin(&format!("/v1/leases{wrong}")).await.status, 400, "{wrong}");
     }
     // Nothing is ended by an order that says nothing.
@@ -147,4 +147,83 @@ async fn roles_can_be_tried_on_paper() {
     assert_eq!(test(json!({ "role": "nobody", "claims": world.claims() })).await.status, 400);
     assert_eq!(test(json!({ "role": "tag" })).await.status, 400);
     assert!(world.live().is_empty());
+}
+
+/// An order that is half understood would end what nobody meant, and a list would hide what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_with_anything_odd_in_it_is_none() {
+    let world = World::start().await;
+    world.tag().await;
+    let names = "there are role, project, job, user, state";
+    let table = [
+        (
+            "project=my-group/my-project&job_id=301",
+            format!("\"job_id\" is not one of its parameters; {names}"),
+        ),
+        ("role=tag&Role=tag", format!("\"Role\" is not one of its parameters; {names}")),
+        ("role=tag&job=", "job is empty".to_owned()),
+        ("role=tag&job", "job is empty".to_owned()),
+        ("role=", "role is empty".to_owned()),
+        ("role=tag&role=tag", "role is given twice".to_owned()),
+        ("role=tag&role=", "role is given twice".to_owned()),
+        (
+            "state=bogus",
+            "state is one of intent, active, revoking, stuck, revoked, aborted, expired".to_owned(),
+        ),
+    ];
+    for (asked, why) in &table {
+        let ordered = post(&world, "/v1/leases/revoke", asked).await;
+        let listed = world.ca.get_admin(&format!("/v1/leases?{asked}")).await;
+        for answer in [ordered, listed] {
+            assert_eq!(answer.status, 400, "{asked}: {}", answer.text());
+            let said = answer.json()["error_description"].as_str().expect("words").to_owned();
+            assert!(said.contains(why.as_str()), "{asked}: {said}");
+        }
+    }
+    for wrong in ["role=tag&all=true", "all=1", "all=", "all=true&all=true", "limit=1", "role=tag&limit=1"] {
+        assert_eq!(post(&world, "/v1/leases/revoke", wrong).await.status, 400, "{wrong}");
+    }
+    assert_eq!(world.ca.get_admin("/v1/leases?all=true").await.status, 400);
+    // What was in the wrong place is shown to nobody at length.
+    let secret = format!("glpat-{}", "s".repeat(60));
+    let answer = post(&world, "/v1/leases/revoke", &secret).await;
+    assert!(answer.status == 400 && !answer.text().contains(&secret), "{}", answer.text());
+    assert_eq!(world.live().len(), 1);
+    let answer = post(&world, "/v1/leases/revoke", "project=my-group/my-project&job=302").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["revoking"]), (202, &json!(1)));
+    world.until_dead().await;
+}
+
+/// Who looks for a token that was used in a wrong place has its number or its digest, long after its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_over_still_says_which_token_it_was_and_why_it_ended() {
+    let world = World::start().await;
+    let lease = world.tag().await;
+    world.exchange(&world.id_token(), &[("role", "other")]).await;
+    let id = lease["lease_id"].as_str().expect("a lease").to_owned();
+    let shown = async || world.ca.get_admin(&format!("/v1/leases/{id}")).await.json();
+    let before = shown().await;
+    let day = lease["gitlab_expires_at"].clone();
+    assert_eq!((&before["asked_expiry"], &before["minted"]["expires"]), (&day, &day), "{before}");
+    let minted = json!({
+        "id": lease["gitlab_token_id"], "sha256": hex::encode(sha256(lease["access_token"].as_str().expect("a token"))), "expires": day,
+    });
+    let is_time = |value: &Value| {
+        value.as_str().is_some_and(|text| text.len() == 20 && text.starts_with("20") && text.ends_with('Z'))
+    };
+    assert!(is_time(&before["job"]["expires"]), "{before}");
+    assert_eq!(before["minted"], minted);
+    world.revoke_all().await;
+    world.until_listed("revoked", 1).await;
+    let after = shown().await;
+    assert_eq!(
+        (&after["phase"], &after["why"], &after["minted"]),
+        (&json!("revoked"), &json!("operator"), &minted)
+    );
+    assert!(is_time(&after["at"]) && is_time(&after["job"]["expires"]), "{after}");
+    assert_eq!(after["asked_expiry"], day);
+    assert_eq!(leases(&world, "").await, [after]);
+    let refused = world.ca.get_admin("/v1/attempts").await.json();
+    let refused = &refused["refused"][0];
+    assert!(is_time(&refused["time"]) && is_time(&refused["job"]["expires"]), "{refused}");
 }

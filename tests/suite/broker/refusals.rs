@@ -188,6 +188,44 @@ async fn weakness_9_gitlabs_words_are_for_the_operator() {
     world.until_dead().await;
 }
 
+/// What buys a token of GitLab's is held to tighter times than what buys a certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_token_is_good_until_its_end_and_half_a_minute_for_a_day_at_most() {
+    let world = World::start().await;
+    let now = world.claims()["iat"].as_i64().expect("a time");
+    let with = |changes: &[(&str, i64)]| {
+        let mut claims = world.claims();
+        for (name, by) in changes {
+            claims[*name] = json!(now + by);
+        }
+        world.token_of(&claims)
+    };
+    const DAY: i64 = 86_400;
+    for good in [
+        &[("exp", -20)][..],
+        &[("nbf", 20)],
+        &[("iat", 20)],
+        &[("iat", 60 - DAY), ("nbf", 60 - DAY), ("exp", 20)],
+        &[("nbf", -2 * DAY)],
+    ] {
+        let answer = world.exchange(&with(good), &[("role", "tag")]).await;
+        assert_eq!(answer.status, 200, "{good:?}: {}", answer.text());
+    }
+    let mut ageless = world.claims();
+    ageless.as_object_mut().expect("claims").remove("iat");
+    let bad = [
+        ("over", with(&[("exp", -31)])),
+        ("not yet", with(&[("nbf", 90)])),
+        ("from the future", with(&[("iat", 90)])),
+        ("old", with(&[("iat", -1 - DAY), ("exp", 3600)])),
+        ("ageless", world.token_of(&ageless)),
+    ];
+    for (case, token) in &bad {
+        is(&world.exchange(token, &[("role", "tag")]).await, TOKEN, case);
+    }
+    world.revoke_all().await;
+}
+
 /// What a role refuses and what GitLab refuses count as much as what is given: nobody makes the broker ask without an end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_that_asks_too_often_waits_and_gitlab_hears_nothing_of_it() {

@@ -11,7 +11,7 @@ use countersign::identity::extensions::{self, ClaimsArc, FULCIO_NAMES, GitlabCla
 use countersign::identity::gitlab::{GitlabRules, SubjectMode};
 use countersign::identity::{Entry, Issuer, IssuerPattern, Issuers, KeySource, Principal, SubjectAltName};
 use countersign::refusal::{Reason, Refusal};
-use countersign::token::{Expectations, KeySet, UnverifiedToken};
+use countersign::token::{Expectations, KeySet, Times, UnverifiedToken};
 use der::asn1::ObjectIdentifier;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use p256::pkcs8::PrivateKeyInfoRef;
@@ -149,7 +149,8 @@ fn principal_among(issuers: &Issuers, claims: &Value) -> Result<Principal, Refus
     let text = jsonwebtoken::encode(&header, claims, signing).expect("a token");
     let token = UnverifiedToken::parse(&text)?;
     let issuer = issuers.find(token.issuer()).ok_or(Reason::TokenIssuerUnknown)?;
-    let expected = Expectations { issuer: &issuer.url, algorithms: &issuer.algorithms() };
+    let expected =
+        Expectations { issuer: &issuer.url, algorithms: &issuer.algorithms(), times: Times::CERTIFICATE };
     let token = token.verify(keys, &expected, NOW)?;
     issuer.entry_for(&token)?.kind.principal(&issuer.url, &token)
 }

@@ -73,6 +73,13 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         "broker:\n  compat: {}\n",
         &["10: broker.compat.role: is missing; name the role whose tokens GET /token gives"],
     ),
+    (
+        "  roles:\n    - name: ci\n      kind: project\n      path: '{project_path}'\n      scopes: [read_api]\n      access_level: reporter\n",
+        "  compat:\n    role: ci\n  roles:\n    - name: ci\n      kind: project-deploy\n      path: '{project_path}'\n      scopes: [read_repository]\n",
+        &[
+            "17: broker.compat.role: \"ci\" gives deploy tokens, whose user name GET /token does not say; name another role",
+        ],
+    ),
     // targets
     (
         "    - name: default\n      url: https://gitlab.com\n      type: saas\n      token: { file: gitlab.token }\n",

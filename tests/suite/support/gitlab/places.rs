@@ -29,12 +29,25 @@ fn maintained(world: &mut World, ask: &Ask, is_project: bool) -> Result<(Caller,
     if world.maintains(&caller, place) { Ok((caller, place)) } else { Err(Reply::unauthorized()) }
 }
 
+/// A bot is called as its token, and no user's first or last name has more than 127 characters.
+fn bot_may_be_called(name: &str) -> Result<(), Reply> {
+    let (first, last) = name.split_once(' ').unwrap_or((name, ""));
+    for (part, what) in [(first, "First"), (last, "Last")] {
+        if part.chars().count() > 127 {
+            let words = format!("User creation failed: {what} name is too long (maximum is 127 characters)");
+            return Err(Reply::message(400, format!("400 Bad request - {words}")));
+        }
+    }
+    Ok(())
+}
+
 pub fn make_access<const PROJECT: bool>(world: &mut World, ask: &Ask) -> Answered {
     let (_, place) = maintained(world, ask, PROJECT)?;
     let level = ask.text("access_level").map_or(Some(40), |level| level.parse().ok());
     let level = level.filter(|level| LEVELS.contains(level));
     let level = level.ok_or_else(|| Reply::error(400, "access_level does not have a valid value"))?;
     let mut wanted = world.wanted(ask, &RESOURCE_SCOPES)?;
+    bot_may_be_called(&wanted.0)?;
     wanted.0.truncate(255);
     // A bot of its own each time.
     let bot = world.user(&format!("{}_{}_bot_{}", place.word(), place.id(), world.made));
