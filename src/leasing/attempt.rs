@@ -133,11 +133,16 @@ pub enum Event<'e> {
         /// How long it still has.
         left: Duration,
     },
+    /// The store has a credential's record of a target, or of an instance, that is not configured: it is left as it is.
+    CredentialElsewhere {
+        /// The target's name, a space, and the instance's URL.
+        place: &'e str,
+    },
 }
 
 impl Event<'_> {
     /// The names in log lines and metrics.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "reconcile-orphan",
         "revoke-retry",
         "revoke-stuck",
@@ -148,6 +153,7 @@ impl Event<'_> {
         "store-down",
         "store-up",
         "config-ending",
+        "config-elsewhere",
     ];
 
     /// Its name.
@@ -163,6 +169,7 @@ impl Event<'_> {
             Self::StoreDown { .. } => "store-down",
             Self::StoreUp => "store-up",
             Self::CredentialEnding { .. } => "config-ending",
+            Self::CredentialElsewhere { .. } => "config-elsewhere",
         }
     }
 
@@ -177,6 +184,7 @@ impl Event<'_> {
             | Self::CredentialRotated { target, .. }
             | Self::RotationFailed { target, .. }
             | Self::CredentialEnding { target, .. } => Some(target),
+            Self::CredentialElsewhere { place } => place.split(' ').next(),
             Self::StoreDown { .. } | Self::StoreUp => None,
         }
     }

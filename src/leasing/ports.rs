@@ -176,8 +176,8 @@ pub enum Change {
     Unused([u8; 32]),
     /// What is stored of a target's main credential: sealed, opaque here.
     Credential {
-        /// The target.
-        target: String,
+        /// The target's name, a space, and its URL.
+        place: String,
         /// A record of `leasing::rotation`, with the credential sealed in it.
         record: Vec<u8>,
     },
@@ -215,7 +215,7 @@ pub struct Kept {
     pub leases: Vec<Lease>,
     /// Uses of ID tokens.
     pub used: Vec<([u8; 32], u32, UnixMillis)>,
-    /// Records of credentials by their target.
+    /// Records of credentials by their place: a target's name, a space, and its URL.
     pub credentials: Vec<(String, Vec<u8>)>,
     /// Refused attempts by their slot.
     pub attempts: Vec<(u32, super::Attempt)>,

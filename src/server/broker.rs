@@ -206,6 +206,14 @@ impl Observer for Telling {
                     "broker: the main credential ends soon"
                 );
             }
+            Event::CredentialElsewhere { place } => {
+                tracing::warn!(
+                    event = name,
+                    target_name = target,
+                    place,
+                    "broker: the store has a main credential of an instance that is not configured; it is not used, and may live on"
+                );
+            }
             Event::CredentialRotated { id, .. } => {
                 tracing::info!(event = name, target_name = target, credential = id, "broker");
             }

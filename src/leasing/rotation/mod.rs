@@ -143,12 +143,12 @@ impl Site {
 
     fn open(&self, sealed: &Sealed) -> Result<Secret, String> {
         let sealing = self.sealing.as_ref().ok_or("there is no seal key to open its main credential with")?;
-        sealed.open(&self.sealed_for(), &**sealing)
+        sealed.open(&self.place(), &**sealing)
     }
 
     fn seal(&self, id: u64, secret: &Secret) -> Result<Sealed, RotationError> {
         let sealing = self.sealing.as_ref().ok_or_else(|| other("there is no seal key"))?;
-        Sealed::new(id, secret, &self.sealed_for(), &**sealing).map_err(RotationError::Other)
+        Sealed::new(id, secret, &self.place(), &**sealing).map_err(RotationError::Other)
     }
 }
 
@@ -273,7 +273,7 @@ impl Inner {
 
     /// Makes a record durable. In memory it is what is on disk, unless `unsaved` says otherwise.
     async fn save(&self, site: &Site, record: &mut Record, next: Record) -> Result<(), RotationError> {
-        let change = Change::Credential { target: site.name.clone(), record: next.encode() };
+        let change = Change::Credential { place: site.place(), record: next.encode() };
         let written = self.writer.write(vec![change]).await;
         written.map_err(|error| RotationError::Other(error.to_string()))?;
         *record = next;

@@ -44,6 +44,8 @@ struct Own {
     name: String,
     text: String,
     expires: Option<Expiry>,
+    /// Of another user, who is no administrator.
+    is_weak: bool,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +63,7 @@ struct State {
     users: BTreeMap<u64, (bool, bool, bool)>,
     mute_expiry: bool,
     rotated_dead: bool,
+    keeps_credentials: bool,
 }
 
 /// The instance, which outlives the brokers that call it.
@@ -82,8 +85,7 @@ const USER: u64 = 1;
 impl World {
     pub(in crate::leasing) fn new(watch: &Watch) -> Self {
         let mut state = State { next: 100, is_admin: true, ..State::default() };
-        let own = Own { name: "main".to_owned(), text: "glpat-main".to_owned(), expires: None };
-        state.credentials.insert(1, own);
+        state.credentials.insert(1, Own::main("glpat-main"));
         Self { state: Arc::new(Mutex::new(state)), watch: watch.clone() }
     }
 
@@ -109,6 +111,7 @@ impl World {
     pub(in crate::leasing) fn heal(&self) {
         let mut state = self.lock();
         state.down = None;
+        state.keeps_credentials = false;
         state.script.clear();
     }
 
@@ -130,7 +133,23 @@ impl World {
         let mut state = self.lock();
         state.next += 1;
         let id = state.next;
-        state.credentials.insert(id, Own { name: "main".to_owned(), text: text.to_owned(), expires: None });
+        state.credentials.insert(id, Own::main(text));
+    }
+
+    /// The same for a user who may do nothing with others' credentials.
+    pub(in crate::leasing) fn give_weak(&self, text: &str) {
+        self.give(text);
+        self.lock().credentials.values_mut().for_each(|own| own.is_weak |= own.text == text);
+    }
+
+    /// Says of main credentials that they are ended, and does not end them.
+    pub(in crate::leasing) fn keep_credentials(&self) {
+        self.lock().keeps_credentials = true;
+    }
+
+    /// Somebody ends a main credential by hand.
+    pub(in crate::leasing) fn end_by_hand(&self, text: &str) {
+        self.lock().credentials.retain(|_, own| own.text != text);
     }
 
     /// Whether a job can use this token.
@@ -311,6 +330,10 @@ fn not_found() -> CallError {
 }
 
 impl Own {
+    fn main(text: &str) -> Self {
+        Self { name: "main".to_owned(), text: text.to_owned(), expires: None, is_weak: false }
+    }
+
     fn seen(&self, id: u64, is_admin: bool) -> Credential {
         Credential {
             id,
@@ -319,7 +342,7 @@ impl Own {
             scopes: vec!["api".to_owned()],
             expires: self.expires,
             created: None,
-            is_admin,
+            is_admin: is_admin && !self.is_weak,
         }
     }
 }
@@ -404,7 +427,7 @@ impl Gitlab for Client {
         Box::pin(self.call("make-credential", None, move |state, _| {
             state.next += 1;
             let (id, text) = (state.next, format!("glpat-own-{}", state.next));
-            let own = Own { name, text: text.clone(), expires: Some(expiry) };
+            let own = Own { name, text: text.clone(), expires: Some(expiry), is_weak: false };
             let seen = own.seen(id, state.is_admin);
             state.credentials.insert(id, own);
             Ok((seen, Secret::new(text)))
@@ -438,8 +461,14 @@ impl Gitlab for Client {
     }
 
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>> {
+        let with = self.text();
         Box::pin(self.call("revoke-credential", None, move |state, _| {
-            state.credentials.remove(&id);
+            if state.credentials.iter().any(|(own, by)| by.text == with && by.is_weak && *own != id) {
+                return Err(CallError::Refused { status: 401, detail: "401 Unauthorized".to_owned() });
+            }
+            if !state.keeps_credentials {
+                state.credentials.remove(&id);
+            }
             Ok(())
         }))
     }

@@ -4,4 +4,4 @@ mod gitlab;
 mod machine;
 
 pub(super) use gitlab::{Fault, World};
-pub(super) use machine::{Machine, Seeded, finish, finish_asleep, grant, grant_of};
+pub(super) use machine::{HERE, Machine, Seeded, finish, finish_asleep, grant, grant_of};

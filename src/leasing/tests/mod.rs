@@ -3,6 +3,7 @@
 mod edges;
 mod limits;
 mod random;
+mod replaced;
 mod rotation;
 mod table;
 mod weaknesses;
