@@ -9,6 +9,7 @@ mod create;
 mod itself;
 mod record;
 mod resume;
+mod retire;
 
 use super::attempt::Event;
 use super::backoff;
@@ -17,7 +18,7 @@ use super::ports::{CallError, Change, Credential, Secret};
 use super::site::{Site, detail_of};
 use crate::broker::{Code, Expiry, Refused};
 use crate::issuance::Answer;
-use record::{Record, Sealed, Step};
+use record::{Record, Retired, Sealed, Step};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -79,6 +80,8 @@ pub(super) struct Known {
     pub(super) credential: Option<Credential>,
     /// Why it needs an operator.
     pub(super) fault: Option<String>,
+    /// Others that are to be revoked, and why they are not.
+    pub(super) to_revoke: Vec<(u64, String)>,
     /// Since when a lost request is waited for, by the stopwatch.
     since: Option<Duration>,
     /// A credential that the store has not taken yet.

@@ -32,3 +32,49 @@ async fn numbers_of_credentials_at_one_instance_are_not_used_at_another() {
     machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     finish(&machine).await;
 }
+
+/// A credential of the broker's own making is in nobody's file: it is kept as long as it opens something.
+#[tokio::test(start_paused = true)]
+async fn a_weaker_credential_in_the_file_throws_the_living_one_not_away() {
+    let (machine, text) = replaced().await;
+    let id = machine.world.credentials()[0].0;
+    machine.world.give_weak("glpat-weak");
+    let machine = machine.restart_configured("c1", "glpat-weak").await;
+    machine.pass(5).await;
+    assert_eq!(machine.client.text(), "glpat-weak");
+    assert!(machine.world.credentials().contains(&(id, text.clone())), "it lives");
+    assert_eq!(machine.broker.reading().targets[0].to_revoke, [id]);
+    let told = format!("credential {id} of target default is to be revoked");
+    assert!(machine.broker.problems().iter().any(|line| line.contains(&told)));
+    assert_eq!(machine.events("config-rotate-failed"), 1);
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+    // The old file is put back.
+    let machine = machine.restart_configured("c0", "glpat-main").await;
+    machine.pass(5).await;
+    assert_eq!((machine.client.text(), machine.broker.problems()), (text.clone(), vec![]));
+    machine.mint(grant(Kind::Project, 60, "two")).await.unwrap();
+    // Somebody ends it by hand: then it is dead by its own word, and forgotten.
+    let machine = machine.restart_configured("c1", "glpat-weak").await;
+    machine.pass(5).await;
+    machine.world.end_by_hand(&text);
+    machine.pass(3700).await;
+    assert_eq!((machine.broker.problems(), machine.events("target-down")), (vec![], 0));
+    assert_eq!(machine.broker.reading().targets[0].to_revoke, [] as [u64; 0]);
+    finish(&machine).await;
+}
+
+/// What GitLab says of a number counts where the credential itself does not say otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_answers_for_itself_is_not_taken_for_dead() {
+    let (machine, text) = replaced().await;
+    machine.world.give("glpat-new");
+    machine.world.keep_credentials();
+    let machine = machine.restart_configured("c1", "glpat-new").await;
+    machine.pass(5).await;
+    assert_eq!(machine.broker.reading().targets[0].to_revoke.len(), 1);
+    machine.world.heal();
+    machine.pass(3700).await;
+    assert!(machine.world.credentials().iter().all(|(_, own)| *own != text));
+    assert_eq!(machine.broker.problems(), [] as [String; 0]);
+    finish(&machine).await;
+}
