@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! intent -> active -> revoking -> revoked
-//!    |         '---------'------> expired    GitLab's own end has passed, and it did not say more
+//!    |         '---------'------> expired    GitLab's own end has passed, by its clock too, and it did not say more
 //!    '-> aborted                             there never was a token
 //! ```
 //!

@@ -152,6 +152,10 @@ pub trait Gitlab: Send + Sync {
     /// Ends a credential by its number.
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>>;
 
+    /// The time as GitLab's latest answer had it (`Date`, RFC 9110 §6.6.1), whatever else it said; `None`: none has been heard since the start.
+    /// It does not run: it is how late it was at least.
+    fn heard_time(&self) -> Option<UnixMillis>;
+
     /// From now on calls are made with this one.
     fn switch(&self, credential: Secret);
 }

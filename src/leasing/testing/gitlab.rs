@@ -78,6 +78,7 @@ pub(in crate::leasing) struct Client {
     world: World,
     fuse: Fuse,
     text: Mutex<String>,
+    heard: Mutex<Option<UnixMillis>>,
 }
 
 const USER: u64 = 1;
@@ -245,7 +246,12 @@ impl World {
 
 impl Client {
     pub(in crate::leasing) fn new(world: &World, fuse: &Fuse, text: &str) -> Self {
-        Self { world: world.clone(), fuse: fuse.clone(), text: Mutex::new(text.to_owned()) }
+        Self {
+            world: world.clone(),
+            fuse: fuse.clone(),
+            text: Mutex::new(text.to_owned()),
+            heard: Mutex::default(),
+        }
     }
 
     /// What it calls with.
@@ -274,6 +280,11 @@ impl Client {
             scripted.flatten().or(state.down)
         };
         tokio::time::sleep(Duration::from_millis(3)).await;
+        let is_silent =
+            |fault| matches!(fault, Fault::Lost | Fault::LostAfter | Fault::Late(_) | Fault::Hang);
+        if !fault.is_some_and(is_silent) {
+            *self.heard.lock().unwrap() = Some(self.world.watch.true_time());
+        }
         let world = self.world.clone();
         let run = move || {
             let now = world.watch.true_time();
@@ -471,6 +482,10 @@ impl Gitlab for Client {
             }
             Ok(())
         }))
+    }
+
+    fn heard_time(&self) -> Option<UnixMillis> {
+        *self.heard.lock().unwrap()
     }
 
     fn switch(&self, credential: Secret) {

@@ -26,7 +26,7 @@ use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{Method, Response};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
-use chrono::Days;
+use chrono::{DateTime, Days};
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
 use countersign::server::environment::Environment;
@@ -398,5 +398,11 @@ async fn faulty(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LARGEST).await.unwrap_or_default();
     let request = Request::from_parts(parts, Body::from(body));
-    tokio::spawn(faults::fare(fault, shared.clock.clone(), request, next)).await.expect("it ends")
+    let fare = faults::fare(fault, shared.clock.clone(), request, next);
+    let mut response = tokio::spawn(fare).await.expect("it ends");
+    let now = i64::try_from(shared.clock.now().0).ok().and_then(DateTime::from_timestamp_millis);
+    let date = now.expect("a time").format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    // Else the server's own clock says it.
+    response.headers_mut().insert("date", date.parse().expect("a header"));
+    response
 }
