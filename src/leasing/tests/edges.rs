@@ -91,6 +91,20 @@ async fn a_clock_that_is_ahead_while_gitlab_is_away_forgets_no_living_token() {
     }
 }
 
+/// The job's project was renamed, and somebody has made another one at its path.
+#[tokio::test(start_paused = true)]
+async fn a_path_that_is_anothers_by_now_gets_no_token() {
+    for kind in [Kind::Project, Kind::Group, Kind::ProjectDeploy, Kind::ProjectServiceAccount] {
+        let machine = Machine::new().await;
+        let refused = machine.mint(grant(kind, HOUR, "one").at(99)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::TargetRefused, "{kind}");
+        assert_eq!((machine.world.calls("mint"), machine.phases().len()), (0, 0), "before anything is made");
+        // The make-believe GitLab's number for every path.
+        machine.mint(grant(kind, 60, "one").at(7)).await.unwrap();
+        finish(&machine).await;
+    }
+}
+
 fn plain(draft: &mut Draft) {
     draft.scopes = Some(vec!["read_api".to_owned()]);
 }
