@@ -165,7 +165,7 @@ impl Roles {
         let text = |name: &str| claims.member(name).and_then(Json::as_str).map(str::to_owned);
         let path = role
             .path
-            .resolve(role.kind, &text, request.path.as_deref())
+            .resolve(role.kind, text, request.path.as_deref())
             .map_err(|fault| no(format!("the path {fault}")))?;
         let asked = request.path.as_deref().unwrap_or_default();
         match role.when.holds(&RoleFacts { issuer: &job.issuer, claims, path: asked }) {
