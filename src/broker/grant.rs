@@ -105,6 +105,7 @@ pub struct Grant {
     kind: Kind,
     path: String,
     user_id: Option<u64>,
+    place_id: Option<u64>,
     scopes: Vec<String>,
     access_level: Option<AccessLevel>,
     ttl: Duration,
@@ -141,6 +142,7 @@ impl Grant {
             kind: role.kind,
             path,
             user_id,
+            place_id: None,
             scopes,
             access_level: role.access_level,
             ttl,
@@ -152,6 +154,11 @@ impl Grant {
             max_per_token: role.max_per_token,
             denies_admin: is_chosen && !role.allow_admin,
         }
+    }
+
+    /// The same where the path is the job's own project or group, with the number that the token has for it.
+    pub(super) fn of_place(self, place_id: Option<u64>) -> Self {
+        Self { place_id, ..self }
     }
 
     /// The role that gives it.
@@ -177,6 +184,11 @@ impl Grant {
     /// Of impersonation: the user who triggered the job. He has to be looked at before: bots and blocked users get no token.
     pub const fn user_id(&self) -> Option<u64> {
         self.user_id
+    }
+
+    /// GitLab's number for the job's own project or group, where the path is its: what has the path by now may be another one.
+    pub const fn place_id(&self) -> Option<u64> {
+        self.place_id
     }
 
     /// Whether the user must not be an administrator: of impersonation, and of a personal token whose user the operator did not write out.
@@ -284,6 +296,11 @@ impl Grant {
         let user_id = (role.kind == Kind::Impersonation).then(|| job.user_id.parse().expect("a number"));
         let path = role.path.resolve(role.kind, |_| None, None).expect("a path that is written out");
         Self::new(role, job, path, user_id, role.scopes.clone(), role.ttl)
+    }
+
+    /// The same for a job whose own project or group has this number.
+    pub(crate) fn at(self, place_id: u64) -> Self {
+        self.of_place(Some(place_id))
     }
 
     /// The same for a job of another project.

@@ -82,6 +82,24 @@ const fn has_user(kind: Kind) -> bool {
     matches!(kind, Kind::GroupServiceAccount | Kind::ProjectServiceAccount)
 }
 
+/// Whether this path leads to the job's own project or group: the claim that then has GitLab's number for it. `claim`: the texts of the job's
+/// claims.
+pub(super) fn own_number(
+    kind: Kind,
+    path: &str,
+    claim: impl Fn(&str) -> Option<String>,
+) -> Option<&'static str> {
+    let (own, number) = match place(kind) {
+        Place::Project => (Claim::ProjectPath, Claim::ProjectId),
+        Place::Group => (Claim::NamespacePath, Claim::NamespaceId),
+        Place::User => return None,
+    };
+    // Paths are the same to GitLab whatever their case.
+    claim(own.name())
+        .filter(|own| own.eq_ignore_ascii_case(split_account(kind, path).0))
+        .map(|_| number.name())
+}
+
 /// A path of a service account of a group or project, taken apart: `acme/platform/bot` is the account `bot` of `acme/platform`. Of other
 /// kinds the whole is the first part.
 pub fn split_account(kind: Kind, path: &str) -> (&str, Option<&str>) {

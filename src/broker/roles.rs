@@ -1,6 +1,7 @@
 //! All roles, and the way to a grant.
 
 use super::grant::{Grant, Job, TokenRequest};
+use super::path::own_number;
 use super::role::{LONGEST_TTL, Revocation, Role, SHORTEST_TTL};
 use super::{Code, Kind, Refused};
 use crate::condition::{Facts, Step, Undecided, Value};
@@ -176,14 +177,30 @@ impl Roles {
             Kind::Impersonation => Some(user_id(&job).map_err(no)?),
             _ => None,
         };
+        let place_id = own_number(role.kind, &path, text)
+            .and_then(|claim| {
+                claims
+                    .member(claim)
+                    .map(|id| number(id).ok_or_else(|| no(format!("the token's {claim} is no number"))))
+            })
+            .transpose()?;
         let scopes = narrowed(&role.scopes, request.scopes.as_deref())?;
         let ttl = ttl(role, request.ttl)?;
-        Ok(Grant::new(role, job, path, user_id, scopes, ttl))
+        Ok(Grant::new(role, job, path, user_id, scopes, ttl).of_place(place_id))
     }
 }
 
 fn refused(why: &str) -> Refused {
     Refused::new(Code::TokenRefused).because(why)
+}
+
+/// A number of GitLab's, which ID tokens have as a text.
+fn number(claim: &Json) -> Option<u64> {
+    match claim {
+        Json::String(text) => text.parse().ok(),
+        Json::Number(number) => number.as_u64(),
+        _ => None,
+    }
 }
 
 /// The user who triggered the job. Zero is nobody.

@@ -23,7 +23,7 @@ use self::routes::{Route, SERVICE_ACCOUNT_TOKENS, Tokens};
 use self::transport::{Answered, Call, Transport};
 use self::verdict::Failure;
 use crate::broker::{Expiry, GitlabVersion, Kind, Minted};
-use crate::environment::{Clock, Stopwatch};
+use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::issuance::Answer;
 use crate::leasing::ports::{CallError, Credential, Gitlab, Holder, Made, Observer, Order, Secret, User};
 use crate::outbound::Clients;
@@ -86,7 +86,9 @@ impl RestClient {
         let clients = Clients::build_for_submissions(settings.ca_certificate.as_deref())?;
         let Surroundings { clock, stopwatch, observer } = surroundings;
         let (target, timeout) = (settings.target, settings.timeout);
-        let transport = Transport { target, api, clients, timeout, clock, stopwatch, observer, credential };
+        let heard = Mutex::default();
+        let transport =
+            Transport { target, api, clients, timeout, clock, stopwatch, observer, credential, heard };
         Ok(Self { transport, sudo: settings.sudo_user, version: Mutex::default() })
     }
 
@@ -239,6 +241,10 @@ impl Gitlab for RestClient {
 
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>> {
         Box::pin(self.end_credential(id))
+    }
+
+    fn heard_time(&self) -> Option<UnixMillis> {
+        *self.transport.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn switch(&self, credential: Secret) {

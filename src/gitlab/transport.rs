@@ -2,14 +2,14 @@
 
 use super::routes::Route;
 use super::verdict::{Failure, Heard, Purpose, judge};
-use crate::environment::{Clock, Stopwatch};
+use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::leasing::ports::{CallError, Observer, Secret};
 use crate::outbound::{Clients, causes};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use reqwest::{Method, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
@@ -33,6 +33,8 @@ pub struct Transport {
     pub stopwatch: Arc<dyn Stopwatch>,
     pub observer: Arc<dyn Observer>,
     pub credential: RwLock<HeaderValue>,
+    /// The time in the latest answer.
+    pub heard: Mutex<Option<UnixMillis>>,
 }
 
 /// What is asked.
@@ -134,6 +136,9 @@ impl Transport {
         }
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if let Some(time) = date(&headers) {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+        }
         // What ended needs no body, and has none.
         let body = if call.purpose == Purpose::End && status == 204 {
             Ok(Zeroizing::default())
@@ -177,6 +182,12 @@ async fn read(mut response: Response) -> Read {
     Ok(body)
 }
 
+/// `Date`: what the clock of whoever answers says.
+fn date(headers: &HeaderMap) -> Option<UnixMillis> {
+    let time = chrono::DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok()?;
+    u64::try_from(time.timestamp_millis()).ok().map(UnixMillis)
+}
+
 /// Whether there is another page. GitLab's links are not followed: where to ask is not for an answer to say.
 fn goes_on(headers: &HeaderMap) -> Option<bool> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
@@ -198,6 +209,20 @@ mod tests {
             let error = header(&Secret::new(wrong.into())).unwrap_err();
             assert!(wrong.is_empty() || !error.contains(wrong));
         }
+    }
+
+    #[test]
+    fn an_answers_date_is_a_time() {
+        let told = |text: &str| {
+            date(&[(DATE, HeaderValue::from_str(text).unwrap())].into_iter().collect()).map(|time| time.0)
+        };
+        assert_eq!(told("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        for wrong in
+            ["", "now", "Sun, 06 Nov 1994", "Mon, 06 Nov 1994 08:49:37 GMT", "Wed, 31 Dec 1969 23:59:59 GMT"]
+        {
+            assert_eq!(told(wrong), None, "{wrong}");
+        }
+        assert_eq!(date(&HeaderMap::new()), None);
     }
 
     #[test]

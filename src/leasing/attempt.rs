@@ -144,11 +144,16 @@ pub enum Event<'e> {
         /// How long it still has.
         left: Duration,
     },
+    /// The store has a credential's record of a target, or of an instance, that is not configured: it is left as it is.
+    CredentialElsewhere {
+        /// The target's name, a space, and the instance's URL.
+        place: &'e str,
+    },
 }
 
 impl Event<'_> {
     /// The names in log lines and metrics.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "reconcile-orphan",
         "revoke-retry",
         "revoke-stuck",
@@ -160,6 +165,7 @@ impl Event<'_> {
         "store-down",
         "store-up",
         "config-ending",
+        "config-elsewhere",
     ];
 
     /// Its name.
@@ -176,6 +182,7 @@ impl Event<'_> {
             Self::StoreDown { .. } => "store-down",
             Self::StoreUp => "store-up",
             Self::CredentialEnding { .. } => "config-ending",
+            Self::CredentialElsewhere { .. } => "config-elsewhere",
         }
     }
 
@@ -191,6 +198,7 @@ impl Event<'_> {
             | Self::CredentialRotated { target, .. }
             | Self::RotationFailed { target, .. }
             | Self::CredentialEnding { target, .. } => Some(target),
+            Self::CredentialElsewhere { place } => place.split(' ').next(),
             Self::StoreDown { .. } | Self::StoreUp => None,
         }
     }

@@ -32,7 +32,11 @@ impl Inner {
     ) {
         let is_gitlabs =
             lease.revocation == Revocation::Gitlab && matches!(lease.phase, Phase::Active { .. });
-        if is_gitlabs && life::has_ended_by_itself(lease, self.time.at_least()) {
+        if is_gitlabs && !self.has_certainly_ended(site, lease) {
+            // For the time that it has: nobody may have asked it anything for an hour.
+            let _ = self.call(site, site.gitlab.version()).await;
+        }
+        if is_gitlabs && self.has_certainly_ended(site, lease) {
             drop(permit);
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }
@@ -52,8 +56,16 @@ impl Inner {
                     false => self.over(lease, busy, |at| Phase::Revoked { at }).await,
                 }
             }
-            Err(error) => self.not_ended(lease, DEADLINE, &error, busy).await,
+            Err(error) => self.not_ended(site, lease, DEADLINE, &error, busy).await,
         }
+    }
+
+    /// Whether GitLab has ended the token by itself: GitLab's own clock says so, and this machine's as well. This one may be wrong, by years, and
+    /// just then GitLab may be away: where it does not answer nothing is certain, and it is waited for. And what stands before GitLab may answer with
+    /// a wrong time.
+    fn has_certainly_ended(&self, site: &Site, lease: &Lease) -> bool {
+        let heard = site.gitlab.heard_time();
+        heard.is_some_and(|time| life::has_ended_by_itself(lease, time.min(self.time.at_least())))
     }
 
     /// Revokes what a token was replaced by: the successor has the same name, and is looked up until there is none. Without a live one nobody
@@ -96,9 +108,16 @@ impl Inner {
     }
 
     /// A call on the way to a token's end has failed: it is tried again, for as long as the token may live.
-    pub(super) async fn not_ended(self: &Arc<Self>, lease: &Lease, why: &str, error: &CallError, busy: Busy) {
+    pub(super) async fn not_ended(
+        self: &Arc<Self>,
+        site: &Site,
+        lease: &Lease,
+        why: &str,
+        error: &CallError,
+        busy: Busy,
+    ) {
         let now = self.time.now();
-        if life::has_ended_by_itself(lease, self.time.at_least()) {
+        if self.has_certainly_ended(site, lease) {
             self.told(lease, "expired");
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }

@@ -5,7 +5,8 @@ use crate::broker::{Expiry, Kind, Lease, Minted, Phase, Revocation};
 use crate::environment::UnixMillis;
 use std::time::Duration;
 
-/// How long after GitLab's own end of a token it counts as dead without a word from GitLab: its clock may be behind ours.
+/// How long after GitLab's own end of a token it counts as dead without a word about the token: of the machines of one instance, the clock of one
+/// may be behind another's.
 const MARGIN: Duration = Duration::from_secs(3600);
 /// What lets a token replace itself.
 const REPLACING: [&str; 2] = ["api", "self_rotate"];
@@ -29,7 +30,7 @@ pub(super) fn ends_by_itself(lease: &Lease) -> Option<UnixMillis> {
     end.map(Expiry::moment)
 }
 
-/// Whether it certainly has, whatever became of it.
+/// Whether it certainly has, whatever became of it. `now`: what has passed by every clock.
 pub(super) fn has_ended_by_itself(lease: &Lease, now: UnixMillis) -> bool {
     let longer = if may_replace_itself(lease) { LONGEST_SUCCESSION } else { Duration::ZERO };
     ends_by_itself(lease).is_some_and(|end| end.plus(MARGIN).plus(longer) <= now)

@@ -132,7 +132,7 @@ impl State {
                 Change::Forget(id) => drop(self.leases.remove(&id)),
                 Change::Used { key, count, until } => drop(self.used.insert(key, (count, until))),
                 Change::Unused(key) => drop(self.used.remove(&key)),
-                Change::Credential { target, record } => drop(self.credentials.insert(target, record)),
+                Change::Credential { place, record } => drop(self.credentials.insert(place, record)),
                 Change::Attempt { slot, attempt } => drop(self.attempts.insert(slot, *attempt)),
             }
         }

@@ -141,6 +141,11 @@ impl Inner {
             None => self.call(site, site.gitlab.holder(grant.kind(), grant.path())).await?,
         };
         let no = |why: &str| Ok(Err(Refused::new(Code::TargetRefused).because(why)));
+        if grant.place_id().is_some_and(|own| holder.owner.first() != Some(&own)) {
+            return no(
+                "the path is another project's or group's by now: GitLab has another number there than the ID token",
+            );
+        }
         let Some(id) =
             grant.user_id().or_else(|| grant.denies_admin().then(|| holder.owner.last().copied())?)
         else {

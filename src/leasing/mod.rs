@@ -7,7 +7,7 @@
 //! ```text
 //! intent -> active -> revoking -> revoked
 //!    |         |         |         ^--- settling, where it may have replaced itself: looked for a while longer
-//!    |         '---------'------> expired    GitLab's own end has passed, and it did not say more
+//!    |         '---------'------> expired    GitLab's own end has passed, by its clock too, and it did not say more
 //!    '-> aborted                             there never was a token; `abandoned`: an operator gave it up
 //! ```
 //!

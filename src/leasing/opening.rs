@@ -1,5 +1,6 @@
 //! Start and end: what a crash left is taken up before anything else, and nothing is lost at the end.
 
+use super::attempt::Event;
 use super::book::Book;
 use super::inner::{EXCHANGES, Inner};
 use super::life;
@@ -96,8 +97,13 @@ impl Broker {
         let sites: BTreeMap<_, _> =
             targets.into_iter().map(|target| (target.name.clone(), Arc::new(Site::new(target)))).collect();
         all_targets_are_there(&leases, &sites)?;
+        for (place, _) in &credentials {
+            if !sites.values().any(|site| site.place() == *place) {
+                observer.event(Event::CredentialElsewhere { place });
+            }
+        }
         for site in sites.values() {
-            let stored = credentials.iter().find(|(target, _)| *target == site.name);
+            let stored = credentials.iter().find(|(place, _)| *place == site.place());
             site.take_up(stored.map(|(_, record)| &**record))
                 .await
                 .map_err(|reason| OpenError::Credential { target: site.name.clone(), reason })?;

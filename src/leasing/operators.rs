@@ -35,6 +35,8 @@ pub struct TargetReading {
     pub credential: Option<u64>,
     /// Until its end, as GitLab last told; `None`: it has none, or is not known.
     pub credential_left: Option<Duration>,
+    /// GitLab's numbers for credentials that are not used any more, and that it does not let be revoked with the one in use.
+    pub to_revoke: Vec<u64>,
     /// Why nobody calls, or but one now and then.
     pub down: Option<String>,
     /// GitLab's version.
@@ -107,6 +109,9 @@ impl Inner {
             if let Some(fault) = known.fault {
                 problems.push(format!("the main credential of target {name}: {fault}"));
             }
+            for (id, why) in &known.to_revoke {
+                problems.push(format!("credential {id} of target {name} is to be revoked: {why}"));
+            }
             let left = known.credential.as_ref().and_then(|credential| self.credential_left(credential));
             if let Some(left) = left.filter(|left| *left <= NEAR) {
                 problems.push(format!(
@@ -128,8 +133,10 @@ impl Inner {
     pub(super) fn reading(&self) -> Reading {
         let now = self.time.now();
         let targets = self.sites.values().map(|site| {
-            let credential = site.credentials.known().credential;
+            let known = site.credentials.known();
+            let credential = known.credential;
             TargetReading {
+                to_revoke: known.to_revoke.iter().map(|(id, _)| *id).collect(),
                 name: site.name.clone(),
                 configured: site.configured.clone(),
                 credential_left: credential.as_ref().and_then(|credential| self.credential_left(credential)),

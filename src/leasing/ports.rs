@@ -152,6 +152,10 @@ pub trait Gitlab: Send + Sync {
     /// Ends a credential by its number.
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>>;
 
+    /// The time as GitLab's latest answer had it (`Date`, RFC 9110 §6.6.1), whatever else it said; `None`: none has been heard since the start.
+    /// It does not run: it is how late it was at least.
+    fn heard_time(&self) -> Option<UnixMillis>;
+
     /// From now on calls are made with this one.
     fn switch(&self, credential: Secret);
 }
@@ -176,8 +180,8 @@ pub enum Change {
     Unused([u8; 32]),
     /// What is stored of a target's main credential: sealed, opaque here.
     Credential {
-        /// The target.
-        target: String,
+        /// The target's name, a space, and its URL.
+        place: String,
         /// A record of `leasing::rotation`, with the credential sealed in it.
         record: Vec<u8>,
     },
@@ -215,7 +219,7 @@ pub struct Kept {
     pub leases: Vec<Lease>,
     /// Uses of ID tokens.
     pub used: Vec<([u8; 32], u32, UnixMillis)>,
-    /// Records of credentials by their target.
+    /// Records of credentials by their place: a target's name, a space, and its URL.
     pub credentials: Vec<(String, Vec<u8>)>,
     /// Refused attempts by their slot.
     pub attempts: Vec<(u32, super::Attempt)>,

@@ -38,7 +38,7 @@ impl Inner {
         drop(permit);
         let waited = began.saturating_sub(search.began);
         match result {
-            Err(error) => self.not_ended(lease, WHY, &error, busy).await,
+            Err(error) => self.not_ended(site, lease, WHY, &error, busy).await,
             Ok(()) if waited >= SETTLED => self.settled(lease, busy).await,
             Ok(()) => {
                 let wait = backoff::bound(search.looks).min(LOOK).min(SETTLED.saturating_sub(waited));

@@ -45,7 +45,7 @@ impl Inner {
         drop(permit);
         let waited = began.saturating_sub(search.began);
         match result {
-            Err(error) => self.not_ended(lease, WHY, &error, busy).await,
+            Err(error) => self.not_ended(site, lease, WHY, &error, busy).await,
             Ok(true) => self.settling(lease, busy).await,
             Ok(false) if waited >= SETTLED => self.over(lease, busy, |at| Phase::Revoked { at }).await,
             Ok(false) => {

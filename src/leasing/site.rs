@@ -71,8 +71,9 @@ impl Site {
         }
     }
 
-    /// What a credential is sealed for: sent to another instance of the same name it would be given away.
-    pub(super) fn sealed_for(&self) -> String {
+    /// What a credential is sealed and its record stored for. At another instance of the same name the credential would be given away, and
+    /// GitLab's numbers for credentials are a stranger's.
+    pub(super) fn place(&self) -> String {
         [&*self.name, &*self.url].join(" ")
     }
 

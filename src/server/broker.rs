@@ -201,10 +201,7 @@ impl Observer for Telling {
                 tracing::error!(event = name, target_name = target, lease = %lease.id, "broker: a token cannot be revoked");
             }
             Event::Abandoned(lease) => {
-                let gitlab_token_id = match &lease.phase {
-                    Phase::Abandoned { minted, .. } => minted.as_ref().map(|minted| minted.id),
-                    _ => None,
-                };
+                let gitlab_token_id = lease.minted().map(|minted| minted.id);
                 tracing::warn!(
                     event = name,
                     target_name = target,
@@ -229,6 +226,14 @@ impl Observer for Telling {
                     target_name = target,
                     hours,
                     "broker: the main credential ends soon"
+                );
+            }
+            Event::CredentialElsewhere { place } => {
+                tracing::warn!(
+                    event = name,
+                    target_name = target,
+                    place,
+                    "broker: the store has a main credential of an instance that is not configured; it is not used, and may live on"
                 );
             }
             Event::CredentialRotated { id, .. } => {

@@ -227,7 +227,7 @@ fn put(batch: &mut ::sled::Batch, change: &Change) -> Result<usize, KeepError> {
             (key(USED, uses), Some(body))
         }
         Change::Unused(uses) => (key(USED, uses), None),
-        Change::Credential { target, record } => (key(CREDENTIAL, target.as_bytes()), Some(record.clone())),
+        Change::Credential { place, record } => (key(CREDENTIAL, place.as_bytes()), Some(record.clone())),
         Change::Attempt { slot, attempt } => (key(ATTEMPT, &slot.to_be_bytes()), Some(json(attempt)?)),
     };
     match body {
@@ -273,9 +273,9 @@ fn read(key: &[u8], value: &[u8], kept: &mut Kept) -> Result<(), KeepError> {
             let until = until.try_into().map_err(|_| damaged("a use"))?;
             kept.used.push((uses, u32::from_be_bytes(*count), UnixMillis(u64::from_be_bytes(until))));
         }
-        Some((&CREDENTIAL, target)) => {
-            let target = String::from_utf8(target.to_vec()).map_err(|_| damaged("a target's name"))?;
-            kept.credentials.push((target, body.to_vec()));
+        Some((&CREDENTIAL, place)) => {
+            let place = String::from_utf8(place.to_vec()).map_err(|_| damaged("a credential's place"))?;
+            kept.credentials.push((place, body.to_vec()));
         }
         Some((&ATTEMPT, slot)) => {
             let slot = slot.try_into().map(u32::from_be_bytes).map_err(|_| damaged("an attempt's slot"))?;

@@ -134,6 +134,27 @@ fn a_file_of_variables_is_read_as_docker_and_shells_write_it() {
     assert!(document["notes"].as_array().is_some_and(|notes| notes.len() >= 4) && json.stderr.is_empty());
 }
 
+/// A user's number at one GitLab is another user's at another.
+#[test]
+fn two_gitlabs_are_noted() {
+    let hosts = |authority, host| {
+        import(&["--group", "acme"], &[("JWT__AUTHORITY", authority), ("GITLAB__HOSTNAME", host)], "")
+    };
+    let output = hosts("https://git.acme.example", "https://gitlab.internal:8443");
+    load(&output);
+    let (yaml, notes) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        yaml.contains("Only if both are one GitLab:\n      issuer: \"https://git.acme.example\"\n"),
+        "{yaml}"
+    );
+    assert!(notes.contains("JWT__AUTHORITY and GITLAB__HOSTNAME differ"), "{notes}");
+    for same in ["https://git.acme.example/", "https://GIT.acme.example:443"] {
+        let output = hosts("https://git.acme.example", same);
+        load(&output);
+        assert!(!text(&output.stdout).contains("      issuer:") && !text(&output.stderr).contains("differ"));
+    }
+}
+
 #[test]
 fn what_cannot_be_taken_over_is_refused_and_not_repeated() {
     let long = "x".repeat(2 * 1024 * 1024);

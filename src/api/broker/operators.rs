@@ -186,6 +186,7 @@ async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
             "configured_credential_sha256": known.map(|known| &known.configured),
             "credential_id": known.and_then(|known| known.credential),
             "credential_seconds_left": known.and_then(|known| known.credential_left).map(|left| left.as_secs()),
+            "credentials_to_revoke": known.map(|known| &known.to_revoke),
             "down": known.and_then(|known| known.down.clone()),
         })
     });

@@ -126,7 +126,7 @@ fn import(variables: &Variables, audience: Option<&str>, group: Option<&str>) ->
             shown(urls)
         ));
     }
-    issuer(variables, &mut line, &mut notes)?;
+    let issuer = issuer(variables, &mut line, &mut notes)?;
     line("broker:");
     line(
         "  # It had no audience at all, and took every token of the instance. Here jobs have to ask for this one:",
@@ -140,14 +140,18 @@ fn import(variables: &Variables, audience: Option<&str>, group: Option<&str>) ->
         }
     }
     line(&format!("  compat: {{ role: {ROLE} }}"));
-    target(variables, &mut line, &mut notes)?;
+    target(variables, &issuer, &mut line, &mut notes)?;
     role(variables, group, &mut line, &mut notes)?;
     left_out(variables, &mut notes);
     Ok(Imported { yaml, notes })
 }
 
-/// `issuers:`, of JWT__AUTHORITY and JWT__ISSUER.
-fn issuer(variables: &Variables, line: &mut impl FnMut(&str), notes: &mut Vec<String>) -> Result<(), String> {
+/// `issuers:`, of JWT__AUTHORITY and JWT__ISSUER: its `iss`.
+fn issuer(
+    variables: &Variables,
+    line: &mut impl FnMut(&str),
+    notes: &mut Vec<String>,
+) -> Result<String, String> {
     let authority = url(variables, "JWT__AUTHORITY", SHIPPED_HOST)?;
     line("issuers:");
     // A token's iss is a URL since GitLab has id_tokens; before, it was a bare host.
@@ -175,15 +179,29 @@ fn issuer(variables: &Variables, line: &mut impl FnMut(&str), notes: &mut Vec<St
         notes.push("issuers[0].url is plain http, over which keys can be forged".to_owned());
         line("    insecure_http: true");
     }
-    Ok(())
+    Ok(issuer)
 }
 
 /// `broker.targets:`, of GITLAB__HOSTNAME, GITLAB__APIKEY and GITLAB__SUDOUSERLOGIN.
-fn target(variables: &Variables, line: &mut impl FnMut(&str), notes: &mut Vec<String>) -> Result<(), String> {
+fn target(
+    variables: &Variables,
+    issuer: &str,
+    line: &mut impl FnMut(&str),
+    notes: &mut Vec<String>,
+) -> Result<(), String> {
     let host = url(variables, "GITLAB__HOSTNAME", SHIPPED_HOST)?;
+    let authority = url(variables, "JWT__AUTHORITY", SHIPPED_HOST)?;
     line("  targets:");
     line(&format!("    - name: {TARGET}"));
     line(&format!("      url: {}", shown(&host)));
+    if Url::parse(&authority).ok() != Url::parse(&host).ok() {
+        notes.push(format!(
+            "broker.targets[0].issuer says that {issuer} and {host} are one GitLab, since JWT__AUTHORITY and GITLAB__HOSTNAME differ: if they are not, \
+             a job would get the token of whoever has its user's number at the other one; then remove it, and correct the two"
+        ));
+        line("      # JWT__AUTHORITY and GITLAB__HOSTNAME differ. Only if both are one GitLab:");
+        line(&format!("      issuer: {}", shown(issuer)));
+    }
     if host.starts_with("http://") && !is_loopback(&host) {
         notes.push(
             "broker.targets[0].url is plain http: the API key and every token go over it in the clear"

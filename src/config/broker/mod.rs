@@ -83,7 +83,7 @@ pub(super) fn read(
     };
     let (targets, sketches) = section
         .require("targets", "write the GitLab whose tokens are handed out: [{ name: default, url: …, token: { file: gitlab.token } }]")
-        .map_or_else(|| (None, Vec::new()), |field| target::read_all(&field, directory));
+        .map_or_else(|| (None, Vec::new()), |field| target::read_all(&field, directory, issuers));
     let rotates = sketches.iter().any(|target| target.rotates);
     let seal_key = match section.get("seal_key") {
         Some(field) => {

@@ -11,6 +11,7 @@ use crate::identity::gitlab::GitlabRules;
 use crate::identity::{Issuer, Issuers};
 use crate::spelling::nearest;
 use std::time::Duration;
+use url::Url;
 
 /// What a duration may be at all; what it may be for a role depends on who revokes.
 const TTL_BOUNDS: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(1000 * 24 * 3600));
@@ -33,10 +34,7 @@ pub(super) fn read_all(list: &Field<'_>, targets: &[Sketch], issuers: &Issuers) 
         list.error(format!("has {} roles; 1 to {MOST_ROLES} are possible", items.len()));
         return None;
     }
-    let is_gitlab =
-        |issuer: &&Issuer| issuer.entries.iter().any(|entry| entry.kind.as_type::<GitlabRules>().is_some());
-    let reader =
-        Reader { targets, issuers: issuers.iter().filter(is_gitlab).collect(), scope: broker::scope() };
+    let reader = Reader { targets, issuers: gitlabs(issuers), scope: broker::scope() };
     // Without any issuer at all there is an error already.
     if reader.issuers.is_empty() && !issuers.is_empty() {
         list.error(
@@ -68,7 +66,10 @@ impl Reader<'_> {
         let kinds = || Kind::ALL.iter().map(|kind| kind.code());
         let draft = Draft {
             name: name.clone(),
-            issuer: self.issuer(&section, target),
+            issuer: self
+                .issuer(&section, target)
+                .filter(|issuer| is_of_target(&section, issuer, target))
+                .map(|issuer| issuer.url.clone()),
             target: target.and_then(|target| target.name.clone()),
             hosting: target.and_then(|target| target.hosting),
             kind: section
@@ -156,15 +157,15 @@ impl Reader<'_> {
         found
     }
 
-    /// The issuer that it names; else the only GitLab, or that of the target. A path means something else at another GitLab.
-    fn issuer(&self, section: &Section<'_>, target: Option<&Sketch>) -> Option<String> {
+    /// The issuer that it names; else the one that the target says it is, the only GitLab, or the one at the target's URL.
+    fn issuer<'i>(&'i self, section: &Section<'_>, target: Option<&Sketch>) -> Option<&'i Issuer> {
         let names = || self.issuers.iter().map(|issuer| &*issuer.url).collect::<Vec<_>>().join(", ");
         if let Some(field) = section.get("issuer") {
             let url = field.text()?;
-            if self.issuers.iter().any(|issuer| issuer.url == url) {
-                return Some(url.to_owned());
+            if let Some(issuer) = self.named(url) {
+                return Some(issuer);
             }
-            field.error(format!("{} is not listed as a GitLab; there are {}", quoted(url), names()));
+            field.error(not_listed(url, &self.issuers));
             return None;
         }
         if section.has("issuer") {
@@ -172,7 +173,10 @@ impl Reader<'_> {
         }
         match self.issuers.as_slice() {
             [] => return None,
-            [issuer] => return Some(issuer.url.clone()),
+            _ if target.is_some_and(|target| target.issuer.is_some()) => {
+                return target.and_then(|target| self.named(target.issuer.as_deref()?));
+            }
+            [issuer] => return Some(issuer),
             _ => {}
         }
         let url = target?.url.as_deref()?;
@@ -186,15 +190,62 @@ impl Reader<'_> {
                 ),
             );
         }
-        of_target.map(|issuer| issuer.url.clone())
+        of_target.copied()
     }
+
+    fn named(&self, url: &str) -> Option<&Issuer> {
+        self.issuers.iter().find(|issuer| issuer.url == url).copied()
+    }
+}
+
+/// Whether jobs of this issuer are jobs of the target's instance, by the URLs or because the operator says so of the target. The number of a project
+/// or user, and a path, are somebody else's at another GitLab.
+fn is_of_target(section: &Section<'_>, issuer: &Issuer, target: Option<&Sketch>) -> bool {
+    let Some(Sketch { name: Some(name), url: Some(url), issuer: said, .. }) = target else { return true };
+    let same = match said {
+        Some(said) => *said == issuer.url,
+        None => is_at(issuer, url),
+    };
+    if !same {
+        let told = if said.is_some() { "says that it is another issuer's" } else { "is at another URL" };
+        section.error_at(
+            "issuer",
+            format!(
+                "is {}, and target {name} {told} ({}), where users and projects have other numbers; name the target of that GitLab, or, if both are one \
+                 GitLab, write issuer: {} into the target",
+                issuer.url,
+                said.as_deref().unwrap_or(url),
+                issuer.url
+            ),
+        );
+    }
+    same
+}
+
+/// The issuers that are GitLabs.
+pub(super) fn gitlabs(issuers: &Issuers) -> Vec<&Issuer> {
+    let is_gitlab =
+        |issuer: &&Issuer| issuer.entries.iter().any(|entry| entry.kind.as_type::<GitlabRules>().is_some());
+    issuers.iter().filter(is_gitlab).collect()
+}
+
+/// The words of an issuer that is not one of these.
+pub(super) fn not_listed(url: &str, issuers: &[&Issuer]) -> String {
+    let names: Vec<_> = issuers.iter().map(|issuer| &*issuer.url).collect();
+    format!("{} is not listed as a GitLab; there are {}", quoted(url), names.join(", "))
 }
 
 /// Whether tokens of this issuer are of the GitLab at this URL.
 fn is_at(issuer: &Issuer, url: &str) -> bool {
     let instances = issuer.entries.iter().filter_map(|entry| entry.kind.as_type::<GitlabRules>());
     let mut urls = instances.map(|gitlab| gitlab.instance_url.as_deref().unwrap_or(&issuer.url));
-    urls.any(|instance| instance.trim_end_matches('/') == url)
+    urls.any(|instance| is_same_instance(instance, url))
+}
+
+/// Scheme, host, port and path, as RFC 3986 §6.2 compares them, whatever slash is at the end.
+fn is_same_instance(one: &str, other: &str) -> bool {
+    let parse = |url: &str| Url::parse(url.trim_end_matches('/')).ok();
+    parse(one).is_some_and(|one| parse(other) == Some(one))
 }
 
 fn read_path_text(field: &Field<'_>) -> Option<PathText> {

@@ -1,9 +1,11 @@
 //! `broker.targets`: GitLab instances, each with the credential that makes tokens.
 
+use super::role::{gitlabs, not_listed};
 use super::{DAY, HOUR, MOST_TARGETS, refuse_twice};
 use crate::broker::{Hosting, Kind, check_path};
 use crate::config::reader::{Field, Section};
 use crate::config::{issuers, read_path, values};
+use crate::identity::Issuers;
 use crate::leasing::{Method, Rotation};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,10 +72,16 @@ pub(super) struct Sketch {
     pub url: Option<String>,
     pub hosting: Option<Hosting>,
     pub rotates: bool,
+    /// The issuer that the operator says is this instance; `None`: he says nothing.
+    pub issuer: Option<String>,
 }
 
 /// All of them, or none where one is wrong; and what is known of each.
-pub(super) fn read_all(list: &Field<'_>, directory: &Path) -> (Option<Vec<TargetConfig>>, Vec<Sketch>) {
+pub(super) fn read_all(
+    list: &Field<'_>,
+    directory: &Path,
+    issuers: &Issuers,
+) -> (Option<Vec<TargetConfig>>, Vec<Sketch>) {
     let Some(items) = list.items() else { return (None, Vec::new()) };
     if items.is_empty() || items.len() > MOST_TARGETS {
         list.error(format!("has {} targets; 1 to {MOST_TARGETS} are possible", items.len()));
@@ -83,7 +91,7 @@ pub(super) fn read_all(list: &Field<'_>, directory: &Path) -> (Option<Vec<Target
     let targets: Vec<_> = items
         .iter()
         .zip(&mut sketches)
-        .map(|(item, sketch)| read(&item.section()?, directory, sketch))
+        .map(|(item, sketch)| read(&item.section()?, directory, issuers, sketch))
         .collect();
     let unique = refuse_twice(&items, sketches.iter().map(|sketch| sketch.name.as_deref()), "target");
     let apart = refuse_shared(&items, &targets);
@@ -116,7 +124,12 @@ fn refuse_shared(items: &[Field<'_>], targets: &[Option<TargetConfig>]) -> bool 
     apart
 }
 
-fn read(section: &Section<'_>, directory: &Path, sketch: &mut Sketch) -> Option<TargetConfig> {
+fn read(
+    section: &Section<'_>,
+    directory: &Path,
+    issuers: &Issuers,
+    sketch: &mut Sketch,
+) -> Option<TargetConfig> {
     let name = section
         .require("name", "roles and records name the instance by it; write default where there is but one")
         .and_then(|field| field.parse(name));
@@ -125,6 +138,7 @@ fn read(section: &Section<'_>, directory: &Path, sketch: &mut Sketch) -> Option<
         Some(field) => field.parse(hosting),
         None => Some(Hosting::default()),
     };
+    let issuer = section.get("issuer").and_then(|field| read_issuer(&field, issuers));
     let url = section
         .require("url", "write the instance's URL, https://gitlab.example.com for instance")
         .and_then(|field| read_url(&field, allow_http?, hosting));
@@ -156,7 +170,14 @@ fn read(section: &Section<'_>, directory: &Path, sketch: &mut Sketch) -> Option<
         None => Some(None),
     };
     section.report_unknown();
-    *sketch = Sketch { name: name.clone(), url: url.clone(), hosting, rotates: section.has("rotate") };
+    *sketch = Sketch {
+        name: name.clone(),
+        // Of one whose issuer cannot be read nobody knows which GitLab it is.
+        url: url.clone().filter(|_| section.has("issuer") == issuer.is_some()),
+        hosting,
+        rotates: section.has("rotate"),
+        issuer,
+    };
     Some(TargetConfig {
         name: name?,
         url: url?,
@@ -200,6 +221,19 @@ fn read_url(field: &Field<'_>, allow_http: bool, hosting: Option<Hosting>) -> Op
         field.warning("is GitLab.com; write type: saas, so that roles that cannot work there are refused");
     }
     Some(url)
+}
+
+/// The issuer that is this instance, where its URL is another.
+fn read_issuer(field: &Field<'_>, issuers: &Issuers) -> Option<String> {
+    let (url, known) = (field.text()?, gitlabs(issuers));
+    if known.iter().any(|issuer| issuer.url == url) {
+        return Some(url.to_owned());
+    }
+    // Without any GitLab there is an error already.
+    if !known.is_empty() {
+        field.error(not_listed(url, &known));
+    }
+    None
 }
 
 fn read_token(field: &Field<'_>, directory: &Path) -> Option<CredentialSource> {

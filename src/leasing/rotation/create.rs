@@ -3,7 +3,7 @@
 use super::super::inner::Inner;
 use super::super::ports::{CallError, Credential};
 use super::super::site::Site;
-use super::{Record, Rest, RotationError, Step};
+use super::{Record, Rest, Retired, RotationError, Step};
 use crate::broker::Expiry;
 
 impl Inner {
@@ -49,14 +49,15 @@ impl Inner {
         match self.ask(site, site.gitlab.itself(Some(&secret))).await {
             Ok(_) => {
                 let mut next = Record { current: Some(new), step: Step::Rest, ..record.clone() };
-                next.retire.push(old);
+                let sealed = record.current.clone().filter(|sealed| sealed.id == old);
+                next.retire.push(Retired { id: old, sealed, configured: None });
                 self.save(site, record, next).await?;
                 site.gitlab.switch(secret);
             }
             Err(CallError::Credential { .. }) => {
                 // Somebody has ended it: the one in use stays in use.
                 let mut next = Record { step: Step::Rest, ..record.clone() };
-                next.retire.push(new.id);
+                next.retire.push(Retired::kept(new));
                 self.save(site, record, next).await?;
             }
             Err(error) => return Err(error.into()),

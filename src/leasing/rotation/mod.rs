@@ -9,6 +9,7 @@ mod create;
 mod itself;
 mod record;
 mod resume;
+mod retire;
 
 use super::attempt::Event;
 use super::backoff;
@@ -17,7 +18,7 @@ use super::ports::{CallError, Change, Credential, Secret};
 use super::site::{Site, detail_of};
 use crate::broker::{Code, Expiry, Refused};
 use crate::issuance::Answer;
-use record::{Record, Sealed, Step};
+use record::{Record, Retired, Sealed, Step};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -79,6 +80,8 @@ pub(super) struct Known {
     pub(super) credential: Option<Credential>,
     /// Why it needs an operator.
     pub(super) fault: Option<String>,
+    /// Others that are to be revoked, and why they are not.
+    pub(super) to_revoke: Vec<(u64, String)>,
     /// Since when a lost request is waited for, by the stopwatch.
     since: Option<Duration>,
     /// A credential that the store has not taken yet.
@@ -143,12 +146,12 @@ impl Site {
 
     fn open(&self, sealed: &Sealed) -> Result<Secret, String> {
         let sealing = self.sealing.as_ref().ok_or("there is no seal key to open its main credential with")?;
-        sealed.open(&self.sealed_for(), &**sealing)
+        sealed.open(&self.place(), &**sealing)
     }
 
     fn seal(&self, id: u64, secret: &Secret) -> Result<Sealed, RotationError> {
         let sealing = self.sealing.as_ref().ok_or_else(|| other("there is no seal key"))?;
-        Sealed::new(id, secret, &self.sealed_for(), &**sealing).map_err(RotationError::Other)
+        Sealed::new(id, secret, &self.place(), &**sealing).map_err(RotationError::Other)
     }
 }
 
@@ -273,7 +276,7 @@ impl Inner {
 
     /// Makes a record durable. In memory it is what is on disk, unless `unsaved` says otherwise.
     async fn save(&self, site: &Site, record: &mut Record, next: Record) -> Result<(), RotationError> {
-        let change = Change::Credential { target: site.name.clone(), record: next.encode() };
+        let change = Change::Credential { place: site.place(), record: next.encode() };
         let written = self.writer.write(vec![change]).await;
         written.map_err(|error| RotationError::Other(error.to_string()))?;
         *record = next;

@@ -18,7 +18,22 @@ pub(in crate::leasing) struct Record {
     pub(super) step: Step,
     /// Credentials that are not used any more, and shall be revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) retire: Vec<u64>,
+    pub(super) retire: Vec<Retired>,
+}
+
+/// A credential that is not used any more, and stands here until it is certainly dead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retired {
+    /// GitLab's number for it.
+    pub(super) id: u64,
+    /// Its text, where the broker made it: there is no other copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sealed: Option<Sealed>,
+    /// SHA-256 of the configured credential that it was used in place of, where the operator has configured another one since: with the old one it
+    /// comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) configured: Option<String>,
 }
 
 /// A credential that only the key file's holder can read.
@@ -89,18 +104,29 @@ impl Record {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The same for another configured credential: what was in use, or about to be, is to be revoked with the new one.
+    /// The same for another configured credential: what was in use, or about to be, is to be revoked with the new one. Where the new one is an old
+    /// one that was put back, what was in use with it is in use again.
     pub(super) fn reconfigured(self, configured: &str) -> Self {
         let mut retire = self.retire;
-        retire.extend(self.current.map(|sealed| sealed.id));
+        let was = Some(self.configured);
+        retire.extend(self.current.map(|sealed| Retired { configured: was, ..Retired::kept(sealed) }));
+        let again = retire.iter().position(|old| old.configured.as_deref() == Some(configured));
+        let current = again.and_then(|at| retire.remove(at).sealed);
         let step = match self.step {
             Step::Created { new, .. } => {
-                retire.push(new.id);
+                retire.push(Retired::kept(new));
                 Step::Rest
             }
             step @ Step::Creating { .. } => step,
             Step::Rest | Step::Rotating { .. } | Step::Lost { .. } => Step::Rest,
         };
-        Self { configured: configured.to_owned(), current: None, step, retire }
+        Self { configured: configured.to_owned(), current, step, retire }
+    }
+}
+
+impl Retired {
+    /// One whose text is known here alone.
+    pub(super) const fn kept(sealed: Sealed) -> Self {
+        Self { id: sealed.id, sealed: Some(sealed), configured: None }
     }
 }

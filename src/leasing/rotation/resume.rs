@@ -1,6 +1,5 @@
 //! What was begun, by this process or by one that ended meanwhile, is brought to its end.
 
-use super::super::attempt::Event;
 use super::super::inner::Inner;
 use super::super::ports::CallError;
 use super::super::site::{Site, detail_of};
@@ -77,30 +76,6 @@ impl Inner {
         }
         let rested = Record { step: Step::Rest, ..record.clone() };
         self.save(site, record, rested).await?;
-        Ok(Rest::Done)
-    }
-
-    /// Revokes the credentials that are not used any more. Nobody is calling with them when that happens.
-    async fn retire(&self, site: &Site, record: &mut Record) -> Result<Rest, RotationError> {
-        while let Some(old) = record.retire.first().copied() {
-            let own = self.ask(site, site.gitlab.itself(None)).await?.id;
-            if own != old {
-                let Some(_alone) = site.permits.alone().await else { return Ok(Rest::Waits) };
-                match self.call(site, site.gitlab.revoke_credential(old)).await {
-                    Ok(()) => {}
-                    // It is another user's, whom this one, which was accepted a moment ago, may not touch: there is nobody else to ask.
-                    Err(error @ (CallError::Refused { .. } | CallError::Credential { .. })) => {
-                        let detail =
-                            format!("credential {old} is to be revoked by hand: {}", detail_of(&error));
-                        self.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            let mut next = record.clone();
-            next.retire.retain(|id| *id != old);
-            self.save(site, record, next).await?;
-        }
         Ok(Rest::Done)
     }
 }

@@ -44,6 +44,8 @@ struct Own {
     name: String,
     text: String,
     expires: Option<Expiry>,
+    /// Of another user, who is no administrator.
+    is_weak: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,7 @@ struct State {
     rotated_dead: bool,
     max_inflight: u32,
     takes: Duration,
+    keeps_credentials: bool,
 }
 
 /// The instance, which outlives the brokers that call it.
@@ -77,6 +80,7 @@ pub(in crate::leasing) struct Client {
     world: World,
     fuse: Fuse,
     text: Mutex<String>,
+    heard: Mutex<Option<UnixMillis>>,
 }
 
 const USER: u64 = 1;
@@ -85,8 +89,7 @@ impl World {
     pub(in crate::leasing) fn new(watch: &Watch) -> Self {
         let takes = Duration::from_millis(3);
         let mut state = State { next: 100, is_admin: true, max_inflight: 4, takes, ..State::default() };
-        let own = Own { name: "main".to_owned(), text: "glpat-main".to_owned(), expires: None };
-        state.credentials.insert(1, own);
+        state.credentials.insert(1, Own::main("glpat-main"));
         Self { state: Arc::new(Mutex::new(state)), watch: watch.clone() }
     }
 
@@ -126,6 +129,7 @@ impl World {
     pub(in crate::leasing) fn heal(&self) {
         let mut state = self.lock();
         state.down = None;
+        state.keeps_credentials = false;
         state.script.clear();
     }
 
@@ -147,7 +151,23 @@ impl World {
         let mut state = self.lock();
         state.next += 1;
         let id = state.next;
-        state.credentials.insert(id, Own { name: "main".to_owned(), text: text.to_owned(), expires: None });
+        state.credentials.insert(id, Own::main(text));
+    }
+
+    /// The same for a user who may do nothing with others' credentials.
+    pub(in crate::leasing) fn give_weak(&self, text: &str) {
+        self.give(text);
+        self.lock().credentials.values_mut().for_each(|own| own.is_weak |= own.text == text);
+    }
+
+    /// Says of main credentials that they are ended, and does not end them.
+    pub(in crate::leasing) fn keep_credentials(&self) {
+        self.lock().keeps_credentials = true;
+    }
+
+    /// Somebody ends a main credential by hand.
+    pub(in crate::leasing) fn end_by_hand(&self, text: &str) {
+        self.lock().credentials.retain(|_, own| own.text != text);
     }
 
     /// Whether a job can use this token.
@@ -243,7 +263,12 @@ impl World {
 
 impl Client {
     pub(in crate::leasing) fn new(world: &World, fuse: &Fuse, text: &str) -> Self {
-        Self { world: world.clone(), fuse: fuse.clone(), text: Mutex::new(text.to_owned()) }
+        Self {
+            world: world.clone(),
+            fuse: fuse.clone(),
+            text: Mutex::new(text.to_owned()),
+            heard: Mutex::default(),
+        }
     }
 
     /// What it calls with.
@@ -272,6 +297,11 @@ impl Client {
             (scripted.flatten().or(state.down), state.takes)
         };
         tokio::time::sleep(takes).await;
+        let is_silent =
+            |fault| matches!(fault, Fault::Lost | Fault::LostAfter | Fault::Late(_) | Fault::Hang);
+        if !fault.is_some_and(is_silent) {
+            *self.heard.lock().unwrap() = Some(self.world.watch.true_time());
+        }
         let world = self.world.clone();
         let run = move || {
             let now = world.watch.true_time();
@@ -328,6 +358,10 @@ fn not_found() -> CallError {
 }
 
 impl Own {
+    fn main(text: &str) -> Self {
+        Self { name: "main".to_owned(), text: text.to_owned(), expires: None, is_weak: false }
+    }
+
     fn seen(&self, id: u64, is_admin: bool) -> Credential {
         Credential {
             id,
@@ -336,7 +370,7 @@ impl Own {
             scopes: vec!["api".to_owned()],
             expires: self.expires,
             created: None,
-            is_admin,
+            is_admin: is_admin && !self.is_weak,
         }
     }
 }
@@ -421,7 +455,7 @@ impl Gitlab for Client {
         Box::pin(self.call("make-credential", None, move |state, _| {
             state.next += 1;
             let (id, text) = (state.next, format!("glpat-own-{}", state.next));
-            let own = Own { name, text: text.clone(), expires: Some(expiry) };
+            let own = Own { name, text: text.clone(), expires: Some(expiry), is_weak: false };
             let seen = own.seen(id, state.is_admin);
             state.credentials.insert(id, own);
             Ok((seen, Secret::new(text)))
@@ -455,10 +489,20 @@ impl Gitlab for Client {
     }
 
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>> {
+        let with = self.text();
         Box::pin(self.call("revoke-credential", None, move |state, _| {
-            state.credentials.remove(&id);
+            if state.credentials.iter().any(|(own, by)| by.text == with && by.is_weak && *own != id) {
+                return Err(CallError::Refused { status: 401, detail: "401 Unauthorized".to_owned() });
+            }
+            if !state.keeps_credentials {
+                state.credentials.remove(&id);
+            }
             Ok(())
         }))
+    }
+
+    fn heard_time(&self) -> Option<UnixMillis> {
+        *self.heard.lock().unwrap()
     }
 
     fn switch(&self, credential: Secret) {

@@ -196,6 +196,9 @@ pub(in crate::leasing) struct Machine {
     rotation: Option<Rotation>,
 }
 
+/// Where the instance of [`Machine::new`] is.
+pub(in crate::leasing) const HERE: &str = "https://gitlab.example.com";
+
 impl Machine {
     /// A new one, that crashes after so many steps.
     pub(in crate::leasing) async fn crashing_after(steps: i64) -> Self {
@@ -237,7 +240,7 @@ impl Machine {
         seed: u64,
         rotation: Option<Rotation>,
     ) -> Result<Self, OpenError> {
-        let configured = ("c0", "glpat-main");
+        let configured = (HERE, "c0", "glpat-main");
         Self::start_configured(watch, world, store, steps, seed, rotation, configured).await
     }
 
@@ -248,7 +251,7 @@ impl Machine {
         steps: i64,
         seed: u64,
         rotation: Option<Rotation>,
-        (digest, text): (&str, &str),
+        (url, digest, text): (&str, &str, &str),
     ) -> Result<Self, OpenError> {
         let fuse = Fuse::new(steps);
         let client = Arc::new(Client::new(world, &fuse, text));
@@ -256,7 +259,7 @@ impl Machine {
         let random = Arc::new(Seeded::new(seed));
         let target = Target {
             name: "default".to_owned(),
-            url: "https://gitlab.example.com".to_owned(),
+            url: url.to_owned(),
             gitlab: client.clone(),
             configured: digest.to_owned(),
             rotation,
@@ -293,13 +296,17 @@ impl Machine {
         Self::start(watch, world, store, steps, seed + 1, *rotation).await.unwrap()
     }
 
-    /// Crashes, and starts anew with another main credential, which the operator has made.
+    /// Crashes, and starts anew with another main credential in the file.
     pub(in crate::leasing) async fn restart_configured(self, digest: &str, text: &str) -> Self {
-        let Self { watch, world, store, seed, rotation, .. } = &self;
+        let world = self.world.clone();
+        self.restart_at(&world, (HERE, digest, text)).await
+    }
+
+    /// Crashes, and starts anew with a target of the same name: the instance, its URL, the credential's digest and text.
+    pub(in crate::leasing) async fn restart_at(self, world: &World, configured: (&str, &str, &str)) -> Self {
+        let Self { watch, store, seed, rotation, .. } = &self;
         self.fuse.blow();
-        world.give(text);
         let store = store.crash();
-        let configured = (digest, text);
         Self::start_configured(watch, world, store, i64::MAX, seed + 1, *rotation, configured).await.unwrap()
     }
 

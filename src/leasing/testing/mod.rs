@@ -6,4 +6,4 @@ mod machine;
 
 pub(super) use gitlab::{Fault, World};
 pub(super) use grants::{grant, grant_of};
-pub(super) use machine::{Machine, Seeded, finish, finish_asleep};
+pub(super) use machine::{HERE, Machine, Seeded, finish, finish_asleep};

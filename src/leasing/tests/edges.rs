@@ -1,6 +1,6 @@
 //! Clocks that are set, targets and roles that go, callers that go away, stops.
 
-use crate::broker::{Code, Kind, Revocation};
+use crate::broker::{Code, Draft, Kind, Revocation};
 use crate::leasing::memory::MemoryLeases;
 use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
 use crate::leasing::{Filter, OpenError};
@@ -56,14 +56,62 @@ async fn a_clock_that_was_ahead_for_a_while_lets_no_token_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_gitlab_ended_itself_is_let_go_when_gitlab_cannot_be_asked() {
-    let machine = Machine::new().await;
-    machine.mint(grant(Kind::Project, 300, "one")).await.unwrap();
-    machine.world.set_down(Some(Fault::Lost));
-    machine.pass(2 * HOUR).await;
-    assert_eq!(machine.phases(), ["stuck"], "midnight has passed, and GitLab's clock may be behind");
-    machine.pass(2 * HOUR).await;
-    assert_eq!(machine.phases(), ["expired"]);
+async fn a_token_that_gitlab_ended_itself_is_let_go_when_gitlabs_own_clock_says_so() {
+    for silent in [false, true] {
+        let machine = Machine::new().await;
+        machine.mint(grant_of(Kind::Project, 300, "one", plain)).await.unwrap();
+        // It answers, and says nothing of the token; or it does not answer.
+        machine.world.set_down(Some(if silent { Fault::Lost } else { Fault::Refused(404) }));
+        machine.pass(2 * HOUR).await;
+        assert_eq!(machine.phases(), ["stuck"], "midnight has passed, and a clock there may be behind");
+        machine.pass(2 * HOUR).await;
+        assert_eq!(machine.phases(), [if silent { "stuck" } else { "expired" }]);
+        machine.world.heal();
+        machine.pass(HOUR).await;
+        assert_eq!(machine.phases(), [if silent { "revoked" } else { "expired" }]);
+    }
+}
+
+/// After a start with a clock that is wrong and without a network there is nothing that shows that it is wrong.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_while_gitlab_is_away_forgets_no_living_token() {
+    for (ttl, edit) in [(HOUR, plain as fn(&mut Draft)), (24 * HOUR, plain_by_gitlab)] {
+        let machine = Machine::new().await;
+        let deadline = machine.mint(grant_of(Kind::Project, ttl, "one", edit)).await.unwrap().lease.deadline;
+        machine.world.set_down(Some(Fault::Lost));
+        machine.watch.set_wrong(500 * 24 * 3_600_000);
+        let machine = machine.restart().await;
+        machine.pass(60).await;
+        assert_ne!(machine.phases(), ["expired"], "{ttl}");
+        machine.watch.set_wrong(0);
+        machine.world.heal();
+        machine.pass(1200).await;
+        assert!(deadline > machine.watch.true_time());
+        assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]), "{ttl}");
+    }
+}
+
+/// The job's project was renamed, and somebody has made another one at its path.
+#[tokio::test(start_paused = true)]
+async fn a_path_that_is_anothers_by_now_gets_no_token() {
+    for kind in [Kind::Project, Kind::Group, Kind::ProjectDeploy, Kind::ProjectServiceAccount] {
+        let machine = Machine::new().await;
+        let refused = machine.mint(grant(kind, HOUR, "one").at(99)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::TargetRefused, "{kind}");
+        assert_eq!((machine.world.calls("mint"), machine.phases().len()), (0, 0), "before anything is made");
+        // The make-believe GitLab's number for every path.
+        machine.mint(grant(kind, 60, "one").at(7)).await.unwrap();
+        finish(&machine).await;
+    }
+}
+
+fn plain(draft: &mut Draft) {
+    draft.scopes = Some(vec!["read_api".to_owned()]);
+}
+
+fn plain_by_gitlab(draft: &mut Draft) {
+    plain(draft);
+    draft.revocation = Some(Revocation::Gitlab);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ mod edges;
 mod limits;
 mod priority;
 mod random;
+mod replaced;
 mod rotation;
 mod succession;
 mod table;

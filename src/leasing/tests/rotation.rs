@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-const fn rotation(method: Method) -> Rotation {
+pub(super) const fn rotation(method: Method) -> Rotation {
     Rotation {
         before: Duration::from_secs(3 * 24 * 3600),
         lifetime: Duration::from_secs(30 * 24 * 3600),
@@ -17,7 +17,7 @@ const fn rotation(method: Method) -> Rotation {
 }
 
 /// Ends in two days, so that it is due.
-fn due(is_admin: bool) -> impl FnOnce(&World) {
+pub(super) fn due(is_admin: bool) -> impl FnOnce(&World) {
     move |world| {
         world.set_admin(is_admin);
         world.set_end(Some(expiry_after(crate::environment::UnixMillis(1_782_691_200_000), 2 * DAY)));
@@ -196,6 +196,7 @@ async fn defect_11_an_event_names_its_target() {
 async fn a_credential_that_the_operator_configures_anew_goes_before_the_one_in_the_store() {
     let machine = Machine::rotating(rotation(Method::Auto), i64::MAX, due(true)).await;
     machine.pass(5).await;
+    machine.world.give("glpat-new");
     let machine = machine.restart_configured("c1", "glpat-new").await;
     machine.pass(5).await;
     assert_eq!(machine.client.text(), "glpat-new");

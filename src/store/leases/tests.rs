@@ -44,7 +44,8 @@ fn what_was_written_is_read_back_and_what_was_forgotten_is_not() {
     let mut store = EmbeddedLeases::open(&path).unwrap();
     assert_eq!(store.load(), Ok(Kept::default()));
     let used = Change::Used { key: [3; 32], count: 2, until: UnixMillis(9) };
-    let credential = Change::Credential { target: "default".to_owned(), record: b"{}".to_vec() };
+    let credential =
+        Change::Credential { place: "default https://gitlab.example.com".to_owned(), record: b"{}".to_vec() };
     let refused = Change::Attempt { slot: 7, attempt: Box::new(attempt()) };
     store.write(&[change(1), change(2), used, credential, refused]).unwrap();
     let ended = Lease { phase: Phase::Revoked { at: UnixMillis(4) }, ..lease(2) };
@@ -54,7 +55,7 @@ fn what_was_written_is_read_back_and_what_was_forgotten_is_not() {
     let expected = Kept {
         leases: vec![ended, lease(3)],
         used: vec![([3; 32], 2, UnixMillis(9))],
-        credentials: vec![("default".to_owned(), b"{}".to_vec())],
+        credentials: vec![("default https://gitlab.example.com".to_owned(), b"{}".to_vec())],
         attempts: vec![(7, attempt())],
     };
     assert_eq!(store.load(), Ok(expected));
@@ -84,7 +85,7 @@ fn every_phase_survives_the_store() {
         revoking(Some(minted)),
         Phase::Revoked { at },
         Phase::Aborted { at, why: "none".to_owned() },
-        Phase::Abandoned { minted: None, at, why: "404".to_owned() },
+        Phase::Abandoned { at, why: "404".to_owned() },
         Phase::Expired { at },
     ];
     let directory = tempfile::tempdir().unwrap();
@@ -139,7 +140,7 @@ fn a_damaged_value_is_found() {
     store.parts.as_ref().unwrap().database.apply(batch).unwrap();
     let error = store.load().unwrap_err();
     assert!(matches!(&error, KeepError::Corrupt(what) if what.contains("move both away")), "{error}");
-    let large = Change::Credential { target: "x".to_owned(), record: vec![0; LARGEST + 1] };
+    let large = Change::Credential { place: "x".to_owned(), record: vec![0; LARGEST + 1] };
     assert!(matches!(store.write(&[large]), Err(KeepError::NotWritten(_))));
     store.write(&[change(2)]).unwrap();
 }

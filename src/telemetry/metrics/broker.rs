@@ -26,6 +26,7 @@ pub struct Brokered {
     unwritten: Gauge,
     calls: HistogramVec,
     expiry: GaugeVec,
+    to_revoke: GaugeVec,
     events: IntCounterVec,
 }
 
@@ -65,6 +66,11 @@ impl Brokered {
             expiry: families.gauges(
                 "countersign_broker_credential_expiry_seconds",
                 "Until the main credential of each target expires; absent where it does not.",
+                &["target"],
+            )?,
+            to_revoke: families.gauges(
+                "countersign_broker_credentials_to_revoke",
+                "Credentials of each target that are not used any more and could not be revoked.",
                 &["target"],
             )?,
             events: families.counters(
@@ -159,6 +165,8 @@ impl Metrics {
             it.unwritten.set(reading.unwritten as f64);
             it.expiry.reset();
             for target in &reading.targets {
+                let to_revoke = it.to_revoke.get_metric_with_label_values(&[target.name.as_str()])?;
+                to_revoke.set(target.to_revoke.len() as f64);
                 if let Some(left) = target.credential_left {
                     it.expiry.get_metric_with_label_values(&[target.name.as_str()])?.set(left.as_secs_f64());
                 }

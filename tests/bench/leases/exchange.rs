@@ -67,11 +67,11 @@ pub fn now() -> UnixMillis {
 
 /// ID tokens of so many jobs, each its own.
 pub fn id_tokens(gitlab: &MakeBelieve, round: &str, count: usize) -> Vec<String> {
-    for number in 0..PROJECTS {
-        gitlab.project(&project(number));
-    }
+    let ids: Vec<_> = (0..PROJECTS).map(|number| gitlab.project(&project(number)).to_string()).collect();
     let token = |number: usize| {
         let mut claims = claims(&gitlab.issuer, &project(number));
+        claims["project_id"] = json!(ids[number % PROJECTS]);
+        claims["job_project_id"] = json!(ids[number % PROJECTS]);
         claims["namespace_path"] = json!("bench");
         claims["job_namespace_path"] = json!("bench");
         claims["aud"] = json!(AUDIENCE);

@@ -251,7 +251,8 @@ async fn a_project_that_asks_too_often_waits_and_gitlab_hears_nothing_of_it() {
     let mut claims = world.claims();
     claims["project_id"] = json!("99");
     claims["job_project_id"] = json!("99");
-    assert_eq!(world.exchange(&world.token_of(&claims), &tag).await.status, 200);
+    let answer = world.exchange(&world.token_of(&claims), &tag).await;
+    assert_eq!(refusal(&answer), refused_target(), "GitLab has another project at its path");
     let metrics = world.ca.get_admin("/metrics").await;
     let counted = r#"countersign_broker_exchanges_total{result="BROKER_LIMIT_REACHED",role="tag"} 1"#;
     assert!(metrics.text().contains(counted), "{}", metrics.text());

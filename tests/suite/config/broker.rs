@@ -89,6 +89,7 @@ broker:
     - { name: default, url: https://gitlab.com, type: saas, token: { env: GITLAB_TOKEN } }
     - name: own
       url: http://127.0.0.1:8080/gitlab
+      issuer: https://gitlab.com
       token: { file: gitlab.token }
       sudo_user: bot
       ca_certificate: gitlab-ca.pem
@@ -168,7 +169,40 @@ fn a_role_is_for_the_jobs_of_one_gitlab() {
     );
     let named =
         elsewhere.replace("kind: project\n", "kind: project\n      issuer: https://gitlab.example.com\n");
-    assert_eq!(issuer(&named).as_deref(), Ok("https://gitlab.example.com"));
+    assert_eq!(
+        issuer(&named).expect_err("refused"),
+        [
+            "countersign.yaml:20: broker.roles[0].issuer: is https://gitlab.example.com, and target default is at another URL (https://git.example.com), where users and projects have other numbers; name the target of that GitLab, or, if both are one GitLab, write issuer: https://gitlab.example.com into the target"
+        ]
+    );
+    // The operator knows that they are one.
+    let said =
+        |broker: &str, url: &str| broker.replace("token: {", &format!("issuer: {url}\n      token: {{"));
+    assert_eq!(
+        issuer(&said(&named, "https://gitlab.example.com")).as_deref(),
+        Ok("https://gitlab.example.com")
+    );
+    assert_eq!(issuer(&said(&elsewhere, "https://gitlab.com")).as_deref(), Ok("https://gitlab.com"));
+    let other = issuer(&said(&named, "https://gitlab.com")).expect_err("refused");
+    assert!(other[0].contains("says that it is another issuer's (https://gitlab.com)"), "{other:#?}");
+    assert_eq!(
+        issuer(&said(&elsewhere, "https://git.example.com")).expect_err("refused"),
+        [
+            "countersign.yaml:16: broker.targets[0].issuer: \"https://git.example.com\" is not listed as a GitLab; there are https://gitlab.com, https://gitlab.example.com"
+        ]
+    );
+    // One URL in two spellings is one GitLab.
+    for (url, same) in [
+        ("https://GitLab.com:443", true),
+        ("https://gitlab.com:8443", false),
+        ("https://gitlab.com/gitlab", false),
+        ("https://gitlab.com.example.com", false),
+    ] {
+        let broker =
+            BROKER.replace("url: https://gitlab.com", &format!("url: {url}")).replace("saas", "dedicated");
+        let one = place.load(format!("{WHOLE}{broker}")).map(|_| ());
+        assert_eq!(one.is_ok(), same, "{url}: {one:#?}");
+    }
     // Where there is no GitLab at all.
     let email = with_issuers("issuers:\n  - { url: https://accounts.example.com, type: email }\n");
     assert_eq!(
@@ -205,7 +239,7 @@ fn roles_and_targets_that_give_more_than_is_meant_are_told() {
         ("type: saas", "type: self-managed", &["is GitLab.com; write type: saas"]),
         (
             "url: https://gitlab.com\n      type: saas",
-            "url: http://gitlab.example.com\n      allow_http: true",
+            "url: http://gitlab.example.com\n      issuer: https://gitlab.com\n      allow_http: true",
             &["is plain http: whoever is on the way"],
         ),
     ] {

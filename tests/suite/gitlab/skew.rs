@@ -48,6 +48,18 @@ async fn a_gitlab_that_is_behind_changes_nothing() {
     assert_eq!(scene.live(), [""; 0]);
 }
 
+/// Whether a token has ended by itself goes by GitLab's clock, which every answer has, one that refuses too.
+#[tokio::test]
+async fn an_answer_tells_gitlabs_own_time() {
+    for hours in [-15, 15] {
+        let scene = apart(hours).await;
+        let client = scene.client();
+        assert_eq!(client.heard_time(), None);
+        assert!(client.user(99).await.is_err());
+        assert_eq!(client.heard_time(), Some(UnixMillis((NOW.0 as i64 + hours * 3_600_000) as u64)));
+    }
+}
+
 /// `RateLimit-Reset` is a time by GitLab's clock: by one that is far ahead it would hold the target for hours.
 #[tokio::test]
 async fn a_wait_that_gitlab_asks_for_does_not_depend_on_the_clocks() {

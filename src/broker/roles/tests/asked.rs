@@ -316,3 +316,42 @@ fn a_project_has_a_part_of_the_roles_places() {
         );
     }
 }
+
+/// Renamed and made anew: GitLab has somebody else's project at the path that the token has.
+#[test]
+fn a_path_of_the_jobs_own_goes_with_the_number_that_the_token_has() {
+    let of = |kind: Kind, path: PathText| {
+        role(|draft| {
+            draft.kind = Some(kind);
+            draft.path = Some(Some(path));
+            draft.scopes = Some(vec!["read_repository".into()]);
+            draft.access_level = Some(kind.has_access_level().then_some(AccessLevel::Reporter));
+        })
+    };
+    let made = |path: &str| PathText::Made(path.into());
+    let at = |path: &str| TokenRequest { path: Some(path.into()), ..request() };
+    let requested = PathText::Requested("acme/[a-zA-Z]+".into());
+    for (kind, path, request, expected) in [
+        (Kind::Project, made("{project_path}"), request(), Some(2)),
+        (Kind::ProjectDeploy, made("acme/Widgets"), request(), Some(2)),
+        (Kind::Project, requested.clone(), at("acme/widgets"), Some(2)),
+        (Kind::Project, requested, at("acme/gadgets"), None),
+        (Kind::Project, made("{project_id}"), request(), None),
+        (Kind::ProjectServiceAccount, made("{project_path}/bot"), request(), Some(2)),
+        (Kind::GroupDeploy, made("{namespace_path}"), request(), Some(1)),
+        (Kind::Group, made("acme/widgets"), request(), None),
+        (Kind::GroupServiceAccount, made("{namespace_path}/bot"), request(), Some(1)),
+        (Kind::Personal, made("acme"), request(), None),
+    ] {
+        let grant = ask(of(kind, path.clone()), json!({}), &request).unwrap();
+        assert_eq!(grant.place_id(), expected, "{kind} {path:?}");
+    }
+    let number = |id: Json| {
+        let claims = json!({ "namespace_id": id });
+        ask(of(Kind::Group, made("{namespace_path}")), claims, &request()).map(|grant| grant.place_id())
+    };
+    assert_eq!(number(json!("8")), Ok(Some(8)));
+    for wrong in [json!("8x"), json!("-8"), json!([8]), Json::Null] {
+        assert!(number(wrong.clone()).is_err(), "{wrong}");
+    }
+}

@@ -26,7 +26,7 @@ use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{Method, Response};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
-use chrono::Days;
+use chrono::{DateTime, Days};
 use countersign::demo::gitlab::Gitlab;
 use countersign::environment::{Clock, UnixMillis};
 use countersign::server::environment::Environment;
@@ -171,7 +171,12 @@ impl MakeBelieve {
             return found.id();
         }
         let last = world.places.keys().filter(|one| same(one)).map(|one| one.id()).max();
-        let id = last.unwrap_or(40) + 1;
+        let id = match (path, place(0)) {
+            // Of the jobs whose claims its issuer makes.
+            ("my-group/my-project", Place::Project(_)) => 20,
+            ("my-group", Place::Group(_)) => 72,
+            _ => last.unwrap_or(40).max(40) + 1,
+        };
         world.places.insert(place(id), path.to_owned());
         id
     }
@@ -405,5 +410,11 @@ async fn faulty(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LARGEST).await.unwrap_or_default();
     let request = Request::from_parts(parts, Body::from(body));
-    tokio::spawn(faults::fare(fault, shared.clock.clone(), request, next)).await.expect("it ends")
+    let fare = faults::fare(fault, shared.clock.clone(), request, next);
+    let mut response = tokio::spawn(fare).await.expect("it ends");
+    let now = i64::try_from(shared.clock.now().0).ok().and_then(DateTime::from_timestamp_millis);
+    let date = now.expect("a time").format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    // Else the server's own clock says it.
+    response.headers_mut().insert("date", date.parse().expect("a header"));
+    response
 }
