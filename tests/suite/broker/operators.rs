@@ -168,7 +168,8 @@ async fn an_order_with_anything_odd_in_it_is_none() {
         ("role=tag&role=", "role is given twice".to_owned()),
         (
             "state=bogus",
-            "state is one of intent, active, revoking, stuck, revoked, aborted, expired".to_owned(),
+            "state is one of intent, active, revoking, stuck, settling, revoked, aborted, abandoned, expired"
+                .to_owned(),
         ),
     ];
     for (asked, why) in &table {
