@@ -112,7 +112,7 @@ impl Transport {
         self.observer.called(&self.target, label, status, took);
         let (status, headers, body) = answer.map_err(Failure::Certain)?;
         let body = body.map_err(Failure::Certain)?;
-        judge(purpose, Heard { status, body: &body, retry_after: self.retry_after(&headers) })?;
+        judge(purpose, Heard { status, body: &body, retry_after: self.retry_after(status, &headers) })?;
         Ok(Answered { body, goes_on: goes_on(&headers) })
     }
 
@@ -148,10 +148,13 @@ impl Transport {
         Ok((status, headers, body))
     }
 
-    /// `Retry-After` in seconds, or `RateLimit-Reset`, which is a time.
-    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+    /// `Retry-After` in seconds, or, of an answer that there were too many calls, `RateLimit-Reset`, which is a time and stands in every answer.
+    fn retry_after(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-        let reset = || Some(number("ratelimit-reset")?.saturating_sub(self.clock.now().as_secs()));
+        let reset = || {
+            let time = number("ratelimit-reset").filter(|_| status == 429)?;
+            Some(time.saturating_sub(self.clock.now().as_secs()))
+        };
         let seconds = number(RETRY_AFTER.as_str()).or_else(reset)?;
         Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
     }

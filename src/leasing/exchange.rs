@@ -152,7 +152,7 @@ impl Inner {
     pub(super) async fn revoke_token(self: &Arc<Self>, token: &str) -> Result<(), Refused> {
         let id = self.book().of_token(&sha256_hex(token));
         match id {
-            Some(id) => self.condemn_for(id, "holder").await.map(drop),
+            Some(id) => self.condemn_for(id, super::HOLDER).await.map(drop),
             None => Ok(()),
         }
     }

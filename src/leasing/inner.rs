@@ -125,6 +125,8 @@ impl Inner {
             Phase::Active { minted } => Some(minted.clone()),
             // It is dead, and to hurry would only call GitLab more often.
             phase if phase.is_settling() => return None,
+            // It is tried already, and has failed: whoever has it cannot make that faster, and must not keep GitLab busy.
+            Phase::Revoking { tries: 1.., .. } if why == super::HOLDER => return None,
             // It is dying already: somebody does not want to wait for the next try.
             Phase::Revoking { .. } => {
                 let mut phase = lease.phase.clone();

@@ -241,7 +241,14 @@ impl Inner {
     ) -> Result<Handed, Refused> {
         drop(permit);
         match made {
-            Ok(made) => self.activated(lease, made, busy, attempt).await,
+            Ok(made) => {
+                let handed = self.activated(lease, made, busy, attempt).await;
+                if handed.as_ref().is_err_and(|refused| refused.code() == Code::StoreUnavailable) {
+                    // Nobody has it.
+                    self.give_back(grant).await;
+                }
+                handed
+            }
             Err(error @ CallError::Unknown { .. }) => {
                 // It may exist: its name is looked up, now and for a while. Nobody will ever have it, so the ID token may be used again.
                 self.give_back(grant).await;

@@ -65,6 +65,8 @@ use tokio::task::JoinHandle;
 
 /// Of a token whose answer did not reach the one who asked.
 const NOT_DELIVERED: &str = "not_delivered";
+/// Why a lease dies whose job wants it to.
+const HOLDER: &str = "holder";
 
 /// Hands out GitLab tokens, and ends them.
 pub struct Broker {
@@ -103,7 +105,7 @@ impl Broker {
     /// [`Code::LeaseOfAnother`], [`Code::StoreUnavailable`], and those of the ID token. A lease that is not known is nothing to revoke.
     pub async fn revoke_lease(&self, id: LeaseId, id_token: &str) -> Result<(), Refused> {
         match self.inner.own_lease(id, id_token).await? {
-            Some(lease) => self.inner.condemn_for(lease.id, "holder").await.map(drop),
+            Some(lease) => self.inner.condemn_for(lease.id, HOLDER).await.map(drop),
             None => Ok(()),
         }
     }

@@ -78,11 +78,15 @@ impl Inner {
     /// Gives a lease up that cannot be ended: a call has failed, and it is late. Whether it is given up now.
     pub(super) async fn abandon(self: &Arc<Self>, id: LeaseId) -> Result<bool, Refused> {
         let at = self.time.now();
-        let changed = self.change(id, |lease| match &lease.phase {
-            Phase::Revoking { tries: 1.., fault, .. } if life::late(lease, at) >= STUCK => {
-                Some(Phase::Abandoned { at, why: fault.clone() })
-            }
-            _ => None,
+        let changed = self.change(id, |lease| {
+            // Where the instance does not answer, one call fails for all.
+            let unheard = || self.sites.get(&lease.target)?.fault(self.time.elapsed());
+            let why = match &lease.phase {
+                Phase::Revoking { tries: 1.., fault, .. } => fault.clone(),
+                Phase::Revoking { .. } | Phase::Active { .. } => unheard()?,
+                _ => return None,
+            };
+            (life::late(lease, at) >= STUCK).then_some(Phase::Abandoned { at, why })
         });
         let Some((lease, written)) = changed else {
             let book = self.book();

@@ -5,10 +5,14 @@
 //! of them begins while something waits to be ended, so that revocations have every place as it becomes free.
 
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// One place of this many is no exchange's.
 const ONE_IN: usize = 4;
+
+/// How long it is waited until nobody calls.
+const LONGEST_TO_BE_ALONE: Duration = Duration::from_secs(15);
 
 /// The places.
 #[derive(Debug)]
@@ -59,16 +63,17 @@ impl Permits {
         self.all.clone().acquire_owned().await.ok()
     }
 
-    /// All places: nobody else calls while it is held, and who was calling has ended.
+    /// All places: nobody else calls while it is held, and who was calling has ended. `None`: the broker is closed, or others did not end soon;
+    /// whoever comes after this waits behind it, so that it does not wait for long itself.
     pub(super) async fn alone(&self) -> Option<OwnedSemaphorePermit> {
-        self.all.clone().acquire_many_owned(self.most).await.ok()
+        let all = self.all.clone().acquire_many_owned(self.most);
+        tokio::time::timeout(LONGEST_TO_BE_ALONE, all).await.ok()?.ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// What is there without waiting.
     async fn now<T>(permit: impl Future<Output = Option<T>>) -> Option<T> {

@@ -31,6 +31,8 @@ pub(super) struct Book {
     ended: BTreeSet<(UnixMillis, LeaseId)>,
     /// For each target, what is to be done when.
     agendas: HashMap<Arc<str>, BTreeSet<(UnixMillis, LeaseId)>>,
+    /// The same of tokens that are dead, whose names are looked up for a while longer: for that nobody waits.
+    looks: HashMap<Arc<str>, BTreeSet<(UnixMillis, LeaseId)>>,
     /// Live leases by SHA-256 of their token.
     by_token: HashMap<[u8; 32], LeaseId>,
     /// Live leases of each role and project, and those about to be.
@@ -106,14 +108,15 @@ impl Book {
         self.unwritten.remove(&id);
     }
 
-    /// When there is something to do at this target.
-    pub(super) fn next_due(&self, target: &str) -> Option<UnixMillis> {
-        self.agendas.get(target)?.first().map(|(due, _)| *due)
+    /// When there is something to do at this target: to end, and to look for.
+    pub(super) fn next_due(&self, target: &str) -> [Option<UnixMillis>; 2] {
+        [&self.agendas, &self.looks].map(|agendas| agendas.get(target)?.first().map(|(due, _)| *due))
     }
 
-    /// The lease of this target that has been due the longest. Nobody else gets it before it is let go.
-    pub(super) fn take_due(&mut self, target: &str, now: UnixMillis) -> Option<Arc<Lease>> {
-        let agenda = self.agendas.get_mut(target)?;
+    /// The lease of this target that has been due the longest, of those to end, or to look for. Nobody else gets it before it is let go.
+    pub(super) fn take_due(&mut self, target: &str, to_look: bool, now: UnixMillis) -> Option<Arc<Lease>> {
+        let agendas = if to_look { &mut self.looks } else { &mut self.agendas };
+        let agenda = agendas.get_mut(target)?;
         let (due, id) = *agenda.first()?;
         if due > now {
             return None;
@@ -192,7 +195,7 @@ impl Book {
         }
         let due = if busy || lease.phase.is_over() { None } else { due.or_else(|| life::due(&lease)) };
         if let Some(due) = due {
-            self.agenda(&lease.target).insert((due, id));
+            self.agenda(&lease).insert((due, id));
         }
         self.leases.insert(id, Held { lease, due, busy, search: None });
     }
@@ -213,14 +216,14 @@ impl Book {
             }
         }
         if let Some(due) = held.due {
-            let target = held.lease.target.clone();
-            self.agenda(&target).remove(&(due, id));
+            self.agenda(&held.lease).remove(&(due, id));
         }
         Some(held)
     }
 
-    fn agenda(&mut self, target: &str) -> &mut BTreeSet<(UnixMillis, LeaseId)> {
-        self.agendas.entry(target.into()).or_default()
+    fn agenda(&mut self, lease: &Lease) -> &mut BTreeSet<(UnixMillis, LeaseId)> {
+        let agendas = if lease.phase.is_settling() { &mut self.looks } else { &mut self.agendas };
+        agendas.entry(lease.target.as_str().into()).or_default()
     }
 }
 

@@ -15,7 +15,9 @@ impl Inner {
         credential: &Credential,
         expiry: Expiry,
     ) -> Result<(), RotationError> {
-        let Some(_alone) = site.permits.alone().await else { return Err(other("the broker is closed")) };
+        let Some(_alone) = site.permits.alone().await else {
+            return Err(other("other calls have not ended"));
+        };
         let old = credential.id;
         let intended = Record { step: Step::Rotating { old }, ..record.clone() };
         self.save(site, record, intended).await?;

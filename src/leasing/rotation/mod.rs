@@ -205,8 +205,16 @@ impl Inner {
     /// Ends what was begun, looks at the credential, and replaces it where that is due or `now`.
     async fn tend(&self, site: &Site, now: bool) -> Result<(Rest, Option<Rotated>), RotationError> {
         let mut record = site.credentials.record.lock().await;
-        if self.resume(site, &mut record).await? == Rest::Waits {
-            return Ok((Rest::Waits, None));
+        match self.resume(site, &mut record).await {
+            Ok(Rest::Done) => {}
+            Ok(Rest::Waits) => return Ok((Rest::Waits, None)),
+            Err(error) => {
+                // What hinders that does not hide when the credential in use ends, nor that what it says.
+                let said = site.credentials.known().fault;
+                let _ = self.look(site).await;
+                site.credentials.know(|known| known.fault = said.or(known.fault.take()));
+                return Err(error);
+            }
         }
         let credential = self.look(site).await?;
         let Some(rotation) = site.rotation.filter(|rotation| now || self.is_due(&credential, rotation))

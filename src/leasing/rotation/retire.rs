@@ -36,7 +36,9 @@ impl Inner {
         if self.ask(site, site.gitlab.itself(None)).await?.id == old.id {
             return Ok(None);
         }
-        let Some(_alone) = site.permits.alone().await else { return Err(other("the broker is closed")) };
+        let Some(_alone) = site.permits.alone().await else {
+            return Err(other("other calls have not ended"));
+        };
         let refused = match self.call(site, site.gitlab.revoke_credential(old.id)).await {
             Ok(()) => None,
             // It is another user's, whom this one, which was accepted a moment ago, may not touch.

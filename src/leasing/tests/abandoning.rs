@@ -78,3 +78,25 @@ async fn a_lease_that_was_given_up_stays_so() {
         finish(&machine).await;
     }
 }
+
+/// Where a whole instance is gone one call fails for all its leases: they can be given up without a call for each.
+#[tokio::test(start_paused = true)]
+async fn leases_of_an_instance_that_is_gone_are_given_up_whether_or_not_they_were_tried() {
+    let machine = Machine::new().await;
+    let mut leases = Vec::new();
+    for job in 0..60 {
+        let many = |draft: &mut Draft| draft.max_active = Some(100);
+        let token = machine.mint(grant_of(Kind::Project, 60, &job.to_string(), many)).await.unwrap();
+        leases.push(token.lease.id);
+    }
+    machine.world.set_down(Some(Fault::Lost));
+    machine.pass(900).await;
+    assert!(machine.phases().contains(&"active"), "{:?}", machine.phases());
+    for id in leases {
+        assert_eq!(machine.broker.abandon(id).await, Ok(true));
+    }
+    assert_eq!(machine.phases(), ["abandoned"; 60]);
+    machine.world.live().iter().for_each(|id| machine.world.remove_by_hand(*id));
+    machine.world.heal();
+    finish(&machine).await;
+}

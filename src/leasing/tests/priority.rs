@@ -86,3 +86,50 @@ async fn exchanges_that_hang_take_no_place_of_the_revocations() {
         drop(flood);
     }
 }
+
+/// A token that could have replaced itself is looked for after it is dead; for that nobody waits.
+#[tokio::test(start_paused = true)]
+async fn no_exchange_waits_for_looks_after_tokens_that_are_dead() {
+    let machine = Machine::allowed(4).await;
+    for job in 0..40 {
+        let grant = grant_of(Kind::Project, 3600, &job.to_string(), |draft| {
+            draft.scopes = Some(vec!["api".to_owned()]);
+            draft.max_active = Some(100);
+        });
+        machine.mint(grant).await.unwrap();
+    }
+    let all = crate::leasing::Filter::default();
+    machine.broker.revoke_where(&all).await.unwrap();
+    machine.pass(1).await;
+    assert_eq!(machine.phases(), ["settling"; 40]);
+    machine.world.set_slow(Duration::from_secs(2));
+    machine.pass(3).await;
+    let begun = machine.watch.true_time();
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+    assert_eq!(machine.watch.true_time().since(begun).as_secs(), 4, "the two calls that it takes");
+    machine.pass(62).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0], "and no revocation waits for them");
+    machine.world.set_slow(Duration::from_millis(3));
+    finish(&machine).await;
+}
+
+/// What GitLab does not end it does not end sooner because the job asks again and again.
+#[tokio::test(start_paused = true)]
+async fn a_holder_makes_no_try_come_sooner_that_has_failed() {
+    let machine = Machine::new().await;
+    let handed = machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+    machine.world.script("revoke", [Some(Fault::Refused(404)); 1000]);
+    machine.pass(3600).await;
+    let calls = machine.world.calls("revoke");
+    for _ in 0..100 {
+        machine.broker.revoke_token(handed.token.expose()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(machine.world.calls("revoke") <= calls + 1);
+    machine.broker.revoke(handed.lease.id).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(machine.world.calls("revoke") > calls, "an operator does");
+    machine.world.heal();
+    machine.pass(3600).await;
+    finish(&machine).await;
+}

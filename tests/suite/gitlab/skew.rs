@@ -78,3 +78,20 @@ async fn a_wait_that_gitlab_asks_for_does_not_depend_on_the_clocks() {
         assert_eq!(retry_after, None, "{hours}");
     }
 }
+
+/// Whoever fails for one project has not been asked too often: nobody waits for what the rate's end is said to be beside it.
+#[tokio::test]
+async fn a_rate_that_is_told_beside_an_error_holds_nothing() {
+    let scene = apart(0).await;
+    let client = scene.client();
+    let holder = scene.holder(&client, Kind::Project).await;
+    scene.gitlab.faults().script("POST /projects/{id}/access_tokens", [Fault::Status(503, "{}")]);
+    let error = mint(&client, &holder, "n").await.err().expect("an error");
+    assert!(
+        matches!(
+            error,
+            CallError::NotDone { retry_after: None, .. } | CallError::Unknown { retry_after: None, .. }
+        ),
+        "{error:?}"
+    );
+}

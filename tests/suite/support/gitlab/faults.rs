@@ -115,7 +115,12 @@ pub(super) async fn fare(
     match &fault {
         Fault::Status(status, body) => {
             let body = serde_json::from_str(body).unwrap_or_else(|_| Value::from(*body));
-            return Reply::json(*status, &body).into_response();
+            let mut reply = Reply::json(*status, &body);
+            if *status >= 500 {
+                // As an instance that says in every answer how much of the rate is left.
+                reply.headers.push(("ratelimit-reset", (clock.now().as_secs() + 60).to_string()));
+            }
+            return reply.into_response();
         }
         Fault::RetryLater(after) => {
             let mut reply = Reply { status: 429, headers: Vec::new(), body: "Retry later\n".into() };
