@@ -48,8 +48,13 @@ impl Inner {
         match self.granted(id_token, request, &mut attempt).await {
             Ok(grant) => self.make(grant, attempt).await,
             Err(refused) => {
+                let is_over_rate = refused.code() == Code::LimitReached;
                 let refused = Err(refused);
-                self.record(attempt, &refused);
+                match is_over_rate {
+                    // Whoever asks without end must not push out the record of what was asked before.
+                    true => self.tell(&mut attempt, &refused),
+                    false => self.record(attempt, &refused),
+                }
                 refused
             }
         }

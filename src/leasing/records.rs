@@ -25,14 +25,7 @@ impl Attempts {
 impl Inner {
     /// Tells of an attempt's end. Of those whose ID token holds the refused ones are kept; nobody waits for the store.
     pub(super) fn record(&self, mut attempt: Attempt, result: &Result<Handed, Refused>) {
-        match result {
-            Ok(_) => ALLOWED.clone_into(&mut attempt.outcome),
-            Err(refused) => {
-                refused.code().code().clone_into(&mut attempt.outcome);
-                refused.record().clone_into(&mut attempt.detail);
-            }
-        }
-        self.observer.exchanged(&attempt);
+        self.tell(&mut attempt, result);
         if result.is_err() && attempt.job.is_some() {
             let next = |slot: u32| Some((slot + 1) % ATTEMPTS);
             let slot =
@@ -41,6 +34,18 @@ impl Inner {
             self.attempts.lock().unwrap_or_else(PoisonError::into_inner).0.insert(slot, kept);
             drop(self.writer.write(vec![Change::Attempt { slot, attempt: Box::new(attempt) }]));
         }
+    }
+
+    /// Tells of an attempt's end, and keeps nothing.
+    pub(super) fn tell(&self, attempt: &mut Attempt, result: &Result<Handed, Refused>) {
+        match result {
+            Ok(_) => ALLOWED.clone_into(&mut attempt.outcome),
+            Err(refused) => {
+                refused.code().code().clone_into(&mut attempt.outcome);
+                refused.record().clone_into(&mut attempt.detail);
+            }
+        }
+        self.observer.exchanged(attempt);
     }
 
     /// Refused attempts, the newest first.

@@ -244,6 +244,12 @@ async fn a_project_that_asks_too_often_waits_and_gitlab_hears_nothing_of_it() {
         let wait: u64 = answer.header("retry-after").parse().expect("seconds");
         assert!((1..=30).contains(&wait), "{wait}");
     }
+    let kept = world.ca.get_admin("/v1/attempts").await.json();
+    assert_eq!(
+        kept["refused"].as_array().map(Vec::len),
+        Some(2),
+        "those beyond the rate push none out: {kept}"
+    );
     let calls: Vec<_> = world.gitlab.calls().split_off(before).into_iter().map(|call| call.route).collect();
     assert!(!calls.iter().any(|route| route.contains("projects")), "{calls:?}");
     // A token that does not hold says nothing of any project; another project is not concerned.
