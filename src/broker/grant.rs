@@ -91,6 +91,11 @@ impl Job {
         })
     }
 
+    /// Its project, whatever that is called: `issuer` and `project_id`.
+    pub fn project(&self) -> (String, String) {
+        (self.issuer.clone(), self.project_id.clone())
+    }
+
     /// Whether two tokens are of the same job: same issuer, project and job by their numbers.
     pub fn is_same(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.project_id == other.project_id && self.job_id == other.job_id

@@ -127,15 +127,12 @@ impl Inner {
             if lease.phase.is_over() {
                 return None;
             }
-            let confirmed = match &lease.phase {
-                Phase::Revoking { confirmed, .. } => *confirmed,
-                _ => None,
-            };
-            let (minted, since, why, tries) = match &lease.phase {
-                Phase::Revoking { minted, since, why, tries, .. } => {
-                    (minted.clone(), *since, why.clone(), tries.saturating_add(1))
+            let minted = lease.minted().cloned();
+            let (since, why, tries, confirmed) = match &lease.phase {
+                Phase::Revoking { since, why, tries, confirmed, .. } => {
+                    (*since, why.clone(), tries.saturating_add(1), *confirmed)
                 }
-                phase => (life::minted(phase).cloned(), now, why.to_owned(), 1),
+                _ => (now, why.to_owned(), 1, None),
             };
             let next = now.plus(backoff::wait(Purpose::Ending, tries, asked_wait(error), &*self.random));
             let fault = detail_of(error);

@@ -22,7 +22,7 @@ pub(super) fn ends_by_itself(lease: &Lease) -> Option<UnixMillis> {
         return None;
     }
     let asked = lease.asked_expiry;
-    let end = match minted(&lease.phase) {
+    let end = match lease.minted() {
         Some(Minted { expires: Some(told), .. }) => Some((*told).max(asked.unwrap_or(*told))),
         Some(_) if !matches!(lease.kind, Kind::ProjectDeploy | Kind::GroupDeploy) => None,
         _ => asked,
@@ -46,15 +46,6 @@ pub(super) fn due(lease: &Lease) -> Option<UnixMillis> {
     match (&lease.phase, lease.revocation) {
         (Phase::Active { .. }, Revocation::Gitlab) => Some(given(lease)),
         _ => lease.due(),
-    }
-}
-
-/// The token, where it is known.
-pub(super) const fn minted(phase: &Phase) -> Option<&Minted> {
-    match phase {
-        Phase::Active { minted } => Some(minted),
-        Phase::Revoking { minted, .. } => minted.as_ref(),
-        _ => None,
     }
 }
 

@@ -153,8 +153,8 @@ impl Broker {
         self.inner.revoke_where(filter, "operator").await
     }
 
-    /// Gives a lease up, for operators who know that its token is dead, or end it by hand: only one that a call has failed to end, and that is ten
-    /// minutes late. `false`: it is not such a one. One that was given up before still is.
+    /// Gives a lease up, for operators who know that its token is dead, or end it by hand: only one that is ten minutes late, and that a
+    /// call has failed to end or whose instance does not answer. `false`: it is not such a one. One that was given up before still is.
     ///
     /// # Errors
     /// [`Code::LeaseUnknown`]; [`Code::StoreUnavailable`]: it is given up unless the server crashes before.

@@ -75,7 +75,7 @@ impl Inner {
         refused.map_or(Ok(count), Err)
     }
 
-    /// Gives a lease up that cannot be ended: a call has failed, and it is late. Whether it is given up now.
+    /// Gives a lease up that cannot be ended: it is late, and a call has failed, or its instance does not answer. Whether it is given up now.
     pub(super) async fn abandon(self: &Arc<Self>, id: LeaseId) -> Result<bool, Refused> {
         let at = self.time.now();
         let changed = self.change(id, |lease| {

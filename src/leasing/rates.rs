@@ -31,7 +31,7 @@ impl Rates {
     /// # Errors
     /// There were too many; the next one may come after that time.
     pub(super) fn take(&mut self, job: &Job, now: UnixMillis) -> Result<(), Duration> {
-        let key = (job.issuer.clone(), job.project_id.clone());
+        let key = job.project();
         if self.buckets.len() >= PROJECTS && !self.buckets.contains_key(&key) {
             self.make_room(now);
         }

@@ -8,7 +8,6 @@ use super::attempt::Event;
 use super::backoff;
 use super::ending::holder;
 use super::inner::{Busy, Inner, dying};
-use super::life;
 use super::ports::CallError;
 use super::site::Site;
 use crate::broker::{Lease, Minted, Phase};
@@ -89,7 +88,7 @@ impl Inner {
     /// Nobody can make it any more, and it is not there.
     async fn settled(self: &Arc<Self>, lease: &Lease, busy: Busy) {
         let current = self.book().get(lease.id).cloned();
-        let was_there = current.is_some_and(|lease| life::minted(&lease.phase).is_some());
+        let was_there = current.is_some_and(|lease| lease.minted().is_some());
         self.over(lease, busy, |at| match was_there {
             true => Phase::Revoked { at },
             false => Phase::Aborted { at, why: "GitLab has no token of this name".to_owned() },

@@ -74,7 +74,7 @@ impl Inner {
                 _ => return None,
             };
             Some(Phase::Revoking {
-                minted: super::life::minted(&lease.phase).cloned(),
+                minted: lease.minted().cloned(),
                 since,
                 why,
                 tries: 0,

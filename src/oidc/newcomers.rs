@@ -44,10 +44,6 @@ mod tests {
 
     const T0: UnixMillis = UnixMillis::from_secs(1_800_000_000);
 
-    fn at(seconds: u64) -> UnixMillis {
-        T0.plus(Duration::from_secs(seconds))
-    }
-
     #[test]
     fn a_key_source_has_a_bucket_of_its_own_for_as_long_as_it_is_configured() {
         let mut newcomers = Newcomers::default();
@@ -56,7 +52,7 @@ mod tests {
         let taken = (0..1000).filter(|_| newcomers.take(&flooded, T0).is_ok()).count();
         assert_eq!(taken, 128);
         assert_eq!(newcomers.take(&other, T0), Ok(()));
-        assert_eq!(newcomers.take(&flooded, at(1)), Ok(()));
+        assert_eq!(newcomers.take(&flooded, T0.plus(Duration::from_secs(1))), Ok(()));
         drop(flooded);
         assert_eq!(newcomers.take(&other, T0), Ok(()));
         assert_eq!(newcomers.0.len(), 1);

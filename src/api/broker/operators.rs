@@ -115,7 +115,7 @@ async fn abandon(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> 
     let broker = &api(&state)?.broker;
     if !broker.abandon(id).await? {
         return Err(Told::invalid(
-            "Only a lease is given up that a call has failed to end and that is ten minutes late.",
+            "Only a lease is given up that is ten minutes late, and that a call has failed to end or whose instance does not answer.",
         ));
     }
     let lease = broker.find(id).map(|lease| shown(&lease));

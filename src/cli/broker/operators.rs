@@ -162,8 +162,8 @@ fn refused(broker: &Broker, output: &mut Output) -> Result<(), CliError> {
     long_about = "End tokens now.\n\n\
         On the operators' listener: one lease by its name, or all of a role, project, job or user, or all there are. They are told to die at once and \
         durably; GitLab confirms each within seconds where it is up (`broker leases --state revoking`). In a job: the token in a file, with --url.\n\n\
-        With --abandon one lease is given up that cannot be ended, because its project is deleted and nobody can tell that the token died with it: a \
-        call has failed, and it is ten minutes late. Its token is not revoked; see to that first.",
+        With --abandon one lease is given up that cannot be ended, because its project is deleted and nobody can tell that the token died with it: it \
+        is ten minutes late, and a call has failed or its instance does not answer. Its token is not revoked; see to that first.",
     after_long_help = "Examples:\n  \
         countersign broker revoke --admin http://127.0.0.1:8081 --lease 0123456789abcdef0123456789abcdef\n  \
         countersign broker revoke --project acme/app\n  \

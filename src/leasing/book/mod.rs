@@ -186,7 +186,7 @@ impl Book {
             Some(at) => drop(self.ended.insert((at, id))),
             None => {
                 if !lease.phase.is_settling() {
-                    self.places.add_lease(&lease);
+                    self.places.add(&lease.role, &lease.job);
                 }
                 if let Some(digest) = token_of(&lease) {
                     self.by_token.insert(digest, id);

@@ -1,6 +1,6 @@
 //! Live leases of each role and of each of its projects, and those about to be.
 
-use crate::broker::{Job, Lease};
+use crate::broker::Job;
 use std::collections::HashMap;
 
 /// Why there is no place.
@@ -24,10 +24,6 @@ struct Taken {
     projects: HashMap<(String, String), u32>,
 }
 
-fn project(job: &Job) -> (String, String) {
-    (job.issuer.clone(), job.project_id.clone())
-}
-
 impl Places {
     /// A place, unless the role has `most` leases, or the job's project `of_project` of them.
     ///
@@ -44,7 +40,7 @@ impl Places {
             if taken.all >= most {
                 return Err(Full::Role);
             }
-            if taken.projects.get(&project(job)).is_some_and(|count| *count >= of_project) {
+            if taken.projects.get(&job.project()).is_some_and(|count| *count >= of_project) {
                 return Err(Full::Project);
             }
         }
@@ -53,20 +49,16 @@ impl Places {
     }
 
     /// The place of a lease that nobody had to ask for.
-    pub(super) fn add_lease(&mut self, lease: &Lease) {
-        self.add(&lease.role, &lease.job);
-    }
-
-    fn add(&mut self, role: &str, job: &Job) {
+    pub(super) fn add(&mut self, role: &str, job: &Job) {
         let taken = self.0.entry(role.to_owned()).or_default();
         taken.all += 1;
-        *taken.projects.entry(project(job)).or_default() += 1;
+        *taken.projects.entry(job.project()).or_default() += 1;
     }
 
     /// A place that no lease has any more.
     pub(in crate::leasing) fn leave(&mut self, role: &str, job: &Job) {
         let Some(taken) = self.0.get_mut(role) else { return };
-        let project = project(job);
+        let project = job.project();
         if let Some(count) = taken.projects.get_mut(&project) {
             *count = count.saturating_sub(1);
             if *count == 0 {
