@@ -1,8 +1,8 @@
 //! The live part of the log in memory: its head, and every hash and entry that is not in a sealed tile yet.
 //!
-//! Pure. A view begins at the first unsealed entry, which is a multiple of 256, and holds at every tile level the nodes
-//! from the first unsealed tile of that level on. So each tile lies wholly in the view or wholly in the store, however far
-//! sealing lags.
+//! Pure. A view begins at the first unsealed entry, which is a multiple of 256, and holds of every level of the tree the nodes
+//! from the first unsealed tile on. So each tile lies wholly in the view or wholly in the store, however far sealing lags; and no
+//! proof hashes again what was hashed when the tree grew.
 
 use super::ports::{Head, StoreError, TileStore};
 use crate::environment::UnixMillis;
@@ -10,6 +10,9 @@ use crate::transparency::merkle::{self, RightEdge};
 use crate::transparency::tile::{self, NodeInTile, TILE_HEIGHT, TILE_LEVELS, TILE_WIDTH, TileKind, TilePath};
 use crate::transparency::{Entry, Hash};
 use std::collections::VecDeque;
+
+/// Levels of the tree that a log may get.
+const LEVELS: usize = TILE_LEVELS as usize * TILE_HEIGHT as usize;
 
 /// The live part of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +25,8 @@ pub struct View {
     pub unsealed: VecDeque<Entry>,
     /// How many octets these entries have.
     pub unsealed_octets: usize,
-    /// For each tile level from 1 on: its nodes from the first unsealed tile of that level on.
-    upper: [VecDeque<Hash>; TILE_LEVELS as usize - 1],
+    /// For each level of the tree: its complete nodes from the first unsealed tile with that level on.
+    nodes: Vec<VecDeque<Hash>>,
 }
 
 impl View {
@@ -40,7 +43,7 @@ impl View {
             unsealed_start: 0,
             unsealed: VecDeque::new(),
             unsealed_octets: 0,
-            upper: Default::default(),
+            nodes: vec![VecDeque::new(); LEVELS],
         }
     }
 
@@ -63,7 +66,13 @@ impl View {
         }
         let mut view = Self { unsealed_start: start, ..Self::empty() };
         for level in 1..TILE_LEVELS {
-            view.upper[usize::from(level) - 1] = unsealed_nodes(level, start, tiles)?;
+            let first = usize::from(level) * TILE_HEIGHT as usize;
+            let hashes = unsealed_hashes(level, start, tiles)?;
+            view.nodes
+                .iter_mut()
+                .skip(first)
+                .zip(within_a_tile(hashes))
+                .for_each(|(kept, nodes)| *kept = nodes);
         }
         view.push_group(head, entries);
         view.check_root(tiles)?;
@@ -73,12 +82,9 @@ impl View {
     /// Takes a group that is durable in the head store: `entries` are those from the present size to before `head.size`.
     pub fn push_group(&mut self, head: Head, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
+            self.push_leaf(entry.leaf_hash);
             self.unsealed_octets += entry.bytes.len();
             self.unsealed.push_back(entry);
-            let size = self.unsealed_start + self.unsealed.len() as u64;
-            if size.is_multiple_of(TILE_WIDTH) {
-                self.complete_upper_nodes(size);
-            }
         }
         debug_assert_eq!(self.unsealed_start + self.unsealed.len() as u64, head.size);
         self.head = head;
@@ -90,9 +96,9 @@ impl View {
         if sealed <= self.unsealed_start {
             return;
         }
-        for level in 1..TILE_LEVELS {
+        for (level, nodes) in (0..).zip(&mut self.nodes) {
             let gone = first_unsealed_node(level, sealed) - first_unsealed_node(level, self.unsealed_start);
-            self.upper[usize::from(level) - 1].drain(..as_index(gone));
+            nodes.drain(..as_index(gone));
         }
         let gone = self.unsealed.drain(..as_index(sealed - self.unsealed_start));
         self.unsealed_octets -= gone.map(|entry| entry.bytes.len()).sum::<usize>();
@@ -106,11 +112,9 @@ impl View {
 
     /// The root of the complete subtree `(level, index)`, see [`merkle`], unless it lies in a sealed tile or is not there yet.
     pub fn node(&self, level: u32, index: u64) -> Option<Hash> {
-        let node = NodeInTile::new(level, index)?;
-        let start = node.tile * TILE_WIDTH + node.first as u64;
-        let hashes: Option<Vec<Hash>> =
-            (start..start + node.count as u64).map(|at| self.tile_hash(node.level, at)).collect();
-        hashes.map(|hashes| merkle::subtree_root(&hashes))
+        let nodes = self.nodes.get(usize::try_from(level).ok()?)?;
+        let at = index.checked_sub(first_unsealed_node(level, self.unsealed_start))?;
+        nodes.get(usize::try_from(at).ok()?).copied()
     }
 
     /// The content of a tile, full or partial, unless it is sealed or not there yet.
@@ -130,7 +134,7 @@ impl View {
             TileKind::Hashes(level) => {
                 content = Vec::with_capacity(usize::from(path.width()) * 32);
                 for index in elements {
-                    content.extend_from_slice(&self.tile_hash(level, index)?);
+                    content.extend_from_slice(&self.node(u32::from(level) * TILE_HEIGHT, index)?);
                 }
             }
         }
@@ -155,40 +159,39 @@ impl View {
         )))
     }
 
-    /// The node `index` of the tree's level `8 * level`.
-    fn tile_hash(&self, level: u8, index: u64) -> Option<Hash> {
-        let Some(upper) = usize::from(level).checked_sub(1) else {
-            return Some(self.entry(index)?.leaf_hash);
-        };
-        let at = index.checked_sub(first_unsealed_node(level, self.unsealed_start))?;
-        self.upper.get(upper)?.get(usize::try_from(at).ok()?).copied()
-    }
-
-    /// Adds the nodes of the tile levels above 0 that the entry before `size` completed.
-    fn complete_upper_nodes(&mut self, size: u64) {
-        for level in 1..TILE_LEVELS {
-            if size.trailing_zeros() < u32::from(level) * TILE_HEIGHT {
-                break;
-            }
-            let end = TileKind::Hashes(level - 1).elements(size);
-            let below: Vec<Hash> =
-                (end - TILE_WIDTH..end).filter_map(|at| self.tile_hash(level - 1, at)).collect();
-            debug_assert_eq!(below.len() as u64, TILE_WIDTH);
-            self.upper[usize::from(level) - 1].push_back(merkle::subtree_root(&below));
+    /// Adds a leaf, and the nodes that it completes. Amortised one hash.
+    fn push_leaf(&mut self, leaf_hash: Hash) {
+        let mut node = Some(leaf_hash);
+        for level in &mut self.nodes {
+            let Some(complete) = node else { break };
+            level.push_back(complete);
+            let pair = if level.len().is_multiple_of(2) { level.len().checked_sub(2) } else { None };
+            node = pair.and_then(|left| Some(merkle::node_hash(level.get(left)?, &complete)));
         }
     }
 }
 
-/// The first node of the first tile of `level` that is not complete with `sealed` entries.
-fn first_unsealed_node(level: u8, sealed: u64) -> u64 {
-    TileKind::Hashes(level).elements(sealed) / TILE_WIDTH * TILE_WIDTH
+/// The first node of the tree's `level` in the first tile with that level that is not complete with `sealed` entries.
+fn first_unsealed_node(level: u32, sealed: u64) -> u64 {
+    let elements = sealed >> (level / TILE_HEIGHT * TILE_HEIGHT);
+    (elements / TILE_WIDTH * TILE_WIDTH) >> (level % TILE_HEIGHT)
 }
 
-/// The nodes of the incomplete tile of `level` of a tree of `sealed` entries: each is the root of a full tile below.
-fn unsealed_nodes(level: u8, sealed: u64, tiles: &dyn TileStore) -> Result<VecDeque<Hash>, StoreError> {
-    (first_unsealed_node(level, sealed)..TileKind::Hashes(level).elements(sealed))
+/// The hashes of the incomplete tile of `level` of a tree of `sealed` entries: each is the root of a full tile below.
+fn unsealed_hashes(level: u8, sealed: u64, tiles: &dyn TileStore) -> Result<VecDeque<Hash>, StoreError> {
+    let elements = TileKind::Hashes(level).elements(sealed);
+    (elements / TILE_WIDTH * TILE_WIDTH..elements)
         .map(|index| Ok(merkle::subtree_root(&sealed_hashes(level - 1, index, tiles)?)))
         .collect()
+}
+
+/// The nodes above a tile's hashes up to where the next tile level begins, those hashes first.
+fn within_a_tile(hashes: VecDeque<Hash>) -> impl Iterator<Item = VecDeque<Hash>> {
+    let above = |nodes: &VecDeque<Hash>| {
+        let pairs = nodes.iter().step_by(2).zip(nodes.iter().skip(1).step_by(2));
+        Some(pairs.map(|(left, right)| merkle::node_hash(left, right)).collect())
+    };
+    std::iter::successors(Some(hashes), above).take(TILE_HEIGHT as usize)
 }
 
 /// The root of the complete subtree `(level, index)`, see [`merkle`], which lies in a sealed tile.

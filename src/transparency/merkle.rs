@@ -255,6 +255,10 @@ fn range_root<E>(
 ) -> Result<Hash, E> {
     let mut roots = Vec::new();
     let mut at = start;
+    if end.checked_sub(start).is_some_and(u64::is_power_of_two) {
+        let level = (end - start).ilog2();
+        return node(level, start >> level);
+    }
     while at < end {
         let level = (end - at).ilog2();
         roots.push(node(level, at >> level)?);
