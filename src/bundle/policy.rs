@@ -51,7 +51,7 @@ pub struct Identity {
 /// The issuer of the ID token that a certificate names: extension .8 of Fulcio's arc, else .1.
 pub fn issuer_of(certificate: &Inspected) -> Option<&str> {
     [ISSUER_V2, ISSUER].iter().find_map(|oid| {
-        certificate.identity_extensions().iter().find(|extension| extension.oid == *oid)?.text.as_deref()
+        certificate.identity_extensions().iter().find(|extension| extension.oid == *oid)?.text()
     })
 }
 

@@ -142,8 +142,8 @@ impl TrustMaterial {
         Ok(Self {
             ca_url,
             chain: chain.certificates().to_vec(),
-            organization: root.subject_organization().unwrap_or_default().to_owned(),
-            common_name: root.subject_common_name().unwrap_or_default().to_owned(),
+            organization: root.subject_organization().unwrap_or_default(),
+            common_name: root.subject_common_name().unwrap_or_default(),
             ca_start: chain.not_before(),
             log_start: root.not_before(),
             log,

@@ -43,10 +43,8 @@ pub struct Inspected {
     serial: String,
     not_before: UnixMillis,
     not_after: UnixMillis,
-    issuer: String,
-    subject: String,
-    subject_organization: Option<String>,
-    subject_common_name: Option<String>,
+    issuer: Name,
+    subject: Name,
     spki: Vec<u8>,
     public_key: PublicKeyKind,
     names: Vec<AlternativeName>,
@@ -89,9 +87,19 @@ pub struct ExtensionValue {
     pub critical: bool,
     /// The octets inside the OCTET STRING.
     pub content: Vec<u8>,
+}
+
+impl ExtensionValue {
     /// The text: `content` itself for Fulcio's `.1` to `.6`, the DER UTF8String in it for all others. `None` when it is
     /// neither.
-    pub text: Option<String>,
+    pub fn text(&self) -> Option<&str> {
+        // An arc below 128 is one octet.
+        if let Some([1..=6]) = self.oid.as_bytes().strip_prefix(FULCIO.as_bytes()) {
+            return std::str::from_utf8(&self.content).ok();
+        }
+        let value = AnyRef::from_der(&self.content).ok()?;
+        value.decode_as::<Utf8StringRef<'_>>().ok().map(|text| text.as_str())
+    }
 }
 
 impl Inspected {
@@ -123,15 +131,12 @@ impl Inspected {
     pub fn from_der(der: &[u8]) -> Result<Self, Malformed> {
         let raw = RawCertificate::parse(der)?;
         let tbs = &raw.tbs;
-        let subject = Name::from_der(tbs.subject)?;
         Ok(Self {
             serial: hex::encode(tbs.serial),
             not_before: tbs.not_before,
             not_after: tbs.not_after,
-            issuer: Name::from_der(tbs.issuer)?.to_string(),
-            subject_organization: subject.organization().ok().flatten().map(|text| text.value().into_owned()),
-            subject_common_name: subject.common_name().ok().flatten().map(|text| text.value().into_owned()),
-            subject: subject.to_string(),
+            issuer: Name::from_der(tbs.issuer)?,
+            subject: Name::from_der(tbs.subject)?,
             spki: tbs.spki.to_vec(),
             public_key: PublicKeyKind::of(tbs.spki)?,
             names: alternative_names(tbs)?,
@@ -184,23 +189,23 @@ impl Inspected {
     }
 
     /// The issuer's name (RFC 4514).
-    pub fn issuer(&self) -> &str {
-        &self.issuer
+    pub fn issuer(&self) -> String {
+        self.issuer.to_string()
     }
 
     /// The subject's name (RFC 4514); empty in what this CA issues.
-    pub fn subject(&self) -> &str {
-        &self.subject
+    pub fn subject(&self) -> String {
+        self.subject.to_string()
     }
 
     /// The organization in the subject's name; CA certificates have one.
-    pub fn subject_organization(&self) -> Option<&str> {
-        self.subject_organization.as_deref()
+    pub fn subject_organization(&self) -> Option<String> {
+        self.subject.organization().ok().flatten().map(|text| text.value().into_owned())
     }
 
     /// The common name in the subject's name; CA certificates have one.
-    pub fn subject_common_name(&self) -> Option<&str> {
-        self.subject_common_name.as_deref()
+    pub fn subject_common_name(&self) -> Option<String> {
+        self.subject.common_name().ok().flatten().map(|text| text.value().into_owned())
     }
 
     /// DER SubjectPublicKeyInfo.
@@ -324,23 +329,14 @@ fn alternative_name(name: GeneralName) -> AlternativeName {
 }
 
 fn identity_extensions(tbs: &RawTbs<'_>) -> Vec<ExtensionValue> {
-    let extensions = tbs.extensions.iter().filter(|extension| !STANDARD.contains(&extension.oid));
-    extensions
-        .map(|extension| ExtensionValue {
-            oid: extension.oid,
-            critical: extension.critical,
-            content: extension.value.to_vec(),
-            text: extension_text(extension.oid, extension.value),
-        })
-        .collect()
-}
-
-fn extension_text(oid: ObjectIdentifier, content: &[u8]) -> Option<String> {
-    if oid.parent() == Some(FULCIO) && matches!(oid.arcs().last(), Some(1..=6)) {
-        return std::str::from_utf8(content).ok().map(str::to_owned);
-    }
-    let value = AnyRef::from_der(content).ok()?;
-    value.decode_as::<Utf8StringRef<'_>>().ok().map(|text| text.as_str().to_owned())
+    let mut found = Vec::with_capacity(tbs.extensions.len());
+    found.extend(tbs.extensions.iter().filter(|extension| !STANDARD.contains(&extension.oid)).map(
+        |extension| {
+            let content = extension.value.to_vec();
+            ExtensionValue { oid: extension.oid, critical: extension.critical, content }
+        },
+    ));
+    found
 }
 
 /// The list inside the OCTET STRING inside the extension's OCTET STRING.
@@ -369,7 +365,7 @@ mod tests {
         for (shown, expected) in shown.iter().zip(expected) {
             assert_eq!((shown.oid, &shown.content, shown.critical), (expected.oid, &expected.content, false));
         }
-        let texts: Vec<_> = shown.iter().map(|extension| extension.text.as_deref().unwrap()).collect();
+        let texts: Vec<_> = shown.iter().map(|extension| extension.text().unwrap()).collect();
         assert_eq!(texts[..2], ["https://gitlab.example.com"; 2]);
         assert_eq!(texts[2..4], [testing::NAME, "refs/heads/größe"]);
         assert_eq!(texts[5], "group/project");
@@ -378,14 +374,18 @@ mod tests {
     #[test]
     fn text_is_raw_up_to_fulcios_sixth_extension_and_der_from_then_on() {
         let fulcio = |arc| FULCIO.push_arc(arc).unwrap();
+        let text = |oid, content: &[u8]| {
+            let value = ExtensionValue { oid, critical: false, content: content.to_vec() };
+            value.text().map(str::to_owned)
+        };
         let der = [0x0c, 2, b'h', b'i'];
-        assert_eq!(extension_text(fulcio(6), b"hi").as_deref(), Some("hi"));
-        assert_eq!(extension_text(fulcio(8), b"hi"), None);
-        assert_eq!(extension_text(fulcio(8), &der).as_deref(), Some("hi"));
-        assert_eq!(extension_text(FULCIO, &der).as_deref(), Some("hi"));
-        assert_eq!(extension_text(fulcio(1), &[0xff]), None);
-        assert_eq!(extension_text(fulcio(9), &[0x0c, 1, 0xff]), None);
-        assert_eq!(extension_text(fulcio(9), &[0x0c, 2, b'h', b'i', 0]), None);
+        assert_eq!(text(fulcio(6), b"hi").as_deref(), Some("hi"));
+        assert_eq!(text(fulcio(8), b"hi"), None);
+        assert_eq!(text(fulcio(8), &der).as_deref(), Some("hi"));
+        assert_eq!(text(FULCIO, &der).as_deref(), Some("hi"));
+        assert_eq!(text(fulcio(1), &[0xff]), None);
+        assert_eq!(text(fulcio(9), &[0x0c, 1, 0xff]), None);
+        assert_eq!(text(fulcio(9), &[0x0c, 2, b'h', b'i', 0]), None);
     }
 
     #[test]
@@ -399,8 +399,8 @@ mod tests {
         let all = Inspected::parse_all(bundle.as_bytes()).unwrap();
         assert_eq!(all.len(), 3);
         assert_eq!(all[1].pem() + &all[2].pem(), testing::CHAIN);
-        assert_eq!(all[1].subject_common_name(), Some("Example issuing CA"));
-        assert_eq!(all[2].subject_organization(), Some("Example"));
+        assert_eq!(all[1].subject_common_name().as_deref(), Some("Example issuing CA"));
+        assert_eq!(all[2].subject_organization().as_deref(), Some("Example"));
         assert_eq!((all[1].public_key(), all[2].public_key()), (PublicKeyKind::P256, PublicKeyKind::P384));
         assert_eq!(all[1].key_usage(), ["keyCertSign", "cRLSign"]);
         assert!(Inspected::parse(b"").is_err() && Inspected::parse(testing::ISSUING_KEY.as_bytes()).is_err());

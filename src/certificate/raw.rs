@@ -3,7 +3,7 @@
 //! Signatures and logs speak of octets, so nothing is decoded and encoded again: what is compared, hashed or verified is
 //! what stood in the file. Values inside the slices are decoded by whoever needs them.
 
-use super::encode::{push_header, push_tlv, tlv_len};
+use super::encode::{push_header, tlv_len};
 use super::reader::{
     BIT_STRING, BOOLEAN, EXTENSIONS, Element, Elements, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
     VERSION,
@@ -18,6 +18,8 @@ pub const MAX_CERTIFICATE: usize = 256 * 1024;
 
 /// More extensions than any certificate has.
 const MAX_EXTENSIONS: usize = 256;
+/// Octets for which there is room for one extension from the start: somewhat fewer than they have.
+const OCTETS_AN_EXTENSION: usize = 24;
 
 /// Octets that are not the DER of what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,46 +139,50 @@ impl<'a> RawTbs<'a> {
 ///
 /// It reads only `tbs`, so it can judge whoever built it. An error when the extension does not occur exactly once.
 pub fn without_extension(tbs: &[u8], oid: ObjectIdentifier) -> Result<Vec<u8>, Malformed> {
-    let mut fields = Element::only(tbs, SEQUENCE)?.inside();
-    let mut kept = Vec::with_capacity(tbs.len());
-    let mut removed = 0;
+    let whole = Element::only(tbs, SEQUENCE)?;
+    let mut fields = whole.inside();
+    let (mut found, mut times) = (None, 0);
     while !fields.is_finished() {
+        let at_field = fields.clone();
         let field = fields.element()?;
         if field.tag != EXTENSIONS {
-            kept.extend_from_slice(field.der);
             continue;
         }
-        let mut list = Element::only(field.value, SEQUENCE)?.inside();
-        let mut others = Vec::with_capacity(field.der.len());
-        while !list.is_finished() {
-            let extension = list.expect(SEQUENCE)?;
+        let list = Element::only(field.value, SEQUENCE)?;
+        let mut extensions = list.inside();
+        while !extensions.is_finished() {
+            let (at_extension, extension) = (extensions.clone(), extensions.expect(SEQUENCE)?);
             if extension.inside().expect(OBJECT_IDENTIFIER)?.value == oid.as_bytes() {
-                removed += 1;
-            } else {
-                others.extend_from_slice(extension.der);
+                let around_field = (at_field.before(whole), fields.octets());
+                found = Some((around_field, at_extension.before(list), extensions.octets()));
+                times += 1;
             }
         }
-        push_extensions(&mut kept, &others);
     }
-    if removed != 1 {
-        return Err(Malformed(format!("extension {oid} occurs {removed} times, not once")));
+    match found {
+        Some(((before, after), earlier, later)) if times == 1 => {
+            let extensions = earlier.len() + later.len();
+            let field = if extensions == 0 { 0 } else { tlv_len(tlv_len(extensions)) };
+            let mut out = Vec::with_capacity(tbs.len());
+            push_header(&mut out, SEQUENCE, before.len() + field + after.len());
+            out.extend_from_slice(before);
+            // RFC 5280 §4.1: SIZE (1..MAX)
+            if extensions > 0 {
+                push_header(&mut out, EXTENSIONS, tlv_len(extensions));
+                push_header(&mut out, SEQUENCE, extensions);
+                out.extend_from_slice(earlier);
+                out.extend_from_slice(later);
+            }
+            out.extend_from_slice(after);
+            Ok(out)
+        }
+        _ => Err(Malformed(format!("extension {oid} occurs {times} times, not once"))),
     }
-    let mut whole = Vec::with_capacity(tlv_len(kept.len()));
-    push_tlv(&mut whole, SEQUENCE, &kept);
-    Ok(whole)
 }
 
 /// The TBSCertificate of a certificate, without a look at its fields.
 pub(super) fn tbs_of(certificate: &[u8]) -> Result<&[u8], Malformed> {
     Ok(Element::only(certificate, SEQUENCE)?.inside().expect(SEQUENCE)?.der)
-}
-
-/// Appends the field for `extensions`, concatenated Extensions; nothing when there is none (RFC 5280 §4.1: SIZE (1..MAX)).
-fn push_extensions(out: &mut Vec<u8>, extensions: &[u8]) {
-    if !extensions.is_empty() {
-        push_header(out, EXTENSIONS, tlv_len(extensions.len()));
-        push_tlv(out, SEQUENCE, extensions);
-    }
 }
 
 /// `version [0] EXPLICIT INTEGER DEFAULT v1`
@@ -203,6 +209,7 @@ fn extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<RawExtension<'a>>, Ma
             continue;
         }
         let mut list = Element::only(field.value, SEQUENCE)?.inside();
+        extensions.reserve((list.octets().len() / OCTETS_AN_EXTENSION).min(MAX_EXTENSIONS));
         while !list.is_finished() {
             let extension = extension(list.expect(SEQUENCE)?)?;
             if extensions.iter().any(|earlier| earlier.oid == extension.oid) {

@@ -60,6 +60,17 @@ impl<'a> Elements<'a> {
         Self { rest: octets }
     }
 
+    /// What has not been read yet.
+    pub(crate) const fn octets(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// What has been read of the elements inside `whole`.
+    pub(crate) fn before(&self, whole: Element<'a>) -> &'a [u8] {
+        let length = whole.value.len().saturating_sub(self.rest.len());
+        whole.value.get(..length).unwrap_or_default()
+    }
+
     /// The next element, of any tag.
     pub(crate) fn element(&mut self) -> Result<Element<'a>, Malformed> {
         let whole = self.rest;

@@ -60,7 +60,7 @@ impl Inspected {
     pub fn verify_issued_by(&self, chain: &CaChain, at: UnixMillis) -> Result<(), VerificationError> {
         let raw = RawCertificate::parse(self.der())?;
         if raw.tbs.issuer != chain.issuing_subject() {
-            return Err(VerificationError::IssuerMismatch { found: self.issuer().to_owned() });
+            return Err(VerificationError::IssuerMismatch { found: self.issuer() });
         }
         if self.authority_key_id() != Some(chain.issuing_key_id()) {
             return Err(VerificationError::KeyIdMismatch);

@@ -67,9 +67,9 @@ fn show(leaf: &Leaf, arc: &ClaimsArc, output: &mut Output) -> Result<(), CliErro
 fn certificate_rows(leaf: &Leaf) -> Vec<(&'static str, String)> {
     let mut rows: Vec<_> = leaf.sans().into_iter().map(|san| ("SAN", san)).collect();
     if !leaf.subject().is_empty() {
-        rows.push(("subject", leaf.subject().to_owned()));
+        rows.push(("subject", leaf.subject()));
     }
-    rows.push(("issued by", leaf.issuer().to_owned()));
+    rows.push(("issued by", leaf.issuer()));
     rows.push(("serial number", leaf.serial().to_owned()));
     rows.push(("valid from", leaf.not_before().to_string()));
     rows.push(("valid to", leaf.not_after().to_string()));
@@ -101,7 +101,7 @@ pub(crate) fn document(leaf: &Leaf, arc: &ClaimsArc) -> Value {
             json!({
                 "oid": extension.oid.to_string(),
                 "name": crate::identity::extensions::name_of(&extension.oid, arc),
-                "value": extension.text,
+                "value": extension.text(),
                 "critical": extension.critical,
                 "der": hex::encode(&extension.content),
             })

@@ -62,9 +62,9 @@ impl Leaf {
 
     /// The issuer of the ID token: extension .8 of Fulcio's arc, else .1.
     pub fn oidc_issuer(&self) -> Option<&str> {
-        [extensions::ISSUER_V2, extensions::ISSUER].iter().find_map(|oid| {
-            self.identity_extensions().iter().find(|extension| extension.oid == *oid)?.text.as_deref()
-        })
+        [extensions::ISSUER_V2, extensions::ISSUER]
+            .iter()
+            .find_map(|oid| self.identity_extensions().iter().find(|extension| extension.oid == *oid)?.text())
     }
 
     /// Its index in the log, from the SCT.
@@ -102,7 +102,8 @@ pub fn extension_name(extension: &ExtensionValue, arc: &ClaimsArc) -> String {
 
 /// The value of an extension: its text, else its octets in hex.
 pub fn extension_value(extension: &ExtensionValue) -> String {
-    extension.text.clone().unwrap_or_else(|| format!("hex {}", hex::encode(&extension.content)))
+    let octets = || format!("hex {}", hex::encode(&extension.content));
+    extension.text().map_or_else(octets, str::to_owned)
 }
 
 /// An SCT in rows.

@@ -242,7 +242,7 @@ fn extension(checks: &mut Checks, certificate: &Inspected, name: &str, value: &s
     };
     match certificate.identity_extensions().iter().find(|extension| extension.oid == oid) {
         None => checks.failed(name.to_owned(), "the certificate has no such extension"),
-        Some(found) => match &found.text {
+        Some(found) => match found.text() {
             Some(text) if text == value => checks.ok(extension_name(found, arc), text),
             Some(text) => checks.failed(extension_name(found, arc), format!("it is {text}, not {value}")),
             None => checks.failed(extension_name(found, arc), "its value is no text"),

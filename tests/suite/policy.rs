@@ -258,7 +258,7 @@ rules:
         .iter()
         .filter(|extension| extension.oid.to_string().starts_with("1.3.6.1.4.1.99999."))
         .map(|extension| {
-            (extension.oid.to_string(), extension.text.clone().unwrap_or_default(), extension.critical)
+            (extension.oid.to_string(), extension.text().unwrap_or_default().to_owned(), extension.critical)
         })
         .collect();
     // What the token does not have is not there.

@@ -218,8 +218,8 @@ fn extension<'c>(
 fn text(certificate: &Inspected, oid: &ObjectIdentifier) -> Result<Option<Value>, Undecided> {
     match extension(certificate, oid) {
         None => Ok(None),
-        Some(extension) => match &extension.text {
-            Some(text) => Ok(Some(Value::Text(text.clone()))),
+        Some(extension) => match extension.text() {
+            Some(text) => Ok(Some(Value::Text(text.to_owned()))),
             None => Err(Undecided(format!("the certificate's extension {oid} is no text"))),
         },
     }

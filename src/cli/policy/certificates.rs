@@ -48,7 +48,7 @@ impl Issued {
         let certificate =
             Inspected::from_der(der).map_err(|_| "the certificate cannot be read".to_owned())?;
         let extensions = certificate.identity_extensions();
-        let text = |oid| extensions.iter().find(|extension| extension.oid == oid)?.text.clone();
+        let text = |oid| extensions.iter().find(|extension| extension.oid == oid)?.text().map(str::to_owned);
         let lacks = |what: &str| format!("the certificate lacks {what}");
         let iss = text(ISSUER_V2).ok_or_else(|| lacks("the issuer (1.3.6.1.4.1.57264.1.8)"))?;
         let sub = text(TOKEN_SUBJECT).ok_or_else(|| lacks("the token's subject (1.3.6.1.4.1.57264.1.24)"))?;
@@ -58,7 +58,7 @@ impl Issued {
         let before = members.len();
         for extension in extensions {
             let Some(claim) = arc.claim(&extension.oid) else { continue };
-            let value = extension.text.clone().and_then(|text| value(claim, text));
+            let value = extension.text().and_then(|text| value(claim, text.to_owned()));
             let value = value.ok_or_else(|| format!("the certificate's {} cannot be read", claim.name()))?;
             members.insert(claim.name().to_owned(), value);
         }
