@@ -1,5 +1,5 @@
-//! What requests in protobuf's JSON have in common (<https://protobuf.dev/programming-guides/json/>), read as leniently as Fulcio and
-//! Rekor read it.
+//! What messages in protobuf's JSON have in common (<https://protobuf.dev/programming-guides/json/>): requests, read as leniently as
+//! Fulcio and Rekor read them, and answers.
 
 mod object;
 
@@ -7,9 +7,11 @@ pub use object::{Object, object, objects, optional};
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
+use base64::display::Base64Display;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
+use base64::prelude::BASE64_STANDARD;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -22,6 +24,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// The octets of a `bytes` field: base64 with either alphabet, padded or not; line breaks are skipped. `None`: it is not base64.
 pub fn bytes(text: &str) -> Option<Vec<u8>> {
+    // Nearly everybody's is read as it stands.
+    if let Ok(octets) = LENIENT.decode(text) {
+        return Some(octets);
+    }
     let standard: Vec<u8> = text
         .bytes()
         .filter(|octet| !matches!(octet, b'\r' | b'\n'))
@@ -32,6 +38,24 @@ pub fn bytes(text: &str) -> Option<Vec<u8>> {
         })
         .collect();
     LENIENT.decode(standard).ok()
+}
+
+/// A `bytes` field to be written: base64, straight into the text.
+pub struct Base64<'o>(pub &'o [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&Base64Display::new(self.0, &BASE64_STANDARD))
+    }
+}
+
+/// An integer of 64 bits to be written: a string.
+pub struct Integer(pub u64);
+
+impl Serialize for Integer {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
 }
 
 /// A field that comes as text or as a number: an enumeration, an integer of 64 bits. Nothing else is read: a list or an object is

@@ -6,6 +6,7 @@
 use super::ct::{Answer, IMMUTABLE, NO_STORE, cached, in_turn, read, refused};
 use super::{ApiState, only, plain};
 use crate::issuance::recording::{Receipt, Recording};
+use crate::protojson::{Base64, Integer};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::tile::{TileKind, TilePath};
 use axum::Router;
@@ -14,9 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::sync::Arc;
 
 const JSON: &str = "application/json";
@@ -39,8 +38,11 @@ async fn create(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Bo
     recording.admission().is_full()?;
     let body = state.bodies.read(&headers, body, state.draining()).await?;
     let receipt = recording.record(body).await?;
-    let answer = entry_json(recording.log().log_id(), &receipt);
-    Ok(cached(plain(StatusCode::CREATED, JSON, answer.to_string()), NO_STORE))
+    let message = EntryMessage::of(recording.log().log_id(), &receipt);
+    // Base64 has four octets for three, and a proof less than two kilobytes.
+    let mut answer = Vec::with_capacity(2048 + receipt.entry.body.as_bytes().len() / 3 * 4);
+    serde_json::to_writer(&mut answer, &message).map_err(|_| Reason::Internal)?;
+    Ok(cached(plain(StatusCode::CREATED, JSON, answer), NO_STORE))
 }
 
 /// tlog-tiles, Checkpoints.
@@ -72,30 +74,68 @@ fn recording(state: &ApiState) -> Result<&Arc<Recording>, Refusal> {
     state.recording.as_ref().ok_or_else(|| Reason::NotFound.into())
 }
 
-/// `TransparencyLogEntry` in protobuf's JSON, with the fields that are zero: 64-bit numbers are strings.
-fn entry_json(log_id: &[u8], receipt: &Receipt) -> Value {
-    let Receipt { kind, body, recorded } = receipt;
-    let index = recorded.index.to_string();
-    let hashes: Vec<String> = recorded.proof.iter().map(base64).collect();
-    json!({
-        "logIndex": index,
-        "logId": { "keyId": base64(log_id) },
-        "kindVersion": { "kind": kind, "version": "0.0.2" },
-        "integratedTime": "0",
-        "inclusionPromise": null,
-        "inclusionProof": {
-            "logIndex": index,
-            "rootHash": base64(recorded.root),
-            "treeSize": recorded.size.to_string(),
-            "hashes": hashes,
-            "checkpoint": { "envelope": &*recorded.checkpoint },
-        },
-        "canonicalizedBody": base64(body),
-    })
+/// `TransparencyLogEntry`, with the fields that are zero.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryMessage<'e> {
+    log_index: Integer,
+    log_id: LogIdMessage<'e>,
+    kind_version: KindVersionMessage,
+    integrated_time: Integer,
+    inclusion_promise: Option<()>,
+    inclusion_proof: InclusionProofMessage<'e>,
+    canonicalized_body: Base64<'e>,
 }
 
-fn base64(octets: impl AsRef<[u8]>) -> String {
-    BASE64_STANDARD.encode(octets)
+/// `LogId`
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogIdMessage<'e> {
+    key_id: Base64<'e>,
+}
+
+/// `KindVersion`
+#[derive(Serialize)]
+struct KindVersionMessage {
+    kind: &'static str,
+    version: &'static str,
+}
+
+/// `InclusionProof`
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InclusionProofMessage<'e> {
+    log_index: Integer,
+    root_hash: Base64<'e>,
+    tree_size: Integer,
+    hashes: Vec<Base64<'e>>,
+    checkpoint: CheckpointMessage<'e>,
+}
+
+/// `Checkpoint`
+#[derive(Serialize)]
+struct CheckpointMessage<'e> {
+    envelope: &'e str,
+}
+
+impl<'e> EntryMessage<'e> {
+    fn of(log_id: &'e [u8], Receipt { entry, recorded }: &'e Receipt) -> Self {
+        Self {
+            log_index: Integer(recorded.index),
+            log_id: LogIdMessage { key_id: Base64(log_id) },
+            kind_version: KindVersionMessage { kind: entry.kind, version: "0.0.2" },
+            integrated_time: Integer(0),
+            inclusion_promise: None,
+            inclusion_proof: InclusionProofMessage {
+                log_index: Integer(recorded.index),
+                root_hash: Base64(&recorded.root),
+                tree_size: Integer(recorded.size),
+                hashes: recorded.proof.iter().map(|hash| Base64(hash)).collect(),
+                checkpoint: CheckpointMessage { envelope: &recorded.checkpoint },
+            },
+            canonicalized_body: Base64(entry.body.as_bytes()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -37,10 +37,8 @@ pub struct Recording {
 /// What was recorded.
 #[derive(Debug)]
 pub struct Receipt {
-    /// The kind's name in `kindVersion`.
-    pub kind: &'static str,
-    /// The entry's octets.
-    pub body: Vec<u8>,
+    /// The entry: its kind and its octets.
+    pub entry: VerifiedEntry,
     /// Where it stands, and the proof of it.
     pub recorded: Recorded,
 }
@@ -84,10 +82,9 @@ impl Recording {
             verifying.await.map_err(|_| Reason::Internal)??
         };
         let place = self.admission.admit(sharer)?;
-        let (kind, body) = (entry.kind, entry.body.as_bytes().to_vec());
-        let recorded = self.log.record(entry).await?;
+        let recorded = self.log.record(&entry).await?;
         place.finish();
-        Ok(Receipt { kind, body, recorded })
+        Ok(Receipt { entry, recorded })
     }
 
     /// Everything but the log.

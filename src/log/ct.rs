@@ -69,8 +69,8 @@ pub struct CtLog {
 }
 
 impl Candidate for Arc<LogEntry> {
-    fn at(&self, place: Place) -> Entry {
-        LogEntry::at(self, place)
+    fn at(self, place: Place) -> Entry {
+        LogEntry::at(&self, place)
     }
 
     fn leaf_hash(bytes: &[u8]) -> Option<Hash> {

@@ -70,7 +70,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What becomes an entry once its place is known.
 pub trait Candidate: Send + 'static {
     /// The entry at `place`.
-    fn at(&self, place: Place) -> Entry;
+    fn at(self, place: Place) -> Entry;
 
     /// The leaf hash of an entry, from its bytes: recovery compares it with the one stored. `None`: these bytes are none.
     fn leaf_hash(bytes: &[u8]) -> Option<Hash>;

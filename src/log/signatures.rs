@@ -58,9 +58,7 @@ pub enum OpenError {
 }
 
 /// An entry: the canonical body, with its length before it (c2sp.org/tlog-tiles, "Log Entries").
-pub struct SignatureEntry {
-    body: CanonicalBody,
-}
+pub struct SignatureEntry(Entry);
 
 impl SignatureEntry {
     /// How long the first entry in the octets of an entry tile is, with the length before it. `None`: there is none.
@@ -75,17 +73,17 @@ impl SignatureEntry {
         (Self::length(bytes)? == bytes.len()).then(|| bytes.get(2..)).flatten()
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let body = self.body.as_bytes();
+    /// Its place is no part of it, so all of it is made here, and not by the thread that gives places.
+    fn new(body: &CanonicalBody, leaf_hash: Hash) -> Self {
+        let body = body.as_bytes();
         let length = u16::try_from(body.len()).expect("a canonical body has at most 65,535 octets");
-        [&length.to_be_bytes(), body].concat()
+        Self(Entry { bytes: [&length.to_be_bytes(), body].concat(), leaf_hash })
     }
 }
 
 impl Candidate for SignatureEntry {
-    /// The place is not part of an entry.
-    fn at(&self, _: Place) -> Entry {
-        Entry { leaf_hash: self.body.leaf_hash(), bytes: self.bytes() }
+    fn at(self, _: Place) -> Entry {
+        self.0
     }
 
     fn leaf_hash(bytes: &[u8]) -> Option<Hash> {
@@ -178,7 +176,8 @@ impl SignatureLog {
         let key = KeyMaterial::PublicKey(self.signer.public_key());
         let signature = SignatureOf { content: &content, key, details };
         let body = CanonicalBody::dsse(self.origin.as_bytes(), &[signature]).ok_or(Reason::Internal)?;
-        self.log.enter(SignatureEntry { body }).await.map_err(unavailable)?;
+        let entry = SignatureEntry::new(&body, body.leaf_hash());
+        self.log.enter(entry).await.map_err(unavailable)?;
         Ok(())
     }
 
@@ -188,21 +187,21 @@ impl SignatureLog {
     /// # Errors
     /// [`Reason::SignatureLogUnavailable`], [`Reason::Overloaded`], [`Reason::ShuttingDown`]. The entry may stand in the log
     /// then.
-    pub async fn record(self: &Arc<Self>, entry: VerifiedEntry) -> Result<Recorded, Refusal> {
-        let place = self.enter(entry.body).await?;
+    pub async fn record(self: &Arc<Self>, entry: &VerifiedEntry) -> Result<Recorded, Refusal> {
+        let place = self.enter(&entry.body).await?;
         self.prove(place.index).await
     }
 
-    async fn enter(self: &Arc<Self>, body: CanonicalBody) -> Result<Place, Refusal> {
-        let cell = self.recent.cell(body.leaf_hash(), self.clock.now());
+    async fn enter(self: &Arc<Self>, body: &CanonicalBody) -> Result<Place, Refusal> {
+        let leaf_hash = body.leaf_hash();
+        let cell = self.recent.cell(leaf_hash, self.clock.now());
         if let Some(place) = cell.get() {
             return Ok(*place);
         }
-        let log = self.clone();
+        let (log, entry) = (self.clone(), SignatureEntry::new(body, leaf_hash));
         // On its own, so that it ends well even where the caller goes away: the next try finds it.
-        let entering = tokio::spawn(async move {
-            cell.get_or_try_init(|| log.log.enter(SignatureEntry { body })).await.copied()
-        });
+        let entering =
+            tokio::spawn(async move { cell.get_or_try_init(|| log.log.enter(entry)).await.copied() });
         entering.await.map_err(|_| Reason::Internal)?.map_err(unavailable)
     }
 

@@ -39,9 +39,8 @@ pub struct CanonicalBody(Vec<u8>);
 impl CanonicalBody {
     /// A hashedrekord 0.0.2: a signature over a digest. `None`: it would be longer than [`MAX_BODY`].
     pub fn hashedrekord(algorithm: HashAlgorithm, digest: &[u8], signature: SignatureOf<'_>) -> Option<Self> {
-        let mut body = String::from(
-            r#"{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":"#,
-        );
+        let mut body = String::with_capacity(BESIDE + room_for(signature));
+        body.push_str(r#"{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":"#);
         push_digest(&mut body, algorithm, digest);
         body.push_str(r#","signature":"#);
         push_signature(&mut body, signature);
@@ -59,8 +58,9 @@ impl CanonicalBody {
     pub(super) fn dsse_of_digest(digest: &[u8], signatures: &[SignatureOf<'_>]) -> Option<Self> {
         let mut sorted: Vec<SignatureOf<'_>> = signatures.to_vec();
         sorted.sort_by_key(|signature| signature.content);
-        let mut body =
-            String::from(r#"{"apiVersion":"0.0.2","kind":"dsse","spec":{"dsseV002":{"payloadHash":"#);
+        let room = sorted.iter().map(|signature| room_for(*signature)).sum::<usize>();
+        let mut body = String::with_capacity(BESIDE + room);
+        body.push_str(r#"{"apiVersion":"0.0.2","kind":"dsse","spec":{"dsseV002":{"payloadHash":"#);
         push_digest(&mut body, HashAlgorithm::Sha256, digest);
         body.push_str(r#","signatures":["#);
         for (index, signature) in sorted.into_iter().enumerate() {
@@ -86,6 +86,15 @@ impl CanonicalBody {
     pub fn leaf_hash(&self) -> Hash {
         merkle::leaf_hash(&self.0)
     }
+}
+
+/// Octets that a body has beside its signatures, at most.
+const BESIDE: usize = 256;
+
+/// Octets that a signature takes in a body, at most: the body is not moved while it grows.
+const fn room_for(signature: SignatureOf<'_>) -> usize {
+    let (KeyMaterial::PublicKey(key) | KeyMaterial::Certificate(key)) = signature.key;
+    256 + (signature.content.len() + key.len()) / 3 * 4
 }
 
 /// `HashOutput`

@@ -8,10 +8,11 @@ use crate::certificate::inspect::{AlternativeName, Inspected};
 use crate::certificate::{CaChain, IssuedLately, PublicKeyKind, pem};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::{Hash, sha256};
+use der::asn1::ObjectIdentifier;
 use std::fmt;
 
 /// Fulcio's extension Source Repository URI: the project, as whose the places of its certificates count.
-const SOURCE_REPOSITORY: &str = "1.3.6.1.4.1.57264.1.12";
+const SOURCE_REPOSITORY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.12");
 
 /// Who may write.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Listed {
                     if !certificate.is_ca() {
                         return Err(format!("{place} is not a CA's certificate"));
                     }
-                    let subject = certificate.subject().to_owned();
+                    let subject = certificate.subject();
                     self.cas.push(Authority { subject, spki: certificate.spki_der().to_vec() });
                 }
                 "PUBLIC KEY" => match PublicKeyKind::of(&block.der) {
@@ -175,9 +176,9 @@ fn is_leaf(certificate: &Inspected) -> bool {
 fn name(verifier: &Verifier) -> Hash {
     let Some(certificate) = verifier.certificate() else { return sha256(verifier.spki_der()) };
     let mut extensions = certificate.identity_extensions().iter();
-    let project = extensions.find(|extension| extension.oid.to_string() == SOURCE_REPOSITORY);
-    let text = match (project.and_then(|extension| extension.text.as_deref()), certificate.names().first()) {
-        (Some(project), _) => project,
+    let project = extensions.find(|extension| extension.oid == SOURCE_REPOSITORY);
+    match (project.and_then(|extension| extension.text()), certificate.names().first()) {
+        (Some(project), _) => sha256(project.as_bytes()),
         (
             None,
             Some(
@@ -186,8 +187,7 @@ fn name(verifier: &Verifier) -> Hash {
                 | AlternativeName::Dns(text)
                 | AlternativeName::Other { text, .. },
             ),
-        ) => text,
-        (None, Some(AlternativeName::Unknown) | None) => certificate.issuer(),
-    };
-    sha256(text.as_bytes())
+        ) => sha256(text.as_bytes()),
+        (None, Some(AlternativeName::Unknown) | None) => sha256(certificate.issuer().as_bytes()),
+    }
 }

@@ -12,8 +12,9 @@ use std::fmt;
 /// How deeply values may be nested. GitLab's `user_identities` and `job_config` need three levels.
 pub const MAX_DEPTH: usize = 16;
 
-/// Room for members from the start: GitLab's tokens have about thirty, and a map that grows is built anew each time.
-const MEMBERS: usize = 32;
+/// Octets of a document for which there is room for one member from the start, somewhat fewer than GitLab's tokens have: a map that
+/// grows is built anew each time.
+const OCTETS_A_MEMBER: usize = 24;
 
 /// serde_json hands over numbers that are no 64-bit integers as a map with one private key of this family. In a
 /// document such a key is an attack on parsers, so it is refused.
@@ -26,7 +27,7 @@ const PRIVATE_KEYS: &str = "$serde_json::private::";
 pub fn parse_object(json: &[u8]) -> Result<Map<String, Value>, &'static str> {
     let fault = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = StrictValue { depth: 0, fault: &fault }
+    let value = StrictValue { depth: 0, members: json.len() / OCTETS_A_MEMBER, fault: &fault }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|_| fault.get().unwrap_or("it is not valid JSON"))?;
@@ -40,6 +41,8 @@ pub fn parse_object(json: &[u8]) -> Result<Map<String, Value>, &'static str> {
 #[derive(Clone, Copy)]
 struct StrictValue<'f> {
     depth: usize,
+    /// Room for so many members in an object at this depth.
+    members: usize,
     fault: &'f Cell<Option<&'static str>>,
 }
 
@@ -54,7 +57,7 @@ impl StrictValue<'_> {
         if depth > MAX_DEPTH {
             Err(self.fail("it is nested too deeply"))
         } else {
-            Ok(Self { depth, ..*self })
+            Ok(Self { depth, members: 0, ..*self })
         }
     }
 }
@@ -117,7 +120,7 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
             return Ok(Value::Number(spelling));
         }
         let inner = self.deeper()?;
-        let mut members = Map::with_capacity(if self.depth == 0 { MEMBERS } else { 0 });
+        let mut members = Map::with_capacity(self.members);
         members.insert(first, entries.next_value_seed(inner)?);
         while let Some(name) = entries.next_key::<String>()? {
             if name.starts_with(PRIVATE_KEYS) {

@@ -279,7 +279,7 @@ fn large_entries_that_cannot_be_sealed_are_refused_by_their_size() {
     struct Large;
 
     impl Candidate for Large {
-        fn at(&self, place: Place) -> Entry {
+        fn at(self, place: Place) -> Entry {
             let mut bytes = vec![0; 64 << 10];
             bytes[..8].copy_from_slice(&place.index.to_be_bytes());
             Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes }

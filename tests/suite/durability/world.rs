@@ -182,7 +182,7 @@ impl TestLog {
                 tasks.spawn(async move {
                     let entry = signature(number);
                     let leaf = entry.body.leaf_hash();
-                    let recorded = log.record(entry).await.ok()?;
+                    let recorded = log.record(&entry).await.ok()?;
                     let proven = merkle::verify_inclusion(
                         &leaf,
                         recorded.index,

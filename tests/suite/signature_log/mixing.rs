@@ -104,7 +104,7 @@ async fn grown(keys: &Keys, certificates: u64, signatures: u64) -> [MemoryStore;
     for range in [1..signatures - 1, signatures - 1..signatures] {
         let log = open_signatures(keys, whole(&own)).await.expect("it opens");
         for number in range {
-            assert_eq!(log.record(entry(number)).await.expect("it is recorded").index, number);
+            assert_eq!(log.record(&entry(number)).await.expect("it is recorded").index, number);
         }
         log.close();
     }
@@ -221,7 +221,7 @@ proptest! {
                         assert_eq!(place.index, certificates);
                         certificates += 1;
                     } else {
-                        let recorded = own.record(entry(signatures)).await.expect("it is recorded");
+                        let recorded = own.record(&entry(signatures)).await.expect("it is recorded");
                         assert_eq!(recorded.index, signatures);
                         signatures += 1;
                     }

@@ -37,7 +37,7 @@ impl World {
             let mut tasks = tokio::task::JoinSet::new();
             for number in numbers {
                 let log = log.clone();
-                tasks.spawn(async move { log.record(entry(number)).await.expect("it is recorded") });
+                tasks.spawn(async move { log.record(&entry(number)).await.expect("it is recorded") });
             }
             tasks.join_all().await;
             log.close();
