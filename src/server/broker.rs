@@ -32,7 +32,8 @@ pub(super) async fn open(
     metrics: &Arc<Metrics>,
     environment: &Environment,
 ) -> Result<BrokerApi, StartError> {
-    let seal_key = config.seal_key.as_deref().map(|path| credentials::seal_key(path, environment)).transpose()?;
+    let seal_key =
+        config.seal_key.as_deref().map(|path| credentials::seal_key(path, environment)).transpose()?;
     let sealing: Option<Arc<dyn Sealing>> = seal_key.map(|key| Arc::new(key) as _);
     let observer = Arc::new(Telling(metrics.clone()));
     let surroundings = Surroundings {
@@ -79,9 +80,8 @@ fn open_target(
         ca_certificate: target.ca_certificate.clone(),
         timeout: target.timeout,
     };
-    let gitlab = RestClient::new(settings, surroundings).map_err(|why| {
-        StartError::Configuration(format!("broker.targets: {}: url: {why}", target.name))
-    })?;
+    let gitlab = RestClient::new(settings, surroundings)
+        .map_err(|why| StartError::Configuration(format!("broker.targets: {}: url: {why}", target.name)))?;
     Ok(Target {
         name: target.name.clone(),
         url: target.url.clone(),

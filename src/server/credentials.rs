@@ -63,14 +63,18 @@ pub(super) fn of_target(
         }
         CredentialSource::Sealed => {
             let TargetConfig { name, url, .. } = target;
-            let way_out = format!("`countersign broker seal-token --config FILE --target {name}` puts one there");
+            let way_out =
+                format!("`countersign broker seal-token --config FILE --target {name}` puts one there");
             let record = sealed.get(&place_of_sealed_token(name, url)).ok_or_else(|| {
-                unusable(format!("is sealed, and the data directory has none for this target at {url}; {way_out}"))
+                unusable(format!(
+                    "is sealed, and the data directory has none for this target at {url}; {way_out}"
+                ))
             })?;
             // The configuration has asked for the key already.
             let sealing = sealing.ok_or_else(|| unusable("there is no seal key".to_owned()))?;
-            open_sealed_token(name, url, record, sealing)
-                .map_err(|why| unusable(format!("{why}; put the old seal key back, or a new token: {way_out}")))
+            open_sealed_token(name, url, record, sealing).map_err(|why| {
+                unusable(format!("{why}; put the old seal key back, or a new token: {way_out}"))
+            })
         }
     }
 }

@@ -153,7 +153,11 @@ fn whether_two_gitlabs_are_one_is_left_to_the_operator() {
     // Nobody but the operator says that they are one.
     let (_directory, file) = written(yaml);
     let refused = Config::load(&file).expect_err("refused").to_string();
-    assert!(refused.contains("is at another URL") && refused.contains("issuer: https://git.acme.example into the target"), "{refused}");
+    assert!(
+        refused.contains("is at another URL")
+            && refused.contains("issuer: https://git.acme.example into the target"),
+        "{refused}"
+    );
     assert!(config::check(&file, false).is_err());
     let said = yaml.replace("      # issuer: ", "      issuer: ");
     assert_ne!(said, yaml);

@@ -39,7 +39,8 @@ async fn answer(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Answer {
 }
 
 fn username(text: &str) -> Result<HeaderValue, Refused> {
-    let unusable = |_| Refused::new(Code::GitlabRefused).because("the deploy token's user name fits in no header");
+    let unusable =
+        |_| Refused::new(Code::GitlabRefused).because("the deploy token's user name fits in no header");
     HeaderValue::from_str(text).map_err(unusable)
 }
 

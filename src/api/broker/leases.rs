@@ -119,7 +119,16 @@ mod tests {
     fn revoking(tries: u32, fault: &str, stuck: bool) -> Phase {
         let (since, next) = (UnixMillis(0), UnixMillis(0));
         let why = "holder".to_owned();
-        Phase::Revoking { minted: None, since, why, tries, next, fault: fault.to_owned(), stuck, confirmed: None }
+        Phase::Revoking {
+            minted: None,
+            since,
+            why,
+            tries,
+            next,
+            fault: fault.to_owned(),
+            stuck,
+            confirmed: None,
+        }
     }
 
     #[test]

@@ -200,7 +200,9 @@ fn target(
              they are, take the # from broker.targets[0].issuer; if not, correct the two, since a job would get the token of whoever has its \
              user's number at the other one"
         ));
-        line("      # JWT__AUTHORITY and GITLAB__HOSTNAME differ. Only you know whether both are one GitLab: if so, take the # away.");
+        line(
+            "      # JWT__AUTHORITY and GITLAB__HOSTNAME differ. Only you know whether both are one GitLab: if so, take the # away.",
+        );
         line(&format!("      # issuer: {}", shown(issuer)));
     }
     if host.starts_with("http://") && !is_loopback(&host) {

@@ -5,7 +5,7 @@ use crate::cli::{CliError, Output, files};
 use crate::config::broker::{CredentialSource, TargetConfig};
 use crate::config::{BrokerConfig, Config};
 use crate::leasing::ports::LeaseStore as _;
-use crate::leasing::{SealKey, open_sealed_token, place_of_sealed_token, seal_token};
+use crate::leasing::{open_sealed_token, place_of_sealed_token, seal_token};
 use crate::server::credentials;
 use crate::server::environment::Environment;
 use crate::store::{DataDirectoryError, EmbeddedLeases, LockError, LockedDirectory, check_owner};
@@ -54,20 +54,25 @@ pub fn run(args: SealTokenArgs, output: &mut Output) -> Result<(), CliError> {
         ));
     }
     let octets = Zeroizing::new(files::read_up_to(&args.token_file, "the token", credentials::LONGEST)?);
-    let secret = credentials::credential(&octets).map_err(|why| CliError::refused(format!("the token {why}")))?;
+    let secret =
+        credentials::credential(&octets).map_err(|why| CliError::refused(format!("the token {why}")))?;
     let mut store = open_store(&config.data)?;
     let refused = |error: &dyn Display| CliError::refused(error.to_string());
     let before = store.credential(&place_of_sealed_token(name, url)).map_err(|error| refused(&error))?;
-    let before = before.map(|record| digest(name, url, &record, &key));
+    // One that was sealed with another key is replaced as well.
+    let opened = before.as_ref().and_then(|record| open_sealed_token(name, url, record, &key).ok());
+    let replaced = opened.map(|secret| secret.sha256());
     let change = seal_token(name, url, &secret, &key).map_err(|why| refused(&why))?;
     store.write(&[change]).map_err(|error| refused(&error))?;
     drop(store);
     let sha256 = secret.sha256();
     output.say(format_args!("the main credential of target {name} at {url} is sealed: SHA-256 {sha256}"))?;
-    if let Some(before) = before.as_deref().filter(|before| *before != sha256) {
-        output.say(format_args!("in place of {before}, which is not revoked: do that at GitLab"))?;
+    if before.is_some() && replaced.as_ref() != Some(&sha256) {
+        let which = replaced.as_deref().unwrap_or("one that was sealed with another key");
+        output.say(format_args!("in place of {which}, which is not revoked: do that at GitLab"))?;
     }
-    output.json(&json!({ "target": name, "url": url, "sha256": sha256, "replaced": before }))
+    let replaced = json!({ "any": before.is_some(), "sha256": replaced });
+    output.json(&json!({ "target": name, "url": url, "sha256": sha256, "replaced": replaced }))
 }
 
 /// The target that is meant, and the key's file.
@@ -98,12 +103,4 @@ fn open_store(data: &Path) -> Result<EmbeddedLeases, CliError> {
         other => CliError::refused(other.to_string()),
     })?;
     locked.leases().map_err(|error| CliError::refused(error.to_string()))
-}
-
-/// SHA-256 of what is there, as it is shown.
-fn digest(name: &str, url: &str, record: &[u8], key: &SealKey) -> String {
-    match open_sealed_token(name, url, record, key) {
-        Ok(secret) => secret.sha256(),
-        Err(_) => "one that was sealed with another key".to_owned(),
-    }
 }

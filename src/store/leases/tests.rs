@@ -150,7 +150,8 @@ fn a_credential_is_found_by_its_place_and_replaced_whole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broker");
     let mut store = EmbeddedLeases::open(&path).unwrap();
-    let put = |place: &str, record: &[u8]| Change::Credential { place: place.to_owned(), record: record.to_vec() };
+    let put =
+        |place: &str, record: &[u8]| Change::Credential { place: place.to_owned(), record: record.to_vec() };
     store.write(&[put("a https://a", b"rotation"), put("a https://a sealed", b"one")]).unwrap();
     assert_eq!(store.credential("a https://a sealed").unwrap().as_deref(), Some(&b"one"[..]));
     store.write(&[put("a https://a sealed", b"two")]).unwrap();

@@ -133,8 +133,8 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         "token: { file: gitlab.token }",
         "token: { sealed: true }",
         &[
+            "15: broker.targets[0].token.sealed: unknown key; known here: file, env",
             "15: broker.targets[0].token: names no place; write { file: gitlab.token }, { env: NAME }, or sealed",
-            "15: broker.targets[0].token.sealed: unknown key",
         ],
     ),
     (
@@ -157,7 +157,9 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "token: { file: gitlab.token }",
         "token: {}",
-        &["15: broker.targets[0].token: names no place; write { file: gitlab.token }, { env: NAME }, or sealed"],
+        &[
+            "15: broker.targets[0].token: names no place; write { file: gitlab.token }, { env: NAME }, or sealed",
+        ],
     ),
     (
         "token: { file: gitlab.token }",
