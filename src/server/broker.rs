@@ -9,8 +9,9 @@ use crate::config::BrokerConfig;
 use crate::config::broker::TargetConfig;
 use crate::gitlab::{RestClient, Settings, Surroundings};
 use crate::issuance::{IssuerKeys, Rules};
-use crate::leasing::ports::{LeaseStore, Observer, Sealing};
-use crate::leasing::{ALLOWED, Attempt, Broker, Event, Parts, Target};
+use crate::leasing::ports::{KeepError, LeaseStore, Observer, Sealing};
+use crate::leasing::{ALLOWED, Attempt, Broker, Event, Parts, Target, place_of_sealed_token};
+use crate::store::LockedDirectory;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,21 @@ pub(super) struct Stored {
     pub store: Box<dyn LeaseStore>,
     /// What operators have sealed for targets.
     pub sealed: SealedTokens,
+}
+
+impl Stored {
+    /// Opens the leases, and reads what is sealed for these targets.
+    pub fn open(data: &LockedDirectory, targets: &[TargetConfig]) -> Result<Self, KeepError> {
+        let store = data.leases()?;
+        let mut sealed = SealedTokens::new();
+        for TargetConfig { name, url, .. } in targets {
+            let place = place_of_sealed_token(name, url);
+            if let Some(record) = store.credential(&place)? {
+                sealed.insert(place, record);
+            }
+        }
+        Ok(Self { store: Box::new(store), sealed })
+    }
 }
 
 /// Opens the broker: what a crash left is taken up, and revocations begin.

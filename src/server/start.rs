@@ -1,7 +1,6 @@
 //! The order of starting.
 
 use super::broker;
-use super::credentials::SealedTokens;
 use super::environment::{CA_KEY_PASSWORD, Environment};
 use super::limits::Limits;
 use super::listener::Listener;
@@ -17,15 +16,13 @@ use super::{Reloading, Running, StartError};
 use crate::api::broker::BrokerApi;
 use crate::api::{self, ApiState};
 use crate::certificate::{CaChain, IssuedLately};
-use crate::config::broker::TargetConfig;
 use crate::config::{CaMaterial, Config, LogConfig, SignatureLogConfig};
 use crate::ct_client::{self, ExternalLog};
 use crate::environment::Stopwatch;
 use crate::issuance::admission::Unread;
 use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
-use crate::leasing::place_of_sealed_token;
-use crate::leasing::ports::{KeepError, Kept, LeaseStore as _};
+use crate::leasing::ports::{Kept, LeaseStore as _};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::ports::LogSigner as _;
 use crate::log::signatures::OpenError as SignaturesError;
@@ -33,7 +30,7 @@ use crate::log::{CtLog, SignatureLog, Stores};
 use crate::oidc::JwksCache;
 use crate::signer::ceremony::{self, NewCa};
 use crate::signer::{FileSigner, LogKey, NO_PASSWORD, NoteSigningKey, Password, SignerOpenError};
-use crate::store::{DataDirectoryError, EmbeddedLeases, LockedDirectory};
+use crate::store::{DataDirectoryError, LockedDirectory};
 use crate::telemetry::metrics::Metrics;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
@@ -382,8 +379,8 @@ struct OpenedData {
 
 async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
     let (certificates, signatures) = (config.log.embedded().is_some(), config.signature_log.is_some());
-    let leases = config.broker.is_some();
-    let sealed: Vec<_> = config.broker.iter().flat_map(|broker| &broker.targets).map(place_of).collect();
+    let targets = config.broker.as_ref().map(|broker| broker.targets.clone());
+    let leases = targets.is_some();
     if !certificates && !signatures && !leases && !config.data.is_dir() {
         return Ok(OpenedData::default());
     }
@@ -397,29 +394,13 @@ async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
         if !leases && data.has_leases() {
             nothing_lives(&data.leases().map_err(unusable)?.load().map_err(unusable)?)?;
         }
-        let leases = leases.then(|| data.leases()).transpose().map_err(unusable)?;
-        let leases = leases.map(|store| with_sealed(store, sealed)).transpose().map_err(unusable)?;
+        let leases =
+            targets.map(|targets| broker::Stored::open(&data, &targets)).transpose().map_err(unusable)?;
         Ok(OpenedData { certificates, signatures, leases })
     };
     tokio::task::spawn_blocking(open)
         .await
         .map_err(|error| StartError::Failed(format!("the data directory cannot be opened: {error}")))?
-}
-
-/// Where the store has what an operator has sealed for a target.
-fn place_of(target: &TargetConfig) -> String {
-    place_of_sealed_token(&target.name, &target.url)
-}
-
-/// With what stands in these places.
-fn with_sealed(store: EmbeddedLeases, places: Vec<String>) -> Result<broker::Stored, KeepError> {
-    let mut sealed = SealedTokens::new();
-    for place in places {
-        if let Some(record) = store.credential(&place)? {
-            sealed.insert(place, record);
-        }
-    }
-    Ok(broker::Stored { store: Box::new(store), sealed })
 }
 
 fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> {
