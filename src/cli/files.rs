@@ -29,10 +29,9 @@ pub fn read_up_to(path: &Path, what: &str, most: u64) -> Result<Vec<u8>, CliErro
     let mut bytes = Vec::with_capacity(ROOM);
     source.take(most + 1).read_to_end(&mut bytes).map_err(refuse)?;
     if bytes.len() as u64 > most {
-        return Err(CliError::refused(format!(
-            "{what} in {shown} is larger than {} MiB",
-            most / 1024 / 1024
-        )));
+        const MIB: u64 = 1024 * 1024;
+        let size = if most < MIB { format!("{} KiB", most / 1024) } else { format!("{} MiB", most / MIB) };
+        return Err(CliError::refused(format!("{what} in {shown} is larger than {size}")));
     }
     Ok(bytes)
 }

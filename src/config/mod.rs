@@ -3,6 +3,7 @@
 //! Strict: a key that is not known is an error, never ignored. All errors are found at once, each with its line and
 //! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
 
+mod admin;
 mod admission;
 pub mod broker;
 mod ca;
@@ -60,6 +61,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The operators' listener; `None`: there is none.
     pub admin: Option<SocketAddr>,
+    /// What the operators' listener may be called, beside addresses and names of one part.
+    pub admin_names: Vec<String>,
     /// The embedded store's directory.
     pub data: PathBuf,
     /// The certificate authority's material.
@@ -193,7 +196,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let listen = read_listen(&top);
     let tls = top.get("tls").map(|field| tls::read(&field.section()?, directory));
     let public_url = top.get("public_url").and_then(|field| read_public_url(&field, tls.is_some()));
-    let admin = read_admin(&top, listen);
+    let (admin, admin_names) = admin::read(&top, listen);
     let data = read_data(&top, directory);
     let ca = top
         .require("ca", "`countersign init` writes it")
@@ -252,6 +255,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         tls,
         public_url,
         admin,
+        admin_names,
         data: data?,
         ca: ca?,
         log: log?,
@@ -351,22 +355,6 @@ fn read_public_url(field: &Field<'_>, tls: bool) -> Option<String> {
         field.warning("is plain http: clients send their ID tokens in the clear");
     }
     Some(url)
-}
-
-fn read_admin(top: &Section<'_>, listen: Option<SocketAddr>) -> Option<SocketAddr> {
-    let section = top.get("admin")?.section()?;
-    let field = section.require("listen", "write an address, 127.0.0.1:2112 for instance");
-    section.report_unknown();
-    let field = field?;
-    let admin = field.parse(values::socket_address)?;
-    if Some(admin) == listen && admin.port() != 0 {
-        field.error("is the address of listen; give it a port of its own");
-        return None;
-    }
-    if !admin.ip().is_loopback() {
-        field.warning("is reachable from other machines, and asks for no password");
-    }
-    Some(admin)
 }
 
 /// The directory of the log's store; one that is not used where the log is not ours.

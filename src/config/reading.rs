@@ -61,7 +61,7 @@ impl Config {
             ("listen", self.listen != other.listen),
             ("tls (on or off)", self.tls.is_some() != other.tls.is_some()),
             ("public_url", self.public_url != other.public_url),
-            ("admin", self.admin != other.admin),
+            ("admin", (self.admin, &self.admin_names) != (other.admin, &other.admin_names)),
             ("data", self.data != other.data),
             ("ca", self.ca != other.ca),
             ("log", self.log != other.log),

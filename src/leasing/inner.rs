@@ -10,7 +10,7 @@ use crate::broker::{Lease, LeaseId, Minted, Phase, Roles};
 use crate::environment::{Random, UnixMillis};
 use crate::issuance::{Answer, IssuerKeys, Rules};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -38,8 +38,6 @@ pub(super) struct Inner {
     pub(super) closing: AtomicBool,
     /// One for each exchange under way.
     pub(super) exchanges: Arc<Semaphore>,
-    /// The slot of the next refused attempt.
-    pub(super) next_attempt: AtomicU32,
     pub(super) attempts: Mutex<super::records::Attempts>,
     pub(super) rates: Mutex<Rates>,
     pub(super) book: Mutex<Book>,

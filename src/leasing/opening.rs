@@ -10,12 +10,12 @@ use super::records::Attempts;
 use super::site::{Site, Target};
 use super::time::Time;
 use super::writer::Writer;
-use super::{Broker, Filter, keeper, rotation, scheduler};
+use super::{Broker, Filter, keeper, rotation, scheduler, sealed_token};
 use crate::broker::{Lease, Phase, Roles};
 use crate::environment::{Clock, Random, Stopwatch, UnixMillis};
 use crate::issuance::{IssuerKeys, Rules};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -98,7 +98,7 @@ impl Broker {
             targets.into_iter().map(|target| (target.name.clone(), Arc::new(Site::new(target)))).collect();
         all_targets_are_there(&leases, &sites)?;
         for (place, _) in &credentials {
-            if !sites.values().any(|site| site.place() == *place) {
+            if !sites.values().any(|site| site.place() == sealed_token::target_of(place)) {
                 observer.event(Event::CredentialElsewhere { place });
             }
         }
@@ -110,7 +110,6 @@ impl Broker {
         }
         let time = Time::new(clock, stopwatch);
         let book = book(leases, used, time.now());
-        let (attempts, next_attempt) = Attempts::load(attempts);
         let (writer, writing) = Writer::start(store, observer.clone());
         let inner = Arc::new(Inner {
             roles: RwLock::new(roles),
@@ -124,8 +123,7 @@ impl Broker {
             observer,
             closing: AtomicBool::new(false),
             exchanges: Arc::new(Semaphore::new(EXCHANGES as usize)),
-            next_attempt: AtomicU32::new(next_attempt),
-            attempts: Mutex::new(attempts),
+            attempts: Mutex::new(Attempts::load(attempts)),
             rates: Mutex::new(Rates::new(parts.rate_per_project)),
             book: Mutex::new(book),
         });

@@ -6,19 +6,30 @@ use super::minting::Handed;
 use super::ports::{ATTEMPTS, Change};
 use crate::broker::Refused;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 /// Refused attempts by their slot.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(BTreeMap<u32, Arc<Attempt>>);
+pub(super) struct Attempts {
+    by_slot: BTreeMap<u32, Arc<Attempt>>,
+    /// The slot after the newest.
+    next: u32,
+}
 
 impl Attempts {
-    /// What the store has; and the slot of the next one, after the newest.
-    pub(super) fn load(kept: Vec<(u32, Attempt)>) -> (Self, u32) {
+    /// What the store has.
+    pub(super) fn load(kept: Vec<(u32, Attempt)>) -> Self {
         let newest = kept.iter().max_by_key(|(slot, attempt)| (attempt.time, *slot));
         let next = newest.map_or(0, |(slot, _)| (slot + 1) % ATTEMPTS);
-        (Self(kept.into_iter().map(|(slot, attempt)| (slot, Arc::new(attempt))).collect()), next)
+        Self { by_slot: kept.into_iter().map(|(slot, attempt)| (slot, Arc::new(attempt))).collect(), next }
+    }
+
+    /// Keeps one, in place of the oldest where there are as many as are kept; its slot.
+    fn keep(&mut self, attempt: Attempt) -> u32 {
+        let slot = self.next;
+        self.by_slot.insert(slot, Arc::new(attempt));
+        self.next = (slot + 1) % ATTEMPTS;
+        slot
     }
 }
 
@@ -27,11 +38,9 @@ impl Inner {
     pub(super) fn record(&self, mut attempt: Attempt, result: &Result<Handed, Refused>) {
         self.tell(&mut attempt, result);
         if result.is_err() && attempt.job.is_some() {
-            let next = |slot: u32| Some((slot + 1) % ATTEMPTS);
-            let slot =
-                self.next_attempt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or_default();
-            let kept = Arc::new(attempt.clone());
-            self.attempts.lock().unwrap_or_else(PoisonError::into_inner).0.insert(slot, kept);
+            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            let slot = attempts.keep(attempt.clone());
+            drop(attempts);
             drop(self.writer.write(vec![Change::Attempt { slot, attempt: Box::new(attempt) }]));
         }
     }
@@ -51,8 +60,8 @@ impl Inner {
     /// Refused attempts, the newest first.
     pub(super) fn refused(&self, most: usize) -> Vec<Arc<Attempt>> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = self.next_attempt.load(Ordering::SeqCst);
-        let before = attempts.0.range(..next).rev();
-        before.chain(attempts.0.range(next..).rev()).take(most).map(|(_, attempt)| attempt.clone()).collect()
+        let before = attempts.by_slot.range(..attempts.next).rev();
+        let after = attempts.by_slot.range(attempts.next..).rev();
+        before.chain(after).take(most).map(|(_, attempt)| attempt.clone()).collect()
     }
 }

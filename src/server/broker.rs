@@ -1,35 +1,55 @@
 //! The token broker's parts put together, and what is told of it: log lines and metrics.
 
 use super::StartError;
+use super::credentials::{self, SealedTokens};
 use super::environment::Environment;
-use super::start::read_capped;
 use crate::api::broker::BrokerApi;
 use crate::broker::{Lease, Phase};
 use crate::config::BrokerConfig;
-use crate::config::broker::{CredentialSource, TargetConfig};
+use crate::config::broker::TargetConfig;
 use crate::gitlab::{RestClient, Settings, Surroundings};
 use crate::issuance::{IssuerKeys, Rules};
-use crate::leasing::ports::{LeaseStore, Observer, Sealing};
-use crate::leasing::{ALLOWED, Attempt, Broker, Event, Parts, SealKey, Secret, Target};
+use crate::leasing::ports::{KeepError, LeaseStore, Observer, Sealing};
+use crate::leasing::{ALLOWED, Attempt, Broker, Event, Parts, Target, place_of_sealed_token};
+use crate::store::LockedDirectory;
 use crate::telemetry::metrics::Metrics;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
-/// The longest main credential, in octets, with the line's end.
-const LONGEST_CREDENTIAL: u64 = 1024;
+/// What the data directory has of the broker.
+pub(super) struct Stored {
+    /// Its leases.
+    pub store: Box<dyn LeaseStore>,
+    /// What operators have sealed for targets.
+    pub sealed: SealedTokens,
+}
+
+impl Stored {
+    /// Opens the leases, and reads what is sealed for these targets.
+    pub fn open(data: &LockedDirectory, targets: &[TargetConfig]) -> Result<Self, KeepError> {
+        let store = data.leases()?;
+        let mut sealed = SealedTokens::new();
+        for TargetConfig { name, url, .. } in targets {
+            let place = place_of_sealed_token(name, url);
+            if let Some(record) = store.credential(&place)? {
+                sealed.insert(place, record);
+            }
+        }
+        Ok(Self { store: Box::new(store), sealed })
+    }
+}
 
 /// Opens the broker: what a crash left is taken up, and revocations begin.
 pub(super) async fn open(
     config: &BrokerConfig,
-    store: Box<dyn LeaseStore>,
+    Stored { store, sealed }: Stored,
     issuers: Arc<dyn Fn() -> Arc<Rules> + Send + Sync>,
     keys: Arc<dyn IssuerKeys>,
     metrics: &Arc<Metrics>,
     environment: &Environment,
 ) -> Result<BrokerApi, StartError> {
-    let seal_key = config.seal_key.as_deref().map(|path| seal_key(path, environment)).transpose()?;
+    let seal_key =
+        config.seal_key.as_deref().map(|path| credentials::seal_key(path, environment)).transpose()?;
     let sealing: Option<Arc<dyn Sealing>> = seal_key.map(|key| Arc::new(key) as _);
     let observer = Arc::new(Telling(metrics.clone()));
     let surroundings = Surroundings {
@@ -37,8 +57,8 @@ pub(super) async fn open(
         stopwatch: environment.stopwatch.clone(),
         observer: observer.clone(),
     };
-    let targets =
-        config.targets.iter().map(|target| open_target(target, sealing.clone(), surroundings.clone()));
+    let open = |target| open_target(target, &sealed, sealing.clone(), surroundings.clone());
+    let targets = config.targets.iter().map(open);
     metrics.begin_broker(config.roles.iter().map(|role| role.name())).map_err(StartError::Failed)?;
     let parts = Parts {
         roles: config.roles.clone(),
@@ -55,41 +75,16 @@ pub(super) async fn open(
     };
     let broker = Broker::open(parts).await.map_err(|error| StartError::Failed(format!("broker: {error}")))?;
     let targets = config.targets.iter().map(|target| (target.name.clone(), target.url.clone()));
-    Ok(BrokerApi { broker, targets: targets.collect() })
-}
-
-fn seal_key(path: &Path, environment: &Environment) -> Result<SealKey, StartError> {
-    let unusable = |why: &str| {
-        let path = path.display();
-        StartError::Configuration(format!(
-            "broker.seal_key: {path}: {why}; `countersign broker seal-key FILE` makes one"
-        ))
-    };
-    let text = secret(path).map_err(|error| unusable(&error))?;
-    SealKey::parse(&text, environment.random.clone()).ok_or_else(|| unusable("is not 32 octets in hex"))
+    Ok(BrokerApi { broker, targets: targets.collect(), admin_names: Vec::new() })
 }
 
 fn open_target(
     target: &TargetConfig,
+    sealed: &SealedTokens,
     sealing: Option<Arc<dyn Sealing>>,
     surroundings: Surroundings,
 ) -> Result<Target, StartError> {
-    let unusable = |key: &str, why: String| {
-        StartError::Configuration(format!("broker.targets: {}: {key}: {why}", target.name))
-    };
-    let credential = match &target.token {
-        CredentialSource::File(path) => {
-            secret(path).map_err(|error| unusable("token", format!("{}: {error}", path.display())))?
-        }
-        CredentialSource::Environment(name) => {
-            let set = std::env::var(name).map(Zeroizing::new);
-            set.map_err(|_| unusable("token", format!("the environment variable {name} is not set")))?
-        }
-    };
-    if credential.is_empty() || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(unusable("token", "is no token: one word of printable ASCII is expected".to_owned()));
-    }
-    let credential = Secret::new(credential.to_string());
+    let credential = credentials::of_target(target, sealed, sealing.as_deref())?;
     let configured = credential.sha256();
     let settings = Settings {
         target: target.name.clone(),
@@ -101,7 +96,8 @@ fn open_target(
         ca_certificate: target.ca_certificate.clone(),
         timeout: target.timeout,
     };
-    let gitlab = RestClient::new(settings, surroundings).map_err(|error| unusable("url", error))?;
+    let gitlab = RestClient::new(settings, surroundings)
+        .map_err(|why| StartError::Configuration(format!("broker.targets: {}: url: {why}", target.name)))?;
     Ok(Target {
         name: target.name.clone(),
         url: target.url.clone(),
@@ -111,13 +107,6 @@ fn open_target(
         max_inflight: target.max_inflight,
         sealing,
     })
-}
-
-/// A file's one line.
-fn secret(path: &Path) -> Result<Zeroizing<String>, String> {
-    let octets = Zeroizing::new(read_capped(path, LONGEST_CREDENTIAL).map_err(|error| error.to_string())?);
-    let text = std::str::from_utf8(&octets).map_err(|_| "is not text".to_owned())?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Log lines and metrics.

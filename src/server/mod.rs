@@ -6,6 +6,7 @@
 mod activity;
 mod broker;
 mod connection;
+pub mod credentials;
 mod crowd;
 pub mod environment;
 mod exchange;

@@ -13,6 +13,7 @@ use super::tls::ServerTls;
 use super::trust;
 use super::unread;
 use super::{Reloading, Running, StartError};
+use crate::api::broker::BrokerApi;
 use crate::api::{self, ApiState};
 use crate::certificate::{CaChain, IssuedLately};
 use crate::config::{CaMaterial, Config, LogConfig, SignatureLogConfig};
@@ -21,7 +22,7 @@ use crate::environment::Stopwatch;
 use crate::issuance::admission::Unread;
 use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
-use crate::leasing::ports::{Kept, LeaseStore};
+use crate::leasing::ports::{Kept, LeaseStore as _};
 use crate::log::ct::{CtLogSettings, OpenError};
 use crate::log::ports::LogSigner as _;
 use crate::log::signatures::OpenError as SignaturesError;
@@ -121,12 +122,13 @@ async fn start_parts(
         observer: metrics.clone(),
     });
     let (unread, stopwatch) = (authority.admission.unread().clone(), authority.stopwatch.clone());
-    let (listen, admin) = (config.listen, config.admin);
+    let (listen, admin, admin_names) = (config.listen, config.admin, config.admin_names.clone());
     let broker = match (&config.broker, leases) {
         (Some(config), Some(store)) => {
             let authority = authority.clone();
             let issuers = Arc::new(move || authority.rules.get());
-            Some(broker::open(config, store, issuers, keys.clone(), &metrics, &whole).await?)
+            let api = broker::open(config, store, issuers, keys.clone(), &metrics, &whole).await?;
+            Some(BrokerApi { admin_names, ..api })
         }
         _ => None,
     };
@@ -372,12 +374,13 @@ fn nothing_lives(kept: &Kept) -> Result<(), StartError> {
 struct OpenedData {
     certificates: Option<Stores>,
     signatures: Option<Stores>,
-    leases: Option<Box<dyn LeaseStore>>,
+    leases: Option<broker::Stored>,
 }
 
 async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
     let (certificates, signatures) = (config.log.embedded().is_some(), config.signature_log.is_some());
-    let leases = config.broker.is_some();
+    let targets = config.broker.as_ref().map(|broker| broker.targets.clone());
+    let leases = targets.is_some();
     if !certificates && !signatures && !leases && !config.data.is_dir() {
         return Ok(OpenedData::default());
     }
@@ -391,8 +394,9 @@ async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
         if !leases && data.has_leases() {
             nothing_lives(&data.leases().map_err(unusable)?.load().map_err(unusable)?)?;
         }
-        let leases = leases.then(|| data.leases()).transpose().map_err(unusable)?;
-        Ok(OpenedData { certificates, signatures, leases: leases.map(|store| Box::new(store) as _) })
+        let leases =
+            targets.map(|targets| broker::Stored::open(&data, &targets)).transpose().map_err(unusable)?;
+        Ok(OpenedData { certificates, signatures, leases })
     };
     tokio::task::spawn_blocking(open)
         .await

@@ -93,6 +93,19 @@ impl EmbeddedLeases {
         Ok(Parts { database, record, number })
     }
 
+    /// What is stored in a credential's place.
+    ///
+    /// # Errors
+    /// [`KeepError::Corrupt`]; [`KeepError::Unknown`].
+    pub fn credential(&self, place: &str) -> Result<Option<Vec<u8>>, KeepError> {
+        let parts = self.parts.as_ref().map_err(Clone::clone)?;
+        let Some(value) = parts.database.get(&[&[CREDENTIAL], place.as_bytes()].concat())? else {
+            return Ok(None);
+        };
+        let body = sled::checked(&value, FORMAT).ok_or_else(|| damaged("a credential"))?;
+        Ok(Some(body.to_vec()))
+    }
+
     /// After an error that leaves unknown what was written nothing is touched any more.
     fn guard(&mut self, result: Result<(), KeepError>) -> Result<(), KeepError> {
         if let Err(error) = &result

@@ -5,6 +5,7 @@ use countersign::config::broker::CredentialSource;
 use countersign::config::{self, Config};
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -31,13 +32,19 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
-/// What comes out, beside a CA.
-fn load(output: &Output) -> Config {
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+/// A configuration of this, beside a CA.
+fn written(yaml: &str) -> (TempDir, PathBuf) {
     let directory = TempDir::new().expect("a directory");
     let file = directory.path().join("countersign.yaml");
     let head = "ca: { ephemeral: {} }\nlog: { mode: none }\ndata: data\n";
-    fs::write(&file, format!("{head}{}", text(&output.stdout))).expect("written");
+    fs::write(&file, format!("{head}{yaml}")).expect("written");
+    (directory, file)
+}
+
+/// What comes out, beside a CA.
+fn load(output: &Output) -> Config {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let (_directory, file) = written(text(&output.stdout));
     let (config, warnings) = Config::load(&file).unwrap_or_else(|errors| panic!("{errors}"));
     assert!(warnings.iter().all(|warning| !warning.key.starts_with("broker")), "{warnings:?}");
     assert!(config::check(&file, false).is_ok());
@@ -136,18 +143,28 @@ fn a_file_of_variables_is_read_as_docker_and_shells_write_it() {
 
 /// A user's number at one GitLab is another user's at another.
 #[test]
-fn two_gitlabs_are_noted() {
+fn whether_two_gitlabs_are_one_is_left_to_the_operator() {
     let hosts = |authority, host| {
         import(&["--group", "acme"], &[("JWT__AUTHORITY", authority), ("GITLAB__HOSTNAME", host)], "")
     };
     let output = hosts("https://git.acme.example", "https://gitlab.internal:8443");
-    load(&output);
     let (yaml, notes) = (text(&output.stdout), text(&output.stderr));
-    assert!(
-        yaml.contains("Only if both are one GitLab:\n      issuer: \"https://git.acme.example\"\n"),
-        "{yaml}"
-    );
     assert!(notes.contains("JWT__AUTHORITY and GITLAB__HOSTNAME differ"), "{notes}");
+    // Nobody but the operator says that they are one.
+    let (_directory, file) = written(yaml);
+    let refused = Config::load(&file).expect_err("refused").to_string();
+    assert!(
+        refused.contains("is at another URL")
+            && refused.contains("issuer: https://git.acme.example into the target"),
+        "{refused}"
+    );
+    assert!(config::check(&file, false).is_err());
+    let said = yaml.replace("      # issuer: ", "      issuer: ");
+    assert_ne!(said, yaml);
+    let (_directory, file) = written(&said);
+    let (config, _) = Config::load(&file).unwrap_or_else(|errors| panic!("{errors}"));
+    let roles = config.broker.expect("a broker").roles;
+    assert_eq!(roles.iter().next().expect("a role").issuer(), "https://git.acme.example");
     for same in ["https://git.acme.example/", "https://GIT.acme.example:443"] {
         let output = hosts("https://git.acme.example", same);
         load(&output);

@@ -580,11 +580,11 @@ fn serve_refuses_material_that_does_not_belong_together_with_78() {
     let chain = fs::read_to_string(ca.join("ca/chain.pem")).expect("made");
     let issuing_alone = chain.split_inclusive("-----END CERTIFICATE-----\n").next().expect("one");
     fs::write(ca.join("ca/chain.pem"), issuing_alone).expect("written");
-    refused("countersign.yaml:28: ca.certificates: ");
+    refused("countersign.yaml:30: ca.certificates: ");
     fs::write(ca.join("ca/chain.pem"), &chain).expect("written");
 
     fs::remove_file(ca.join("log/key.pem")).expect("removed");
-    refused("countersign.yaml:48: log.key: ");
+    refused("countersign.yaml:50: log.key: ");
 }
 
 #[test]

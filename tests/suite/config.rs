@@ -150,7 +150,7 @@ fn a_whole_configuration_becomes_values() {
             "\
 listen: '[::1]:5555'
 public_url: https://ca.example.com
-admin: { listen: 127.0.0.1:2112 }
+admin: { listen: 127.0.0.1:2112, names: [ops.example.com] }
 data: store
 ca:
   certificates: ca/chain.pem
@@ -182,6 +182,7 @@ extensions: { gitlab_claims: true, arc: 1.3.6.1.4.1.99999.1 }
     assert_eq!(config.base_url(), "https://ca.example.com");
     assert_eq!(config.log_url(), "https://ca.example.com/ct");
     assert_eq!(config.admin.map(|a| a.to_string()).as_deref(), Some("127.0.0.1:2112"));
+    assert_eq!(config.admin_names, ["ops.example.com"]);
     assert_eq!(config.data, place.path("store"));
     assert_eq!(config.ca.certificates().unwrap(), place.path("ca/chain.pem"));
     assert_eq!(config.ca.key().unwrap(), place.path("ca/key.pem"));

@@ -7,11 +7,13 @@ use super::{Answer, api, bearer, uncached};
 use crate::api::{ApiState, plain};
 use crate::broker::{Code, Refused, TokenRequest};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use std::sync::Arc;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+/// The name that a deploy token logs in with: the body is the token and nothing else.
+const USERNAME: HeaderName = HeaderName::from_static("deploy-token-username");
 
 /// `GET /token[?role=…]`: the token and nothing else.
 pub(super) async fn token(State(state): State<Arc<ApiState>>, headers: HeaderMap, uri: Uri) -> Answer {
@@ -26,8 +28,20 @@ async fn answer(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Answer {
     let role = query.get("role")?.or(roles.compat()).unwrap_or_default().to_owned();
     let request = TokenRequest { role, ..TokenRequest::default() };
     let handed = hand_over(api.broker.clone(), id_token, request).await?;
+    // Where it cannot be said the token is of no use, and dies with what is dropped here.
+    let username = handed.handed().username.as_deref().map(username).transpose()?;
     let text = handed.handed().token.expose().to_owned();
-    Ok(uncached(plain(StatusCode::OK, TEXT, handed.into_body(text))))
+    let mut response = plain(StatusCode::OK, TEXT, handed.into_body(text));
+    if let Some(username) = username {
+        response.headers_mut().insert(USERNAME, username);
+    }
+    Ok(uncached(response))
+}
+
+fn username(text: &str) -> Result<HeaderValue, Refused> {
+    let unusable =
+        |_| Refused::new(Code::GitlabRefused).because("the deploy token's user name fits in no header");
+    HeaderValue::from_str(text).map_err(unusable)
 }
 
 /// `GET /health`: the process answers. What it depends on is told by `/readyz`.

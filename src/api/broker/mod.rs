@@ -10,6 +10,7 @@ mod exchange;
 mod form;
 mod leases;
 mod operators;
+mod page;
 mod revoke;
 
 pub use error::BrokerCode;
@@ -37,6 +38,8 @@ type Answer = Result<Response, Told>;
 pub struct BrokerApi {
     /// It.
     pub broker: Arc<Broker>,
+    /// The operators' listener may be called so, beside addresses and names of one part (`admin.names`).
+    pub admin_names: Vec<String>,
     /// Name and base URL of each target, for `resource` (RFC 8693 §2.1).
     pub targets: Vec<(String, String)>,
 }

@@ -3,18 +3,17 @@
 use super::error::Told;
 use super::form::Form;
 use super::leases::{shown, shown_job};
-use super::{Answer, BrokerApi, api, uncached};
-use crate::api::{ApiState, body, only, plain};
+use super::{Answer, BrokerApi, api, page, uncached};
+use crate::api::{ApiState, only, plain};
 use crate::broker::{Code, Described, Explained, LeaseId, Phase, Refused, TokenRequest};
 use crate::leasing::{Attempt, Filter, Page};
 use crate::token::{Claims, Payload};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::header::ORIGIN;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,9 +29,8 @@ const ORDER: [&str; 6] = ["role", "project", "job", "user", "state", "all"];
 
 /// Everything that operators may do with the broker; nothing where there is none.
 pub fn routes(state: &Arc<ApiState>) -> Router {
-    if state.broker.is_none() {
-        return Router::new();
-    }
+    let Some(BrokerApi { admin_names, .. }) = &state.broker else { return Router::new() };
+    let names: Arc<[String]> = admin_names.clone().into();
     Router::new()
         .route("/v1/leases", only(get(leases)))
         .route("/v1/leases/{id}", only(get(lease)))
@@ -44,18 +42,8 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
         .route("/v1/targets", only(get(targets)))
         .route("/v1/targets/{name}/rotate", only(post(rotate)))
         .route("/v1/policy/test", only(post(test)))
-        .route_layer(from_fn(no_web_page))
+        .route_layer(from_fn_with_state(names, page::refuse))
         .with_state(state.clone())
-}
-
-/// This listener asks for no password, and a web page that is open on an operator's machine could send forms to it. Browsers say so in
-/// `Origin` (Fetch standard §3.1); nobody else does.
-async fn no_web_page(request: Request, next: Next) -> Response {
-    if request.headers().contains_key(ORIGIN) {
-        body::drain(request.into_body()).await;
-        return Told::invalid("Web pages may not order anything here.").into_response();
-    }
-    next.run(request).await
 }
 
 fn answered(status: StatusCode, body: &Value) -> Response {

@@ -196,11 +196,14 @@ fn target(
     line(&format!("      url: {}", shown(&host)));
     if Url::parse(&authority).ok() != Url::parse(&host).ok() {
         notes.push(format!(
-            "broker.targets[0].issuer says that {issuer} and {host} are one GitLab, since JWT__AUTHORITY and GITLAB__HOSTNAME differ: if they are not, \
-             a job would get the token of whoever has its user's number at the other one; then remove it, and correct the two"
+            "JWT__AUTHORITY and GITLAB__HOSTNAME differ, and the configuration is refused until you say that {issuer} and {host} are one GitLab: if \
+             they are, take the # from broker.targets[0].issuer; if not, correct the two, since a job would get the token of whoever has its \
+             user's number at the other one"
         ));
-        line("      # JWT__AUTHORITY and GITLAB__HOSTNAME differ. Only if both are one GitLab:");
-        line(&format!("      issuer: {}", shown(issuer)));
+        line(
+            "      # JWT__AUTHORITY and GITLAB__HOSTNAME differ. Only you know whether both are one GitLab: if so, take the # away.",
+        );
+        line(&format!("      # issuer: {}", shown(issuer)));
     }
     if host.starts_with("http://") && !is_loopback(&host) {
         notes.push(

@@ -7,6 +7,7 @@ pub mod import_env;
 pub mod operators;
 mod running;
 pub mod seal_key;
+pub mod seal_token;
 pub mod token;
 
 use super::{CliError, Output};
@@ -27,6 +28,7 @@ enum BrokerCommand {
     Revoke(operators::RevokeArgs),
     Rotate(operators::RotateArgs),
     SealKey(seal_key::SealKeyArgs),
+    SealToken(seal_token::SealTokenArgs),
     ImportEnv(import_env::ImportEnvArgs),
 }
 
@@ -39,6 +41,7 @@ pub fn run(args: BrokerArgs, output: &mut Output) -> Result<(), CliError> {
         BrokerCommand::Revoke(args) => operators::revoke(args, output),
         BrokerCommand::Rotate(args) => operators::rotate(args, output),
         BrokerCommand::SealKey(args) => seal_key::run(args, output),
+        BrokerCommand::SealToken(args) => seal_token::run(args, output),
         BrokerCommand::ImportEnv(args) => import_env::run(args, output),
     }
 }

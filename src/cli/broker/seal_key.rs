@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 #[command(
     long_about = "Make the key that seals main credentials in the store.\n\n\
         Writes 32 random octets in hex, for their owner alone. `broker.seal_key` of the configuration names the file; it is needed where a target \
-        rotates its main credential. A backup of the data directory is of no use to a thief without it, and lost with it: keep a copy elsewhere. \
+        rotates its main credential, or has it in the store (`countersign broker seal-token`). A backup of the data directory is of no use to a thief without it, and lost with it: keep a copy elsewhere. \
         A file that is there is never replaced.",
     after_long_help = "Example:\n  \
         countersign broker seal-key broker.key\n\n\

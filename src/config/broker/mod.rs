@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use target::Sketch;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -36,7 +37,8 @@ const LONGEST_AUDIENCE: usize = 255;
 pub struct BrokerConfig {
     /// The instances. Never empty.
     pub targets: Vec<TargetConfig>,
-    /// The file of the key that main credentials are sealed with in the store: 32 octets in hex. There where a target rotates.
+    /// The file of the key that main credentials are sealed with in the store: 32 octets in hex. There where a target rotates, or has its
+    /// credential in the store.
     pub seal_key: Option<PathBuf>,
     /// How long ended leases stay listed.
     pub keep: Duration,
@@ -84,16 +86,22 @@ pub(super) fn read(
     let (targets, sketches) = section
         .require("targets", "write the GitLab whose tokens are handed out: [{ name: default, url: …, token: { file: gitlab.token } }]")
         .map_or_else(|| (None, Vec::new()), |field| target::read_all(&field, directory, issuers));
-    let rotates = sketches.iter().any(|target| target.rotates);
+    let needs_key = sketches.iter().find_map(|target| match target {
+        Sketch { rotates: true, .. } => Some("a target rotates, and its new credential is sealed with it"),
+        Sketch { is_sealed: true, .. } => Some("a target's token is sealed with it"),
+        _ => None,
+    });
     let seal_key = match section.get("seal_key") {
         Some(field) => {
             read_secret(&field, directory, "; `countersign broker seal-key FILE` makes one").map(Some)
         }
         None => {
-            if rotates && !section.has("seal_key") {
+            if let Some(why) = needs_key
+                && !section.has("seal_key")
+            {
                 section.error_at(
                     "seal_key",
-                    "is missing; a target rotates, and its new credential is sealed with it. `countersign broker seal-key FILE` makes one",
+                    format!("is missing; {why}. `countersign broker seal-key FILE` makes one"),
                 );
             }
             Some(None)
@@ -161,7 +169,7 @@ fn read_compat(field: &Field<'_>, roles: Option<&[crate::broker::Role]>) -> Opti
     };
     if matches!(found.kind(), Kind::ProjectDeploy | Kind::GroupDeploy) {
         role.error(format!(
-            "{} gives deploy tokens, whose user name GET /token does not say; name another role",
+            "{} gives deploy tokens, whose user name is not in the body that clients of GET /token read; name another role",
             values::quoted(name)
         ));
         return None;

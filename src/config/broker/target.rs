@@ -46,6 +46,9 @@ pub struct TargetConfig {
     pub rotate: Option<Rotation>,
 }
 
+/// The word for a credential that the store has.
+const SEALED: &str = "sealed";
+
 /// Where a secret comes from. Never from the configuration itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
@@ -53,6 +56,8 @@ pub enum CredentialSource {
     File(PathBuf),
     /// An environment variable's name.
     Environment(String),
+    /// The store, where an operator has sealed it.
+    Sealed,
 }
 
 impl CredentialSource {
@@ -61,6 +66,7 @@ impl CredentialSource {
         match self {
             Self::File(path) => Self::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
             Self::Environment(name) => Self::Environment(name.clone()),
+            Self::Sealed => Self::Sealed,
         }
     }
 }
@@ -72,6 +78,7 @@ pub(super) struct Sketch {
     pub url: Option<String>,
     pub hosting: Option<Hosting>,
     pub rotates: bool,
+    pub is_sealed: bool,
     /// The issuer that the operator says is this instance; `None`: he says nothing.
     pub issuer: Option<String>,
 }
@@ -105,7 +112,10 @@ fn refuse_shared(items: &[Field<'_>], targets: &[Option<TargetConfig>]) -> bool 
     let mut seen: Vec<(CredentialSource, usize)> = Vec::new();
     let mut apart = true;
     for (item, target) in items.iter().zip(targets) {
-        let Some(target) = target else { continue };
+        // What is sealed is each target's own.
+        let Some(target) = target.as_ref().filter(|target| target.token != CredentialSource::Sealed) else {
+            continue;
+        };
         let source = target.token.place();
         match seen.iter().find(|(known, _)| *known == source) {
             Some((_, first)) => {
@@ -143,7 +153,7 @@ fn read(
         .require("url", "write the instance's URL, https://gitlab.example.com for instance")
         .and_then(|field| read_url(&field, allow_http?, hosting));
     let token = section
-        .require("token", "name where the credential is: { file: gitlab.token }, or { env: NAME }")
+        .require("token", "name where the credential is: { file: gitlab.token }, { env: NAME }, or sealed")
         .and_then(|field| read_token(&field, directory));
     let sudo_user = match section.get("sudo_user") {
         Some(field) => field
@@ -176,6 +186,7 @@ fn read(
         url: url.clone().filter(|_| section.has("issuer") == issuer.is_some()),
         hosting,
         rotates: section.has("rotate"),
+        is_sealed: token == Some(CredentialSource::Sealed),
         issuer,
     };
     Some(TargetConfig {
@@ -237,9 +248,12 @@ fn read_issuer(field: &Field<'_>, issuers: &Issuers) -> Option<String> {
 }
 
 fn read_token(field: &Field<'_>, directory: &Path) -> Option<CredentialSource> {
+    if field.word() == Some(SEALED) {
+        return Some(CredentialSource::Sealed);
+    }
     if field.word().is_some() {
         // What stands there may be the secret: it is not repeated.
-        field.error("is no place for the credential itself; put it into a file, and write { file: gitlab.token }, or { env: NAME }");
+        field.error("is no place for the credential itself; put it into a file, and write { file: gitlab.token }, { env: NAME }, or sealed");
         return None;
     }
     let section = field.section()?;
@@ -254,7 +268,7 @@ fn read_token(field: &Field<'_>, directory: &Path) -> Option<CredentialSource> {
         (None, Some(env)) => env.parse(variable).map(CredentialSource::Environment),
         (None, None) => {
             if !section.has("file") && !section.has("env") {
-                section.error("names no place; write { file: gitlab.token }, or { env: NAME }");
+                section.error("names no place; write { file: gitlab.token }, { env: NAME }, or sealed");
             }
             None
         }

@@ -2,8 +2,9 @@
 
 use super::rotation::{due, rotation};
 use crate::broker::Kind;
-use crate::leasing::Method;
+use crate::leasing::ports::{Change, LeaseStore as _};
 use crate::leasing::testing::{HERE, Machine, World, finish, grant};
+use crate::leasing::{Method, place_of_sealed_token};
 
 /// A broker whose credential was replaced by a second one: it, and the text that only the store has.
 async fn replaced() -> (Machine, String) {
@@ -31,6 +32,20 @@ async fn numbers_of_credentials_at_one_instance_are_not_used_at_another() {
     assert_eq!(machine.client.text(), text);
     machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
     finish(&machine).await;
+}
+
+/// What an operator has sealed stands beside rotation's record, and is missed by nobody while its target is there.
+#[tokio::test(start_paused = true)]
+async fn a_sealed_credential_is_elsewhere_when_its_target_is() {
+    for (url, elsewhere) in [(HERE, 0), ("https://gone.example.com", 1)] {
+        let machine = Machine::new().await;
+        let place = place_of_sealed_token("default", url);
+        machine.store.clone().write(&[Change::Credential { place, record: b"sealed".to_vec() }]).unwrap();
+        let machine = machine.restart().await;
+        assert_eq!(machine.events("config-elsewhere"), elsewhere, "{url}");
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+        finish(&machine).await;
+    }
 }
 
 /// A credential of the broker's own making is in nobody's file: it is kept as long as it opens something.

@@ -146,6 +146,27 @@ fn a_damaged_value_is_found() {
 }
 
 #[test]
+fn a_credential_is_found_by_its_place_and_replaced_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broker");
+    let mut store = EmbeddedLeases::open(&path).unwrap();
+    let put =
+        |place: &str, record: &[u8]| Change::Credential { place: place.to_owned(), record: record.to_vec() };
+    store.write(&[put("a https://a", b"rotation"), put("a https://a sealed", b"one")]).unwrap();
+    assert_eq!(store.credential("a https://a sealed").unwrap().as_deref(), Some(&b"one"[..]));
+    store.write(&[put("a https://a sealed", b"two")]).unwrap();
+    drop(store);
+    let store = EmbeddedLeases::open(&path).unwrap();
+    assert_eq!(store.credential("a https://a sealed").unwrap().as_deref(), Some(&b"two"[..]));
+    assert_eq!(store.credential("a https://a").unwrap().as_deref(), Some(&b"rotation"[..]));
+    assert_eq!(store.credential("a https://b sealed").unwrap(), None);
+    let mut batch = ::sled::Batch::default();
+    batch.insert([&[CREDENTIAL][..], b"a https://a sealed"].concat(), b"damaged".to_vec());
+    store.parts.as_ref().unwrap().database.apply(batch).unwrap();
+    assert!(matches!(store.credential("a https://a sealed"), Err(KeepError::Corrupt(_))));
+}
+
+#[test]
 fn a_file_that_is_gone_takes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("broker");

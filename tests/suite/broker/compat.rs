@@ -56,6 +56,31 @@ async fn without_a_role_of_its_own_the_old_path_asks_for_one() {
     world.revoke_all().await;
 }
 
+/// A deploy token is of no use without its name, and the body is the token alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_tokens_user_name_stands_in_a_header() {
+    let deploy = r#"
+    - name: deploy
+      kind: project-deploy
+      path: "{project_path}"
+      scopes: [read_repository]
+      ttl: 5m
+      when: claims.namespace_path == "my-group"
+"#;
+    let world = World::with(&format!("{}{}", super::ROLES, deploy.trim_start_matches('\n')), COMPAT).await;
+    let get = |path: &str| Answer::of(world.ca.http.get(world.ca.url(path)).bearer_auth(world.id_token()));
+    let answer = get("/token?role=deploy").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    secrets::note(answer.text().as_bytes());
+    assert!(world.gitlab.opens(answer.text()), "it is the token and nothing else");
+    let name = answer.header("deploy-token-username").to_owned();
+    assert!(name.starts_with("gitlab+deploy-token-"), "{name}");
+    let answer = get("/token").await;
+    secrets::note(answer.text().as_bytes());
+    assert_eq!((answer.status.as_u16(), answer.header("deploy-token-username")), (200, ""));
+    world.revoke_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_no_broker_there_is_nothing() {
     let ca = crate::support::TestCa::start().await;

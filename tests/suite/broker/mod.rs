@@ -7,6 +7,7 @@ mod operators;
 mod refusals;
 mod revocation;
 mod running;
+mod sealed;
 mod standalone;
 mod storm;
 mod table;

@@ -124,6 +124,53 @@ async fn a_web_page_orders_nothing() {
     world.revoke_all().await;
 }
 
+/// A page whose name leads to this listener since a moment ago reads what it likes without an `Origin`; its name it cannot change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_reads_nothing() {
+    let world = World::start().await;
+    world.tag().await;
+    let get = |path: &str, header: &str, value: &str| {
+        Answer::of(world.ca.http.get(world.ca.admin_url(path)).header(header, value))
+    };
+    for path in ["/v1/leases", "/v1/attempts", "/v1/roles", "/v1/targets"] {
+        for (header, value) in [("host", "evil.example:2112"), ("sec-fetch-site", "cross-site")] {
+            let answer = get(path, header, value).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["error"]),
+                (400, &json!("invalid_request")),
+                "{path} {value}"
+            );
+            assert!(!answer.text().contains("my-group"), "{}", answer.text());
+        }
+        for (header, value) in
+            [("host", "countersign:2112"), ("host", "localhost"), ("sec-fetch-site", "none")]
+        {
+            assert_eq!(get(path, header, value).await.status, 200, "{path} {value}");
+        }
+    }
+    let order = world.ca.http.post(world.ca.admin_url("/v1/leases/revoke")).header("host", "evil.example");
+    let order = order.header("content-type", "application/x-www-form-urlencoded").body("all=true");
+    assert_eq!(Answer::of(order).await.status, 400);
+    assert_eq!(world.live().len(), 1);
+    // Whoever watches it may call it what he likes.
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(get(path, "host", "probe.example").await.status, 200, "{path}");
+    }
+    world.revoke_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_may_have_names() {
+    let world = World::start().await;
+    let (gitlab, mut stopped, _directory) = world.stop().await;
+    stopped.config.admin_names = vec!["ops.example.com".to_owned()];
+    let world = World { gitlab, ca: stopped.start().await, _directory };
+    for (host, status) in [("ops.example.com", 200), ("ca.example.com", 400)] {
+        let request = world.ca.http.get(world.ca.admin_url("/v1/leases")).header("host", host);
+        assert_eq!(Answer::of(request).await.status, status, "{host}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_can_be_tried_on_paper() {
     let world = World::start().await;

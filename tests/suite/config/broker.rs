@@ -349,3 +349,15 @@ fn two_targets_have_no_credential_in_common() {
         .replace("{ file: gitlab.token }", "{ env: OWN_TOKEN }");
     assert!(load(&place, from, &both).is_err(), "a variable");
 }
+
+/// Each target has its own in the store, whatever is written of it.
+#[test]
+fn credentials_may_be_sealed_in_the_store() {
+    let two = "    - { name: default, url: https://gitlab.com, type: saas, token: sealed }\n    - { name: own, url: https://gitlab.com, token: sealed }\n";
+    let one = "    - name: default\n      url: https://gitlab.com\n      type: saas\n      token: { file: gitlab.token }\n";
+    let broker = BROKER.replace(one, two).replace("- name: ci\n", "- name: ci\n      target: own\n");
+    let broker = broker.replace("  targets:", "  seal_key: broker.key\n  targets:");
+    let (config, _) = load(&place(), BROKER, &broker).expect("accepted");
+    let targets = config.broker.expect("a broker").targets;
+    assert!(targets.len() == 2 && targets.iter().all(|target| target.token == CredentialSource::Sealed));
+}

@@ -123,6 +123,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "data: data",
+        "data: data\nadmin: { listen: 127.0.0.1:2112, names: [ops.example.com, 'https://ops.example.com'] }",
+        "countersign.yaml:3: admin.names[1]: \"https://ops.example.com\" is no host's name; write it in lower case, without scheme, port and path",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: { listen: 127.0.0.1:2112, names: ['OPS.example.com:80'] }",
+        "countersign.yaml:3: admin.names[0]: \"OPS.example.com:80\" is no host's name; write it in lower case, without scheme, port and path",
+    ),
+    (
+        "data: data",
         "data: data\nadmin: { listen: 127.0.0.1:5555 }",
         "countersign.yaml:3: admin.listen: is the address of listen; give it a port of its own",
     ),

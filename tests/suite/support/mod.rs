@@ -273,6 +273,7 @@ impl TestCaBuilder {
             tls: None,
             public_url: None,
             admin: Some(loopback),
+            admin_names: Vec::new(),
             data: directory.path().join("data"),
             ca: CaConfig {
                 material: CaMaterial::Files {

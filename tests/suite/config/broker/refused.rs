@@ -77,7 +77,7 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         "  roles:\n    - name: ci\n      kind: project\n      path: '{project_path}'\n      scopes: [read_api]\n      access_level: reporter\n",
         "  compat:\n    role: ci\n  roles:\n    - name: ci\n      kind: project-deploy\n      path: '{project_path}'\n      scopes: [read_repository]\n",
         &[
-            "17: broker.compat.role: \"ci\" gives deploy tokens, whose user name GET /token does not say; name another role",
+            "17: broker.compat.role: \"ci\" gives deploy tokens, whose user name is not in the body that clients of GET /token read; name another role",
         ],
     ),
     // targets
@@ -124,9 +124,24 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     ),
     (
         "token: { file: gitlab.token }",
+        "token: sealed",
+        &[
+            "9: broker.seal_key: is missing; a target's token is sealed with it. `countersign broker seal-key FILE` makes one",
+        ],
+    ),
+    (
+        "token: { file: gitlab.token }",
+        "token: { sealed: true }",
+        &[
+            "15: broker.targets[0].token.sealed: unknown key; known here: file, env",
+            "15: broker.targets[0].token: names no place; write { file: gitlab.token }, { env: NAME }, or sealed",
+        ],
+    ),
+    (
+        "token: { file: gitlab.token }",
         "token: glpat-secret",
         &[
-            "15: broker.targets[0].token: is no place for the credential itself; put it into a file, and write { file: gitlab.token }, or { env: NAME }",
+            "15: broker.targets[0].token: is no place for the credential itself; put it into a file, and write { file: gitlab.token }, { env: NAME }, or sealed",
         ],
     ),
     (
@@ -142,7 +157,9 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "token: { file: gitlab.token }",
         "token: {}",
-        &["15: broker.targets[0].token: names no place; write { file: gitlab.token }, or { env: NAME }"],
+        &[
+            "15: broker.targets[0].token: names no place; write { file: gitlab.token }, { env: NAME }, or sealed",
+        ],
     ),
     (
         "token: { file: gitlab.token }",
