@@ -322,3 +322,21 @@ async fn a_token_that_is_left_to_gitlab_is_late_when_gitlab_should_have_ended_it
         finish(&machine).await;
     }
 }
+
+/// Calls that were under way when a target went down are one outage, and not one each.
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_delays_revocations_by_little_however_many_were_under_way() {
+    let machine = Machine::allowed(64).await;
+    for job in 0..64 {
+        let many = |draft: &mut crate::broker::Draft| draft.max_active = Some(100);
+        machine.mint(grant_of(Kind::Project, 60, &job.to_string(), many)).await.unwrap();
+    }
+    machine.pass(55).await;
+    machine.world.set_down(Some(Fault::Lost));
+    machine.pass(7).await;
+    assert_eq!(machine.world.live().len(), 64);
+    machine.world.heal();
+    machine.pass(12).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+    finish(&machine).await;
+}
