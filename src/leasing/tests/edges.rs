@@ -334,9 +334,11 @@ async fn a_short_outage_delays_revocations_by_little_however_many_were_under_way
     }
     machine.pass(55).await;
     machine.world.set_down(Some(Fault::Lost));
-    machine.pass(7).await;
-    assert_eq!(machine.world.live().len(), 64);
+    machine.world.set_slow(Duration::from_secs(2));
+    machine.pass(8).await;
+    assert_eq!((machine.world.live().len(), machine.world.most_at_once()), (64, 64));
     machine.world.heal();
+    machine.world.set_slow(Duration::from_millis(3));
     machine.pass(12).await;
     assert_eq!(machine.world.live(), [] as [u64; 0]);
     finish(&machine).await;
