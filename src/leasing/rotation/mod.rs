@@ -215,17 +215,22 @@ impl Inner {
     async fn tend(&self, site: &Site, now: bool) -> Result<(Rest, Option<Credential>), RotationError> {
         let mut record = site.credentials.record.lock().await;
         let told = site.credentials.known().to_revoke;
-        let resumed = self.resume(site, &mut record).await;
-        if resumed.is_err() {
-            site.credentials.hinder(&resumed);
-        }
-        // What hinders a change does not hide what the credential says of itself.
-        let seen = self.look(site).await;
-        let (resumed, seen) = (resumed?, seen?);
-        let mut rest = self.clear_up(site, &mut record, &seen, &[]).await?;
-        let replaced = match resumed {
-            None if record.step == Step::Rest => self.replace(site, &mut record, &seen, now).await,
-            resumed => Ok(resumed),
+        let mut rest = Rest::Done;
+        let replaced = match self.resume(site, &mut record).await {
+            Ok(None) => {
+                let seen = self.look(site).await?;
+                rest = self.clear_up(site, &mut record, &seen, &[]).await?;
+                match record.step {
+                    Step::Rest => self.replace(site, &mut record, &seen, now).await,
+                    _ => Ok(None),
+                }
+            }
+            Ok(new) => Ok(new),
+            Err(error) => {
+                // What hinders a change does not hide what the credential says of itself.
+                let _ = self.look(site).await;
+                Err(error)
+            }
         };
         site.credentials.hinder(&replaced);
         let replaced = replaced?;
