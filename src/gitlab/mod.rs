@@ -18,6 +18,7 @@ mod transport;
 mod verdict;
 mod words;
 
+use self::listing::LongLists;
 use self::records::{MetadataRecord, TokenRecord, UserRecord};
 use self::routes::{Route, SERVICE_ACCOUNT_TOKENS, Tokens};
 use self::transport::{Answered, Call, Transport};
@@ -46,7 +47,7 @@ pub struct Settings {
     pub sudo_user: Option<String>,
     /// PEM certificates that are trusted beside the system's roots.
     pub ca_certificate: Option<Vec<u8>>,
-    /// For one call, with its answer.
+    /// For one call, with its answer; and for a look-up in a list of several pages, at its first try.
     pub timeout: Duration,
 }
 
@@ -67,6 +68,7 @@ pub struct RestClient {
     sudo: Option<String>,
     /// As GitLab last said; `None`: it was not asked yet.
     version: Mutex<Option<Option<GitlabVersion>>>,
+    long_lists: LongLists,
 }
 
 impl fmt::Debug for RestClient {
@@ -89,7 +91,8 @@ impl RestClient {
         let heard = Mutex::default();
         let transport =
             Transport { target, api, clients, timeout, clock, stopwatch, observer, credential, heard };
-        Ok(Self { transport, sudo: settings.sudo_user, version: Mutex::default() })
+        let sudo = settings.sudo_user;
+        Ok(Self { transport, sudo, version: Mutex::default(), long_lists: LongLists::default() })
     }
 
     /// The answer to a call whose 401 may be about rights: then the credential is asked about itself, so that one project in which it

@@ -172,10 +172,18 @@ impl Tokens {
             Kind::ProjectDeploy | Kind::GroupDeploy => route.with("active", true),
             _ => route.with("state", "active"),
         };
-        match (self.of_user, name) {
-            (Some(user), Some(name)) => route.with("user_id", user).with("search", name),
-            (Some(user), None) => route.with("user_id", user),
-            (None, _) => route,
+        let route = match self.of_user {
+            Some(user) => route.with("user_id", user),
+            None => route,
+        };
+        match (self.kind, name) {
+            // Their lists know nothing of names.
+            (Kind::Impersonation | Kind::ProjectDeploy | Kind::GroupDeploy | Kind::PipelineTrigger, _) => {
+                route
+            }
+            // Older versions ignore it, and give the whole list.
+            (_, Some(name)) => route.with("search", name),
+            (_, None) => route,
         }
     }
 
@@ -272,6 +280,20 @@ mod tests {
             assert_eq!(tokens.end(7, None).path, "personal_access_tokens/7");
             let query = tokens.list(Some("n"), None).query;
             assert!(query.contains(&("user_id", "9".into())) && query.contains(&("search", "n".into())));
+        }
+    }
+
+    #[test]
+    fn lists_are_narrowed_by_the_name_where_gitlab_knows_how() {
+        for kind in Kind::ALL {
+            let tokens = Tokens::of(&holder(*kind, NUMBERS(*kind)), false).unwrap();
+            let narrowed = tokens.list(Some("n"), None).query.contains(&("search", "n".into()));
+            let has_no_names = matches!(
+                kind,
+                Kind::Impersonation | Kind::ProjectDeploy | Kind::GroupDeploy | Kind::PipelineTrigger
+            );
+            assert_eq!(narrowed, !has_no_names, "{kind}");
+            assert!(tokens.list(None, None).query.iter().all(|(name, _)| *name != "search"), "{kind}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// How long after GitLab's own end of a token it counts as dead without a word about the token: of the machines of one instance, the clock of one
 /// may be behind another's.
-const MARGIN: Duration = Duration::from_secs(3600);
+pub(super) const MARGIN: Duration = Duration::from_secs(3600);
 /// What lets a token replace itself.
 const REPLACING: [&str; 2] = ["api", "self_rotate"];
 /// How much later a successor may end: GitLab takes no date beyond a year, or 400 days where its operator wants that.

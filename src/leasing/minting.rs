@@ -6,7 +6,7 @@ use super::book::{Full, UseKey, use_key};
 use super::inner::{Busy, Inner, dying};
 use super::permits::MakingPermit;
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
-use super::site::{Deadline, Site, detail_of};
+use super::site::{Admission, Deadline, Site, detail_of};
 use crate::broker::{Code, Grant, Lease, LeaseId, Minted, Phase, Refused};
 use crate::token::EXPIRY_LEEWAY;
 use std::sync::Arc;
@@ -71,12 +71,12 @@ impl Inner {
         let reserved = self.reserve(grant)?;
         let permit = self.permit(site, deadline).await?;
         let holder = self.holder_of(site, grant, deadline).await?;
-        self.admitted(site, deadline).await.map_err(|wait| unavailable("the target is left alone", wait))?;
+        let admission = self.admission(site, deadline).await?;
         let lease = self.intend(site, grant, &holder, reserved).await?;
         attempt.lease = Some(lease.id);
         attempt.token_name = Some(lease.name.clone());
         let busy = Busy::with(self, &lease);
-        let made = self.post(site, &holder, &lease, deadline).await;
+        let made = self.post(site, &holder, &lease, deadline, admission).await;
         self.concluded(lease, grant, made, busy, permit, attempt).await
     }
 
@@ -115,13 +115,16 @@ impl Inner {
         }
     }
 
+    async fn admission(&self, site: &Site, deadline: Deadline) -> Result<Admission, Refused> {
+        let admitted = self.admitted(site, deadline).await;
+        admitted.map_err(|wait| unavailable("the target is left alone", wait))
+    }
+
     /// Whose token it is to be. Nothing is changed at GitLab, so this is tried again as long as the caller waits.
     async fn holder_of(&self, site: &Site, grant: &Grant, deadline: Deadline) -> Result<Holder, Refused> {
         let mut tries = 0;
         loop {
-            self.admitted(site, deadline)
-                .await
-                .map_err(|wait| unavailable("the target is left alone", wait))?;
+            let _admission = self.admission(site, deadline).await?;
             let error = match self.look_up(site, grant).await {
                 Ok(holder) => return holder,
                 Err(error) => error,
@@ -199,6 +202,7 @@ impl Inner {
         holder: &Holder,
         lease: &Lease,
         deadline: Deadline,
+        admission: Admission,
     ) -> Result<Made, CallError> {
         let order = Order {
             holder,
@@ -207,19 +211,24 @@ impl Inner {
             access_level: lease.access_level,
             expiry: lease.asked_expiry,
         };
+        let mut admission = Some(admission);
         let mut tries = 0;
         loop {
-            let error = match self.call(site, site.gitlab.mint(&order)).await {
+            let made = self.call(site, site.gitlab.mint(&order)).await;
+            drop(admission.take());
+            let error = match made {
                 Err(error @ CallError::NotDone { .. }) => error,
                 ended => return ended,
             };
             tries += 1;
             let wait = self.wait_after(tries, &error);
-            let goes_on = self.pause(wait, deadline).await.is_ok()
-                && self.admitted(site, deadline).await.is_ok()
-                && self.book().get(lease.id).is_some_and(|lease| lease.phase == Phase::Intent)
-                && !self.is_closing();
-            if !goes_on {
+            if self.pause(wait, deadline).await.is_err() {
+                return Err(error);
+            }
+            let Ok(again) = self.admitted(site, deadline).await else { return Err(error) };
+            admission = Some(again);
+            let is_wanted = self.book().get(lease.id).is_some_and(|lease| lease.phase == Phase::Intent);
+            if !is_wanted || self.is_closing() {
                 return Err(error);
             }
         }

@@ -110,12 +110,16 @@ impl Inner {
                 problems.push(format!("target {name} is left alone: {fault}"));
             }
             let known = site.credentials.known();
-            if let Some(fault) = known.fault {
-                problems.push(format!("the main credential of target {name}: {fault}"));
+            if let Some(why) = known.refused {
+                problems.push(format!("the main credential of target {name}: {why}"));
+            }
+            if let Some(why) = known.hindrance {
+                problems.push(format!("the main credential of target {name} is not replaced: {why}"));
             }
             for (id, why) in &known.to_revoke {
                 problems.push(format!("credential {id} of target {name} is to be revoked: {why}"));
             }
+            problems.extend(known.to_find.iter().map(|(_, told)| format!("target {name}: {told}")));
             let left = known.credential.as_ref().and_then(|credential| self.credential_left(credential));
             if let Some(left) = left.filter(|left| *left <= NEAR) {
                 problems.push(format!(

@@ -54,10 +54,10 @@ pub enum CallError {
         /// When GitLab says to come again.
         retry_after: Option<Duration>,
     },
-    /// GitLab says no (4xx): what for, in the record.
+    /// GitLab says no (4xx): what for, in the record. Or its answers do not do, although it gives them (0).
     #[error("refused with {status}: {detail}")]
     Refused {
-        /// HTTP status.
+        /// HTTP status, or 0.
         status: u16,
         /// GitLab's words, cut.
         detail: String,
@@ -121,7 +121,7 @@ pub trait Gitlab: Send + Sync {
     /// Makes a token: one POST, sent once.
     fn mint<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Result<Made, CallError>>;
 
-    /// Live tokens of this holder with exactly this name. Pages are followed to the end.
+    /// Live tokens of this holder with exactly this name; of very many some. Pages are followed to the end, within a time that grows with each try.
     fn find<'a>(&'a self, holder: &'a Holder, name: &'a str) -> Answer<'a, Result<Vec<Minted>, CallError>>;
 
     /// Ends a token. `Ok`: GitLab has confirmed that it is dead, be it that it was before (404, or what defect 4 of

@@ -21,6 +21,8 @@ pub(super) const WHY: &str = "reconcile";
 pub(super) const SETTLED: Duration = Duration::from_secs(600);
 /// Between two looks at most.
 const LOOK: Duration = Duration::from_secs(60);
+/// Between two looks at least, where something was found at the end.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// One look for a token by its name.
@@ -38,25 +40,26 @@ impl Inner {
         let waited = began.saturating_sub(search.began);
         match result {
             Err(error) => self.not_ended(site, lease, WHY, &error, busy).await,
-            Ok(()) if waited >= SETTLED => self.settled(lease, busy).await,
-            Ok(()) => {
-                let wait = backoff::bound(search.looks).min(LOOK).min(SETTLED.saturating_sub(waited));
+            Ok(false) if waited >= SETTLED => self.settled(lease, busy).await,
+            Ok(_) => {
+                let wait =
+                    backoff::bound(search.looks).min(LOOK).min(SETTLED.saturating_sub(waited).max(AGAIN));
                 busy.done(Some(self.time.now().plus(wait)));
             }
         }
     }
 
-    /// Looks, and revokes what is there.
-    async fn revoke_found(self: &Arc<Self>, site: &Site, lease: &Arc<Lease>) -> Result<(), CallError> {
+    /// Looks, and revokes what is there. Whether there was something: then it may not have been all.
+    async fn revoke_found(self: &Arc<Self>, site: &Site, lease: &Arc<Lease>) -> Result<bool, CallError> {
         let holder = holder(lease);
         let found = self.call(site, site.gitlab.find(&holder, &lease.name)).await?;
-        let Some(first) = found.first() else { return Ok(()) };
+        let Some(first) = found.first() else { return Ok(false) };
         self.observer.event(Event::ReconcileOrphan(lease));
         self.note_found(lease, first).await;
         for token in &found {
             self.call(site, site.gitlab.revoke(&holder, token.id)).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// That there was a token stands in the record, whatever comes.

@@ -39,13 +39,17 @@ pub(super) async fn run(inner: Arc<Inner>, site: Arc<Site>) {
         let now = inner.time.now();
         let Some(lease) = inner.book().take_due(&site.name, looks, now) else { continue };
         let busy = Busy::with(&inner, &lease);
-        if site.admit(Purpose::Ending, inner.time.elapsed()).is_err() {
+        let Ok(admission) = site.admit(Purpose::Ending, inner.time.elapsed()) else {
             inner.book().let_go(lease.id, Some(now));
             busy.forget();
             continue;
-        }
+        };
         let works = if looks { &mut look } else { &mut works };
-        works.spawn(work(inner.clone(), site.clone(), lease, permit, busy));
+        let work = work(inner.clone(), site.clone(), lease, permit, busy);
+        works.spawn(async move {
+            let _admission = admission;
+            work.await;
+        });
     }
 }
 

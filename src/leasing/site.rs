@@ -47,7 +47,22 @@ pub(super) struct Site {
     /// Something is due earlier than it was.
     pub(super) wake: Notify,
     pub(super) permits: Permits,
-    breaker: Mutex<Breaker>,
+    breaker: Arc<Mutex<Breaker>>,
+}
+
+/// That a call may be made. Where it is the one that looks whether the target is back, and ends without a call, another one may.
+#[derive(Debug)]
+pub(super) struct Admission {
+    breaker: Arc<Mutex<Breaker>>,
+    trial: Option<u32>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(trial) = self.trial {
+            self.breaker.lock().unwrap_or_else(PoisonError::into_inner).give_back(trial);
+        }
+    }
 }
 
 /// When the caller is no longer waited for, by the stopwatch.
@@ -67,7 +82,7 @@ impl Site {
             version: Mutex::default(),
             wake: Notify::new(),
             permits: Permits::new(target.max_inflight),
-            breaker: Mutex::default(),
+            breaker: Arc::default(),
         }
     }
 
@@ -78,8 +93,9 @@ impl Site {
     }
 
     /// Whether a call may be made now; else how long to wait.
-    pub(super) fn admit(&self, purpose: Purpose, now: Duration) -> Result<(), Duration> {
-        self.breaker().admit(purpose, now)
+    pub(super) fn admit(&self, purpose: Purpose, now: Duration) -> Result<Admission, Duration> {
+        let trial = self.breaker().admit(purpose, now)?;
+        Ok(Admission { breaker: self.breaker.clone(), trial })
     }
 
     /// For how long nobody calls, whatever for.
@@ -145,11 +161,13 @@ impl Inner {
     ///
     /// # Errors
     /// When that is too late: how long to wait.
-    pub(super) async fn admitted(&self, site: &Site, deadline: Deadline) -> Result<(), Duration> {
-        while let Err(wait) = site.admit(Purpose::Making, self.time.elapsed()) {
-            self.pause(wait, deadline).await?;
+    pub(super) async fn admitted(&self, site: &Site, deadline: Deadline) -> Result<Admission, Duration> {
+        loop {
+            match site.admit(Purpose::Making, self.time.elapsed()) {
+                Ok(admission) => return Ok(admission),
+                Err(wait) => self.pause(wait, deadline).await?,
+            }
         }
-        Ok(())
     }
 
     /// Waits, if that is over before the deadline.

@@ -183,9 +183,10 @@ async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
 
 async fn rotate(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Answer {
     let rotated = api(&state)?.broker.rotate(&name).await?;
+    let end = rotated.expires.map(|expiry| expiry.date());
     Ok(answered(
         StatusCode::OK,
-        &json!({ "target": name, "credential_expires_at": rotated.expires.map(|expiry| expiry.date()) }),
+        &json!({ "target": name, "credential_id": rotated.id, "credential_expires_at": end }),
     ))
 }
 

@@ -3,11 +3,11 @@
 use super::super::inner::Inner;
 use super::super::ports::{CallError, Credential};
 use super::super::site::Site;
-use super::{Record, Rest, Retired, RotationError, Step};
+use super::{Record, Retired, RotationError, Step};
 use crate::broker::Expiry;
 
 impl Inner {
-    /// Makes the second credential durable; [`Inner::resume`] does the rest.
+    /// Makes the second credential, durably; [`Inner::put_in_use`] does the rest.
     pub(super) async fn create(
         &self,
         site: &Site,
@@ -18,7 +18,7 @@ impl Inner {
         let mut bytes = [0; 8];
         self.random.fill(&mut bytes);
         let name = format!("countersign-{}-{}", site.name, hex::encode(bytes));
-        let step = Step::Creating { user_id: credential.user_id, name: name.clone() };
+        let step = Step::Creating { user_id: credential.user_id, name: name.clone(), expires: Some(expiry) };
         let intended = Record { step, ..record.clone() };
         self.save(site, record, intended).await?;
         let made = self.ask(site, site.gitlab.make_credential(credential, &name, expiry));
@@ -33,7 +33,8 @@ impl Inner {
             }
         };
         let sealed = site.seal(new.id, &secret)?;
-        let created = Record { step: Step::Created { new: sealed, old: credential.id }, ..record.clone() };
+        let step = Step::Created { new: sealed, old: credential.id, old_expires: credential.expires };
+        let created = Record { step, ..record.clone() };
         if let Err(error) = self.save(site, record, created).await {
             // Else it is found by its name.
             let _ = self.ask(site, site.gitlab.revoke_credential(new.id)).await;
@@ -42,26 +43,31 @@ impl Inner {
         Ok(())
     }
 
-    /// Tries the second credential, and uses it from then on.
-    pub(super) async fn put_in_use(&self, site: &Site, record: &mut Record) -> Result<Rest, RotationError> {
-        let Step::Created { new, old } = record.step.clone() else { return Ok(Rest::Done) };
+    /// Tries the second credential, and uses it from then on. `None`: somebody has ended it, and the one in use stays in use.
+    pub(super) async fn put_in_use(
+        &self,
+        site: &Site,
+        record: &mut Record,
+    ) -> Result<Option<Credential>, RotationError> {
+        let Step::Created { new, old, old_expires } = record.step.clone() else { return Ok(None) };
         let secret = site.open(&new).map_err(RotationError::Other)?;
         match self.ask(site, site.gitlab.itself(Some(&secret))).await {
-            Ok(_) => {
+            Ok(credential) => {
                 let mut next = Record { current: Some(new), step: Step::Rest, ..record.clone() };
                 let sealed = record.current.clone().filter(|sealed| sealed.id == old);
-                next.retire.push(Retired { id: old, sealed, configured: None });
+                let expires = old_expires.filter(|_| sealed.is_none());
+                next.retire.push(Retired { id: old, sealed, configured: None, expires });
                 self.save(site, record, next).await?;
-                site.gitlab.switch(secret);
+                self.switch(site, secret, &credential);
+                Ok(Some(credential))
             }
             Err(CallError::Credential { .. }) => {
-                // Somebody has ended it: the one in use stays in use.
                 let mut next = Record { step: Step::Rest, ..record.clone() };
                 next.retire.push(Retired::kept(new));
                 self.save(site, record, next).await?;
+                Ok(None)
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        Ok(Rest::Done)
     }
 }

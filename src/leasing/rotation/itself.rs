@@ -14,7 +14,7 @@ impl Inner {
         record: &mut Record,
         credential: &Credential,
         expiry: Expiry,
-    ) -> Result<(), RotationError> {
+    ) -> Result<Credential, RotationError> {
         let Some(_alone) = site.permits.alone().await else {
             return Err(other("other calls have not ended"));
         };
@@ -25,7 +25,7 @@ impl Inner {
             Ok((new, secret)) => {
                 let sealed = site.seal(new.id, &secret)?;
                 // The old one is dead, whatever the store says.
-                site.gitlab.switch(secret);
+                self.switch(site, secret, &new);
                 let next = Record { current: Some(sealed), step: Step::Rest, ..record.clone() };
                 if let Err(error) = self.save(site, record, next.clone()).await {
                     *record = next;
@@ -34,7 +34,7 @@ impl Inner {
                         "the new main credential is in memory alone, so the server must not be stopped: {error}"
                     )));
                 }
-                Ok(())
+                Ok(new)
             }
             Err(error @ (CallError::NotDone { .. } | CallError::Refused { .. })) => {
                 let rested = Record { step: Step::Rest, ..record.clone() };

@@ -7,6 +7,7 @@
 
 mod create;
 mod itself;
+mod lost;
 mod record;
 mod resume;
 mod retire;
@@ -14,6 +15,7 @@ mod retire;
 use super::attempt::Event;
 use super::backoff;
 use super::inner::Inner;
+use super::life::MARGIN;
 use super::ports::{CallError, Change, Credential, Secret};
 use super::site::{Site, detail_of};
 use crate::broker::{Code, Expiry, Refused};
@@ -78,12 +80,14 @@ pub(super) struct Credentials {
 pub(super) struct Known {
     /// The credential, as GitLab last told.
     pub(super) credential: Option<Credential>,
-    /// Why it needs an operator.
-    pub(super) fault: Option<String>,
+    /// Why GitLab does not take it; `None`: it did, when last asked.
+    pub(super) refused: Option<String>,
+    /// Why it is not replaced although it should be.
+    pub(super) hindrance: Option<String>,
     /// Others that are to be revoked, and why they are not.
     pub(super) to_revoke: Vec<(u64, String)>,
-    /// Since when a lost request is waited for, by the stopwatch.
-    since: Option<Duration>,
+    /// Names of others that may have been made, and what is to be told of each.
+    pub(super) to_find: Vec<(String, String)>,
     /// A credential that the store has not taken yet.
     unsaved: bool,
 }
@@ -104,7 +108,7 @@ pub(super) enum RotationError {
 enum Rest {
     /// Nothing.
     Done,
-    /// A lost request is waited for.
+    /// Something: it waits for what a lost request may still do, or has failed for now.
     Waits,
 }
 
@@ -117,6 +121,10 @@ impl Credentials {
     /// Waits until no change is under way.
     pub(super) async fn rest(&self) {
         drop(self.record.lock().await);
+    }
+
+    fn hinder<T>(&self, result: &Result<T, RotationError>) {
+        self.know(|known| known.hindrance = result.as_ref().err().map(ToString::to_string));
     }
 
     fn know(&self, change: impl FnOnce(&mut Known)) {
@@ -163,21 +171,20 @@ fn other(why: &str) -> RotationError {
 pub(super) async fn keep(inner: Arc<Inner>, site: Arc<Site>) {
     let mut failures = 0_u32;
     loop {
-        let wait = match inner.tend(&site, false).await {
-            Ok((Rest::Done, _)) => {
-                failures = 0;
-                OFTEN
-            }
-            Ok((Rest::Waits, _)) => SOON,
-            Err(error) => {
-                failures = failures.saturating_add(1);
-                if site.rotation.is_some() {
-                    let detail = error.to_string();
-                    inner.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
-                }
-                backoff::bound(failures).max(SOON)
-            }
+        let tended = inner.tend(&site, false).await;
+        let wait = if matches!(tended, Ok((Rest::Done, _))) {
+            failures = 0;
+            OFTEN
+        } else {
+            failures = failures.saturating_add(1);
+            backoff::bound(failures).max(SOON)
         };
+        if let Err(error) = tended
+            && site.rotation.is_some()
+        {
+            let detail = error.to_string();
+            inner.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+        }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = site.credentials.wake.notified() => {}
@@ -192,34 +199,61 @@ impl Inner {
         if site.rotation.is_none() {
             return Err(Refused::new(Code::TargetRefused).because("the target has no `rotate`"));
         }
-        match self.tend(site, true).await {
-            Ok((_, Some(rotated))) => Ok(rotated),
-            Ok(_) => Err(unavailable("an earlier change has not ended".to_owned())),
-            Err(error) => {
-                site.credentials.wake.notify_one();
-                Err(unavailable(error.to_string()))
-            }
+        let tended = self.tend(site, true).await;
+        if !matches!(tended, Ok((Rest::Done, _))) {
+            site.credentials.wake.notify_one();
+        }
+        match tended {
+            Ok((_, Some(new))) => Ok(Rotated { id: new.id, expires: new.expires }),
+            Ok((_, None)) => Err(unavailable("an earlier change has not ended".to_owned())),
+            Err(error) => Err(unavailable(error.to_string())),
         }
     }
 
-    /// Ends what was begun, looks at the credential, and replaces it where that is due or `now`.
-    async fn tend(&self, site: &Site, now: bool) -> Result<(Rest, Option<Rotated>), RotationError> {
+    /// Ends what was begun, looks at the credential, replaces it where that is due or `now`, and ends what is left of earlier ones. The new one,
+    /// where there is one: whatever fails after it is in use, it was replaced, and whoever wanted that need not want it again.
+    async fn tend(&self, site: &Site, now: bool) -> Result<(Rest, Option<Credential>), RotationError> {
         let mut record = site.credentials.record.lock().await;
-        match self.resume(site, &mut record).await {
-            Ok(Rest::Done) => {}
-            Ok(Rest::Waits) => return Ok((Rest::Waits, None)),
-            Err(error) => {
-                // What hinders that does not hide when the credential in use ends, nor that what it says.
-                let said = site.credentials.known().fault;
-                let _ = self.look(site).await;
-                site.credentials.know(|known| known.fault = said.or(known.fault.take()));
-                return Err(error);
+        let told = site.credentials.known().to_revoke;
+        let mut rest = Rest::Done;
+        let replaced = match self.resume(site, &mut record).await {
+            Ok(None) => {
+                let seen = self.look(site).await?;
+                rest = self.clear_up(site, &mut record, &seen, &[]).await?;
+                match record.step {
+                    Step::Rest => self.replace(site, &mut record, &seen, now).await,
+                    _ => Ok(None),
+                }
             }
+            Ok(new) => Ok(new),
+            Err(error) => {
+                // What hinders a change does not hide what the credential says of itself.
+                let _ = self.look(site).await;
+                Err(error)
+            }
+        };
+        site.credentials.hinder(&replaced);
+        let replaced = replaced?;
+        if let Some(new) = &replaced {
+            let settled: Vec<_> = told.iter().filter(|_| now).map(|(id, _)| *id).collect();
+            rest = self.clear_up(site, &mut record, new, &settled).await.unwrap_or(Rest::Waits);
         }
-        let credential = self.look(site).await?;
-        let Some(rotation) = site.rotation.filter(|rotation| now || self.is_due(&credential, rotation))
-        else {
-            return Ok((Rest::Done, None));
+        if record.step != Step::Rest {
+            rest = Rest::Waits;
+        }
+        Ok((rest, replaced))
+    }
+
+    /// Replaces the credential where that is due or `now`. `None`: it is not, or another one that its user may have made is looked for first.
+    async fn replace(
+        &self,
+        site: &Site,
+        record: &mut Record,
+        credential: &Credential,
+        now: bool,
+    ) -> Result<Option<Credential>, RotationError> {
+        let Some(rotation) = site.rotation.filter(|rotation| now || self.is_due(credential, rotation)) else {
+            return Ok(None);
         };
         // Before GitLab is asked for what could not be kept.
         if site.sealing.is_none() {
@@ -231,19 +265,38 @@ impl Inner {
             Method::Itself => false,
         };
         let expiry = crate::broker::expiry_after(self.time.of_day(), rotation.lifetime);
-        if creates {
-            self.create(site, &mut record, &credential, expiry).await?;
-        } else {
-            self.replace_itself(site, &mut record, &credential, expiry).await?;
+        if !creates {
+            return self.replace_itself(site, record, credential, expiry).await.map(Some);
         }
-        let rest = self.resume(site, &mut record).await?;
-        let before = credential.id;
-        let credential = self.look(site).await?;
-        if credential.id == before {
-            return Err(other("the new credential was ended before it was used"));
+        if record.lost.iter().any(|lost| lost.user_id == credential.user_id) {
+            return Ok(None);
         }
-        self.observer.event(Event::CredentialRotated { target: &site.name, id: credential.id });
-        Ok((rest, Some(Rotated { id: credential.id, expires: credential.expires })))
+        self.create(site, record, credential, expiry).await?;
+        let new = self.put_in_use(site, record).await?;
+        new.map(Some).ok_or_else(|| other("the new credential was ended before it was used"))
+    }
+
+    /// Ends what is left of earlier ones.
+    async fn clear_up(
+        &self,
+        site: &Site,
+        record: &mut Record,
+        seen: &Credential,
+        settled: &[u64],
+    ) -> Result<Rest, RotationError> {
+        let found = self.find_lost(site, record, seen).await?;
+        let retired = self.retire(site, record, seen, settled).await?;
+        Ok(if found == Rest::Done { retired } else { found })
+    }
+
+    /// Calls are made with another credential from now on.
+    fn switch(&self, site: &Site, secret: Secret, new: &Credential) {
+        site.gitlab.switch(secret);
+        site.credentials.know(|known| {
+            known.credential = Some(new.clone());
+            known.refused = None;
+        });
+        self.observer.event(Event::CredentialRotated { target: &site.name, id: new.id });
     }
 
     /// Asks GitLab about the credential in use, and about itself.
@@ -252,9 +305,9 @@ impl Inner {
         site.credentials.know(|known| match &result {
             Ok(credential) => {
                 known.credential = Some(credential.clone());
-                known.fault = None;
+                known.refused = None;
             }
-            Err(error @ CallError::Credential { .. }) => known.fault = Some(detail_of(error)),
+            Err(error @ CallError::Credential { .. }) => known.refused = Some(detail_of(error)),
             // Nothing is known that was not known before.
             Err(_) => {}
         });
@@ -274,6 +327,12 @@ impl Inner {
 
     fn is_due(&self, credential: &Credential, rotation: &Rotation) -> bool {
         self.left(credential).is_some_and(|left| left <= rotation.before)
+    }
+
+    /// Whether a credential's own end has certainly passed, by GitLab's clock too.
+    fn has_passed(&self, site: &Site, end: Option<Expiry>) -> bool {
+        let now = site.gitlab.heard_time().map(|heard| heard.min(self.time.at_least()));
+        end.zip(now).is_some_and(|(end, now)| end.moment().plus(MARGIN) <= now)
     }
 
     /// One call, among as many at once as the target may be asked.

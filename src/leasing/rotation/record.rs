@@ -1,9 +1,11 @@
 //! What is stored of a target's main credential: which one is in use, and how far a change of it had got.
 
 use super::super::ports::{Sealing, Secret};
+use crate::broker::Expiry;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The record of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,12 +18,36 @@ pub(in crate::leasing) struct Record {
     pub(super) current: Option<Sealed>,
     /// How far a change has got.
     pub(super) step: Step,
+    /// Since when the step waits for what a lost request may still do, by this process's stopwatch.
+    #[serde(skip)]
+    pub(super) since: Option<Duration>,
+    /// Credentials that may have been made. There is at most one for each user: while there is one, that user's credential makes no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) lost: Vec<Lost>,
     /// Credentials that are not used any more, and shall be revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) retire: Vec<Retired>,
 }
 
-/// A credential that is not used any more, and stands here until it is certainly dead.
+/// A second credential that may have been made, and whose text is known to nobody: it is looked for by its name, and revoked. It stands here until
+/// somebody who may see it has looked for it for long enough, or its own end has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lost {
+    /// Its user.
+    pub(super) user_id: u64,
+    /// Its name, unique.
+    pub(super) name: String,
+    /// Its end, as GitLab was asked for; `None`: an older record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires: Option<Expiry>,
+    /// Since when it is looked for, by this process's stopwatch.
+    #[serde(skip)]
+    pub(super) since: Option<Duration>,
+}
+
+/// A credential that is not used any more. It stands here until it is certainly dead; where its text is not here, no longer than it lives, or
+/// until an operator who was told of it has ordered a rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Retired {
@@ -34,6 +60,9 @@ pub(super) struct Retired {
     /// comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) configured: Option<String>,
+    /// Its own end, where its text is not here and GitLab told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires: Option<Expiry>,
 }
 
 /// A credential that only the key file's holder can read.
@@ -53,12 +82,15 @@ pub(super) enum Step {
     /// There is no change under way.
     #[default]
     Rest,
-    /// A second credential may have been made: whose text is known to nobody, so it is found by its name and revoked.
+    /// A second credential may have been made. Where no more is known of it it is [`Lost`].
     Creating {
         /// Its user.
         user_id: u64,
         /// Its name, unique.
         name: String,
+        /// Its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Expiry>,
     },
     /// A second one exists, and is not in use yet.
     Created {
@@ -66,6 +98,9 @@ pub(super) enum Step {
         new: Sealed,
         /// The one in use.
         old: u64,
+        /// The end of that one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        old_expires: Option<Expiry>,
     },
     /// The one in use may have replaced itself.
     Rotating {
@@ -120,13 +155,51 @@ impl Record {
             step @ Step::Creating { .. } => step,
             Step::Rest | Step::Rotating { .. } | Step::Lost { .. } => Step::Rest,
         };
-        Self { configured: configured.to_owned(), current, step, retire }
+        Self { configured: configured.to_owned(), current, step, since: None, lost: self.lost, retire }
     }
 }
 
 impl Retired {
     /// One whose text is known here alone.
     pub(super) const fn kept(sealed: Sealed) -> Self {
-        Self { id: sealed.id, sealed: Some(sealed), configured: None }
+        Self { id: sealed.id, sealed: Some(sealed), configured: None, expires: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As they were written before credentials that are lost and ends were kept.
+    #[test]
+    fn older_records_are_read() {
+        let sealed = r#"{"id":7,"text":"AAAA"}"#;
+        for step in [
+            r#"{"step":"rest"}"#.to_owned(),
+            r#"{"step":"creating","user_id":1,"name":"n"}"#.to_owned(),
+            format!(r#"{{"step":"created","new":{sealed},"old":1}}"#),
+            r#"{"step":"rotating","old":1}"#.to_owned(),
+            r#"{"step":"lost","old":1}"#.to_owned(),
+        ] {
+            let text = format!(
+                r#"{{"configured":"c","current":{sealed},"step":{step},"retire":[{{"id":1}},{{"id":2,"sealed":{sealed},"configured":"b"}}]}}"#
+            );
+            let record = Record::parse(text.as_bytes()).unwrap();
+            assert_eq!(record.encode(), text.as_bytes(), "{step}");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_stays_in_the_record_and_what_was_measured_does_not() {
+        let expires = Expiry::parse("2026-07-29");
+        let lost = Lost { user_id: 1, name: "n".into(), expires, since: None };
+        let record = Record { lost: vec![lost.clone()], ..Record::default() };
+        let measured = Record {
+            since: Some(Duration::ZERO),
+            lost: vec![Lost { since: Some(Duration::ZERO), ..lost }],
+            ..Record::default()
+        };
+        assert_eq!(Record::parse(&measured.encode()), Ok(record.clone()));
+        assert_eq!(record.clone().reconfigured("other").lost, record.lost);
     }
 }

@@ -2,38 +2,77 @@
 
 use super::super::attempt::Event;
 use super::super::inner::Inner;
-use super::super::ports::CallError;
+use super::super::ports::{CallError, Credential};
 use super::super::site::{Site, detail_of};
 use super::{Record, Rest, Retired, RotationError, other};
+use crate::broker::expiry_after;
+use std::time::Duration;
+
+/// How long one is told of that has no end of its own, and whose text is not here.
+const LONGEST_TOLD: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Inner {
     /// Revokes them. What GitLab does not let be revoked stays in the record, is told, and is tried again when the credential is next looked at.
-    pub(super) async fn retire(&self, site: &Site, record: &mut Record) -> Result<Rest, RotationError> {
+    /// `settled`: of these an operator was told before he ordered the rotation that has just been done.
+    pub(super) async fn retire(
+        &self,
+        site: &Site,
+        record: &mut Record,
+        seen: &Credential,
+        settled: &[u64],
+    ) -> Result<Rest, RotationError> {
         let before = site.credentials.known().to_revoke;
+        let mut rest = Rest::Done;
         let mut left = Vec::new();
         for old in record.retire.clone() {
-            if let Some(why) = self.end_retired(site, &old).await? {
-                if !before.iter().any(|(id, _)| *id == old.id) {
-                    let detail = format!("credential {} is to be revoked by hand: {why}", old.id);
-                    self.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
-                }
-                if old.sealed.is_some() {
-                    left.push((old.id, why));
-                    continue;
-                }
-                // Its text is not here, so neither can it say that it is dead, nor is anything lost.
-            }
             let mut next = record.clone();
             next.retire.retain(|one| one.id != old.id);
-            self.save(site, record, next).await?;
+            let ended = self.end_retired(site, &old, seen).await;
+            let is_refused = matches!(ended, Ok(Some(_)));
+            let why = match ended {
+                Ok(None) => {
+                    self.save(site, record, next).await?;
+                    continue;
+                }
+                Ok(Some(why)) => why,
+                Err(error) => {
+                    rest = Rest::Waits;
+                    error.to_string()
+                }
+            };
+            let tell = |detail: String| {
+                self.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+            };
+            // Its text is not here, so it cannot say that it is dead: it is not told of for ever.
+            if old.sealed.is_none() {
+                if self.has_passed(site, old.expires) || is_refused && settled.contains(&old.id) {
+                    tell(format!("credential {} is not looked after any more: {why}", old.id));
+                    self.save(site, record, next).await?;
+                    continue;
+                }
+                if old.expires.is_none() {
+                    let expires = Some(expiry_after(self.time.of_day(), LONGEST_TOLD));
+                    next.retire.push(Retired { expires, ..old.clone() });
+                    self.save(site, record, next).await?;
+                }
+            }
+            if !before.iter().any(|(id, _)| *id == old.id) {
+                tell(format!("credential {} is to be revoked by hand: {why}", old.id));
+            }
+            left.push((old.id, why));
         }
         site.credentials.know(|known| known.to_revoke = left);
-        Ok(Rest::Done)
+        Ok(rest)
     }
 
     /// `None`: it is certainly dead, or the one in use; else why it is not. Nobody calls with it while it is revoked.
-    async fn end_retired(&self, site: &Site, old: &Retired) -> Result<Option<String>, RotationError> {
-        if self.ask(site, site.gitlab.itself(None)).await?.id == old.id {
+    async fn end_retired(
+        &self,
+        site: &Site,
+        old: &Retired,
+        seen: &Credential,
+    ) -> Result<Option<String>, RotationError> {
+        if seen.id == old.id {
             return Ok(None);
         }
         let Some(_alone) = site.permits.alone().await else {

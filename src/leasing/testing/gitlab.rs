@@ -44,7 +44,7 @@ struct Own {
     name: String,
     text: String,
     expires: Option<Expiry>,
-    /// Of another user, who is no administrator.
+    /// Of [`OTHER`], who is no administrator.
     is_weak: bool,
 }
 
@@ -84,6 +84,8 @@ pub(in crate::leasing) struct Client {
 }
 
 const USER: u64 = 1;
+/// Another one, who may do nothing with the first one's credentials.
+const OTHER: u64 = 2;
 
 impl World {
     pub(in crate::leasing) fn new(watch: &Watch) -> Self {
@@ -255,6 +257,11 @@ impl World {
         self.lock().credentials.iter().map(|(id, own)| (*id, own.text.clone())).collect()
     }
 
+    /// The credentials that a broker has made as second ones, be it that it never heard of it.
+    pub(in crate::leasing) fn seconds(&self) -> usize {
+        self.lock().credentials.values().filter(|own| own.name.starts_with("countersign-")).count()
+    }
+
     /// Whether a dead credential was asked to replace itself, for which GitLab ends all of its descent.
     pub(in crate::leasing) fn saw_reuse(&self) -> bool {
         self.lock().rotated_dead
@@ -365,7 +372,7 @@ impl Own {
     fn seen(&self, id: u64, is_admin: bool) -> Credential {
         Credential {
             id,
-            user_id: USER,
+            user_id: if self.is_weak { OTHER } else { USER },
             name: self.name.clone(),
             scopes: vec!["api".to_owned()],
             expires: self.expires,
@@ -481,9 +488,11 @@ impl Gitlab for Client {
         user_id: u64,
         name: &'a str,
     ) -> Answer<'a, Result<Vec<u64>, CallError>> {
-        assert_eq!(user_id, USER);
-        let name = name.to_owned();
+        let (with, name) = (self.text(), name.to_owned());
         Box::pin(self.call("find-credential", None, move |state, _| {
+            if user_id != OTHER && state.credentials.values().any(|own| own.text == with && own.is_weak) {
+                return Err(CallError::Refused { status: 401, detail: "401 Unauthorized".to_owned() });
+            }
             Ok(state.credentials.iter().filter(|(_, own)| own.name == name).map(|(id, _)| *id).collect())
         }))
     }

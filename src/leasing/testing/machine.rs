@@ -107,6 +107,11 @@ impl Fuse {
         !self.is_out()
     }
 
+    /// So many steps from now on.
+    pub(in crate::leasing) fn burn_after(&self, steps: i64) {
+        self.0.0.store(steps, Ordering::SeqCst);
+    }
+
     pub(in crate::leasing) fn blow(&self) {
         self.0.1.store(true, Ordering::SeqCst);
     }

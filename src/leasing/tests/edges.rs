@@ -1,6 +1,7 @@
 //! Clocks that are set, targets and roles that go, callers that go away, stops.
 
 use crate::broker::{Code, Draft, Kind, Revocation};
+use crate::leasing::backoff::Purpose;
 use crate::leasing::memory::MemoryLeases;
 use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
 use crate::leasing::{Filter, OpenError};
@@ -321,4 +322,42 @@ async fn a_token_that_is_left_to_gitlab_is_late_when_gitlab_should_have_ended_it
         machine.world.heal();
         finish(&machine).await;
     }
+}
+
+/// Calls that were under way when a target went down are one outage, and not one each.
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_delays_revocations_by_little_however_many_were_under_way() {
+    let machine = Machine::allowed(64).await;
+    for job in 0..64 {
+        let many = |draft: &mut crate::broker::Draft| draft.max_active = Some(100);
+        machine.mint(grant_of(Kind::Project, 60, &job.to_string(), many)).await.unwrap();
+    }
+    machine.pass(55).await;
+    machine.world.set_down(Some(Fault::Lost));
+    machine.world.set_slow(Duration::from_secs(2));
+    machine.pass(8).await;
+    assert_eq!((machine.world.live().len(), machine.world.most_at_once()), (64, 64));
+    machine.world.heal();
+    machine.world.set_slow(Duration::from_millis(3));
+    machine.pass(12).await;
+    assert_eq!(machine.world.live(), [] as [u64; 0]);
+    finish(&machine).await;
+}
+
+/// The one call that looks whether a target is back may turn out not to be needed.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_let_in_to_look_and_does_not_call_keeps_nobody_out() {
+    let machine = Machine::new().await;
+    machine.pass(1).await;
+    machine.world.script("holder", [Some(Fault::Credential(401))]);
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap_err();
+    machine.pass(2).await;
+    let inner = &machine.broker.inner;
+    let admit = || inner.sites["default"].admit(Purpose::Ending, inner.time.elapsed());
+    let looks = admit().unwrap();
+    assert!(admit().is_err(), "the others wait");
+    drop(looks);
+    drop(admit().unwrap());
+    machine.mint(grant(Kind::Project, 60, "two")).await.unwrap();
+    finish(&machine).await;
 }

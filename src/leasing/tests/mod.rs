@@ -2,6 +2,7 @@
 
 mod abandoning;
 mod edges;
+mod leftovers;
 mod limits;
 mod priority;
 mod random;

@@ -2,7 +2,12 @@
 
 use super::World;
 use crate::support::Answer;
+use crate::support::gitlab::Fault;
+use countersign::leasing::{Method, Rotation};
 use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 async fn post(world: &World, path: &str, form: &str) -> Answer {
     let request = world.ca.http.post(world.ca.admin_url(path));
@@ -274,4 +279,37 @@ async fn a_lease_that_is_over_still_says_which_token_it_was_and_why_it_ended() {
     let refused = world.ca.get_admin("/v1/attempts").await.json();
     let refused = &refused["refused"][0];
     assert!(is_time(&refused["time"]) && is_time(&refused["job"]["expires"]), "{refused}");
+}
+
+/// An operator who is told that nothing was replaced orders it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_was_replaced_is_told_of_whatever_became_of_the_old_one() {
+    let (gitlab, mut stopped, directory) = World::start().await.stop().await;
+    let key = directory.path().join("seal.key");
+    fs::write(&key, "1".repeat(64)).expect("a file");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its mode");
+    let broker = stopped.config.broker.as_mut().expect("a broker");
+    broker.seal_key = Some(key);
+    let day = Duration::from_secs(24 * 3600);
+    broker.targets[0].rotate = Some(Rotation { before: day, lifetime: 30 * day, method: Method::Auto });
+    let world = World { gitlab, ca: stopped.start().await, _directory: directory };
+    let no = Fault::Status(403, r#"{"message":"403 Forbidden"}"#);
+    world.gitlab.faults().script("DELETE /personal_access_tokens/{token_id}", [no]);
+    let rotated = post(&world, "/v1/targets/gitlab/rotate", "").await;
+    assert_eq!(rotated.status, 200, "{}", rotated.text());
+    let rotated = rotated.json();
+    assert!(rotated["credential_expires_at"].is_string(), "{rotated}");
+    let target = world.ca.get_admin("/v1/targets").await.json()["targets"][0].clone();
+    assert!(rotated["credential_id"].is_u64(), "{rotated}");
+    assert_eq!(target["credential_id"], rotated["credential_id"]);
+    assert_eq!(target["credentials_to_revoke"].as_array().map(Vec::len), Some(1), "{target}");
+    assert!(world.gitlab.opens(world.gitlab.credential()));
+    let ready = world.ca.get_admin("/readyz").await;
+    assert!(ready.text().contains("is to be revoked: refused with 403"), "{}", ready.text());
+    // The next one ends both.
+    let again = post(&world, "/v1/targets/gitlab/rotate", "").await.json();
+    assert_ne!(again["credential_id"], rotated["credential_id"]);
+    let target = world.ca.get_admin("/v1/targets").await.json()["targets"][0].clone();
+    assert_eq!(target["credentials_to_revoke"], json!([]), "{target}");
+    assert!(!world.gitlab.opens(world.gitlab.credential()));
 }

@@ -3,6 +3,7 @@
 mod credential;
 mod faults;
 mod kinds;
+mod long_lists;
 mod recorded;
 mod rights;
 mod shapes;
