@@ -1,24 +1,21 @@
-//! A writer that never waits: lines go to a thread through a bounded queue.
+//! A writer that never waits for whoever reads: lines come together in memory, and a thread writes them.
 //!
-//! The thread writes what has come together at once: a system call and a wake-up for each line would cost more than the line. A line
-//! that comes after a pause is written at once; those behind it wait a few milliseconds for each other.
+//! One buffer for all, which is written whole: a system call, an allocation and a wake-up for each line would cost more than the line. A
+//! line that comes after a pause is written at once; those behind it wait a few milliseconds for each other.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{JoinHandle, park_timeout};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait to be written: a few MB at most.
-const QUEUE: usize = 16 * 1024;
-/// How long lines wait for each other. Much less than the queue takes to fill, and than anybody notices.
+/// Octets of lines that may wait to be written.
+const ROOM: usize = 4 << 20;
+/// How long lines wait for each other. Much less than the room takes to fill, and than anybody notices.
 const TOGETHER: Duration = Duration::from_millis(5);
-/// So many octets are written at once at most, and a line's length more.
-const AT_ONCE: usize = 256 * 1024;
-/// Room for a line from the start: nearly all of a request fit.
-const LINE: usize = 512;
+/// With so many octets nothing is waited for; and no more is kept for what comes.
+const MANY: usize = 256 * 1024;
 
 /// Lines dropped since the process began. It has one stderr, whatever runs in it.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -29,89 +26,119 @@ pub fn lines_dropped() -> u64 {
 }
 
 /// Hands lines to the thread.
-pub struct LineWriter {
-    queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
-}
+pub struct LineWriter(Arc<Shared>);
 
 /// Ends the thread, once it has written everything.
 pub struct Flush {
-    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-enum Message {
-    Line(Vec<u8>),
-    End,
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+/// What is not written yet.
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    /// Lines that had no room.
+    dropped: u64,
+    /// Whether the thread waits for a first line.
+    idle: bool,
+    ended: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LineWriter {
     /// Starts the thread that writes to `output`.
     pub fn start(output: impl Write + Send + 'static) -> (Self, Flush) {
-        let (queue, lines) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = dropped.clone();
-        let thread = std::thread::spawn(move || write_all(&lines, output, &counter));
-        (Self { queue: queue.clone(), dropped }, Flush { queue, thread: Some(thread) })
+        let shared = Arc::<Shared>::default();
+        let thread = std::thread::spawn({
+            let shared = shared.clone();
+            move || write_all(&shared, output)
+        });
+        (Self(shared.clone()), Flush { shared, thread: Some(thread) })
     }
 }
 
-fn write_all(lines: &Receiver<Message>, mut output: impl Write, dropped: &AtomicU64) {
+fn write_all(shared: &Shared, mut output: impl Write) {
     let mut text = Vec::new();
-    let mut ended = false;
-    while !ended {
-        let Ok(first) = lines.recv() else { break };
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Line(line) => text.extend_from_slice(&line),
-                Message::End => ended = true,
-            }
-            next = if ended || text.len() >= AT_ONCE { None } else { lines.try_recv().ok() };
-        }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let told = format!("{lost} log lines were dropped: stderr is read too slowly\n");
+    loop {
+        let mut waiting = shared.lock();
+        waiting.idle = true;
+        let nothing = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.ended;
+        waiting = shared.changed.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
+        waiting.idle = false;
+        std::mem::swap(&mut waiting.text, &mut text);
+        let (dropped, ended) = (std::mem::take(&mut waiting.dropped), waiting.ended);
+        drop(waiting);
+        if dropped > 0 {
+            let told = format!("{dropped} log lines were dropped: stderr is read too slowly\n");
             text.extend_from_slice(told.as_bytes());
         }
         // Nobody is left to be told when stderr fails.
         let _ = output.write_all(&text);
-        let waits = !ended && text.len() < AT_ONCE;
-        text.clear();
-        if waits {
-            // Meanwhile lines come without waking anybody; only the end does.
-            park_timeout(TOGETHER);
+        if ended {
+            break;
         }
+        if text.len() < MANY {
+            // Meanwhile lines come without waking anybody; only the end does.
+            let goes_on = |waiting: &mut Waiting| !waiting.ended;
+            drop(shared.changed.wait_timeout_while(shared.lock(), TOGETHER, goes_on));
+        }
+        text.clear();
+        text.shrink_to(MANY);
     }
     let _ = output.flush();
 }
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        let _ = self.queue.send(Message::End);
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             let _ = thread.join();
         }
     }
 }
 
-/// One event's line: formatted in pieces, sent as one.
+/// One event's line, written in one piece or several: nobody else's comes between.
 pub struct Line<'w> {
-    writer: &'w LineWriter,
-    text: Vec<u8>,
+    shared: &'w Shared,
+    waiting: MutexGuard<'w, Waiting>,
+    /// Where it begins; `None`: it has no room.
+    start: Option<usize>,
 }
 
 impl<'w> MakeWriter<'w> for LineWriter {
     type Writer = Line<'w>;
     fn make_writer(&'w self) -> Line<'w> {
-        Line { writer: self, text: Vec::with_capacity(LINE) }
+        let waiting = self.0.lock();
+        let start = Some(waiting.text.len()).filter(|_| !waiting.ended);
+        Line { shared: &self.0, waiting, start }
     }
 }
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
+        if let Some(start) = self.start {
+            if self.waiting.text.len() + bytes.len() <= ROOM {
+                self.waiting.text.extend_from_slice(bytes);
+            } else {
+                self.waiting.text.truncate(start);
+                self.waiting.dropped += 1;
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+                self.start = None;
+            }
+        }
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -121,10 +148,8 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let text = std::mem::take(&mut self.text);
-        if let Err(TrySendError::Full(_)) = self.writer.queue.try_send(Message::Line(text)) {
-            self.writer.dropped.fetch_add(1, Ordering::Relaxed);
-            DROPPED.fetch_add(1, Ordering::Relaxed);
+        if !self.waiting.text.is_empty() && std::mem::take(&mut self.waiting.idle) {
+            self.shared.changed.notify_one();
         }
     }
 }
