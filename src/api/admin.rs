@@ -24,7 +24,7 @@ struct Admin {
 }
 
 /// Everything that the operators' listener answers.
-pub fn router(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Router {
+pub fn operators(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Around {
     let admin = Arc::new(Admin { state: state.clone(), operations });
     let broker = super::broker::operators_routes(&state);
     let routes = Router::new()
@@ -34,9 +34,9 @@ pub fn router(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Router {
         .route("/issuers/refresh", only(post(refresh)))
         .with_state(admin)
         .merge(broker)
-        .route_layer(axum::middleware::from_fn(edge::leave_template))
+        .route_layer(edge::LeaveTemplate)
         .fallback(not_found);
-    Around::new(routes, edge::Edge::operators(state)).into_router()
+    Around::new(routes, edge::Edge::operators(state))
 }
 
 async fn livez() -> Response {

@@ -37,11 +37,6 @@ impl Around {
         Self { grpc: Some(grpc), ..self }
     }
 
-    /// As a router, which takes every path.
-    pub fn into_router(self) -> Router {
-        Router::new().fallback_service(self)
-    }
-
     async fn answer(self, request: Request) -> Response {
         let Self { json, grpc, edge: state } = self;
         let routes = |request: Request| {

@@ -17,10 +17,12 @@ use axum::http::header::{
     VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use axum::middleware::Next;
 use axum::response::Response;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tower::{Layer, Service};
 
 /// The header that carries the request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,11 +43,46 @@ pub struct IssuedNote {
 #[derive(Clone)]
 struct Template(MatchedPath);
 
-/// Leaves the route's template on the response, where [`edge`] finds it.
-pub async fn leave_template(path: MatchedPath, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(Template(path));
-    response
+/// The layer of [`LeavingTemplate`].
+#[derive(Clone, Copy)]
+pub struct LeaveTemplate;
+
+/// Leaves the route's template on the response, where [`edge`] finds it. A service of its own: axum's layer for a function would cost every
+/// request some allocations.
+#[derive(Clone)]
+pub struct LeavingTemplate<S>(S);
+
+impl<S> Layer<S> for LeaveTemplate {
+    type Service = LeavingTemplate<S>;
+
+    fn layer(&self, route: S) -> LeavingTemplate<S> {
+        LeavingTemplate(route)
+    }
+}
+
+impl<S> Service<Request> for LeavingTemplate<S>
+where
+    S: Service<Request, Response = Response, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let template = request.extensions().get::<MatchedPath>().cloned().map(Template);
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if let Some(template) = template {
+                response.extensions_mut().insert(template);
+            }
+            Ok(response)
+        })
+    }
 }
 
 /// What goes around the requests of one listener.

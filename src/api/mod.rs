@@ -27,7 +27,8 @@ mod trust;
 mod v1;
 mod v2;
 
-pub use admin::router as admin_router;
+pub use admin::operators;
+pub use around::Around;
 pub use body::{MAX_BODY_BYTES, NoRoom};
 pub use edge::REQUEST_ID;
 pub use ports::{Answered, Call, Observer, Operations, Refreshed};
@@ -35,17 +36,15 @@ pub use state::ApiState;
 pub use trust::TrustFiles;
 
 use crate::refusal::Reason;
-use around::Around;
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use error::Rejection;
 use std::sync::Arc;
 
 /// Everything that the public listener answers.
-pub fn router(state: Arc<ApiState>) -> Router {
+pub fn public(state: Arc<ApiState>) -> Around {
     let routes = Router::new()
         .route("/api/v2/signingCert", only(post(signing::certificate::<v2::Json>)))
         .route("/api/v2/trustBundle", only(get(v2::trust_bundle)))
@@ -60,11 +59,11 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .merge(rekor::routes(&state))
         .merge(trust::routes(&state))
         .merge(broker::routes(&state))
-        .route_layer(from_fn(edge::leave_template))
+        .route_layer(edge::LeaveTemplate)
         .fallback(not_found)
         .with_state(state.clone());
     let grpc = grpc::routes(&state);
-    Around::new(routes, edge::Edge::public(state)).beside_grpc(grpc).into_router()
+    Around::new(routes, edge::Edge::public(state)).beside_grpc(grpc)
 }
 
 /// No method but the route's own: the reference answers HEAD with 501 too.

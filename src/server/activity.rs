@@ -1,7 +1,6 @@
 //! What goes on on one connection, and since when its peer keeps the server waiting.
 
 use super::limits::Timeouts;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,8 +26,9 @@ struct State {
     underway: usize,
     /// Since when none is under way.
     quiet_since: Instant,
-    /// What the peer has still to send or to take, oldest first.
-    waits: BTreeMap<u64, (Instant, Awaited)>,
+    /// What the peer has still to send or to take, oldest first, each with its number. There are few: a connection has no more requests
+    /// at once than HTTP/2 is told.
+    waits: Vec<(u64, Instant, Awaited)>,
     next_wait: u64,
     /// Since when it holds room for a large head.
     large_head: Option<Instant>,
@@ -65,7 +65,7 @@ impl Activity {
             started: 0,
             underway: 0,
             quiet_since: now(),
-            waits: BTreeMap::new(),
+            waits: Vec::new(),
             next_wait: 0,
             large_head: None,
             short: 0,
@@ -119,7 +119,7 @@ impl Activity {
         let mut state = self.state();
         let key = state.next_wait;
         state.next_wait += 1;
-        state.waits.insert(key, (now(), what));
+        state.waits.push((key, now(), what));
         drop(state);
         Wait { activity: self.clone(), key }
     }
@@ -138,7 +138,7 @@ impl Activity {
     /// Whether all that is under way waits for nothing but that the peer takes it.
     pub fn is_stalled(&self) -> bool {
         let state = self.state();
-        let taking = state.waits.values().filter(|(_, what)| *what == Awaited::Taking).count();
+        let taking = state.waits.iter().filter(|(.., what)| *what == Awaited::Taking).count();
         state.underway > 0 && state.underway <= taking
     }
 
@@ -157,7 +157,7 @@ impl Activity {
     /// Since when the peer keeps the server waiting, when it does. With `holding`, only of a peer for whom memory is held.
     pub fn waiting_since(&self, holding: bool) -> Option<Instant> {
         let state = self.state();
-        let oldest = state.waits.values().next().map(|(since, _)| *since);
+        let oldest = state.waits.first().map(|(_, since, _)| *since);
         match state.underway {
             _ if state.leaving >= Some(Leave::Soon) => None,
             // Others' requests under way on the connection are no reason to keep a head for ever.
@@ -194,8 +194,8 @@ impl State {
             (0, _) => Some(self.quiet_since + timeouts.idle),
             // Bodies have a time-out of their own, which answers.
             _ => {
-                let taking = self.waits.values().find(|(_, what)| *what == Awaited::Taking);
-                taking.map(|(since, _)| *since + timeouts.take)
+                let taking = self.waits.iter().find(|(.., what)| *what == Awaited::Taking);
+                taking.map(|(_, since, _)| *since + timeouts.take)
             }
         }
     }
@@ -242,7 +242,7 @@ pub struct Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.activity.state().waits.remove(&self.key);
+        self.activity.state().waits.retain(|(key, ..)| *key != self.key);
     }
 }
 

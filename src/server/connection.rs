@@ -2,11 +2,10 @@
 
 use super::activity::{Leave, now};
 use super::crowd::Member;
-use super::exchange::Exchanges;
+use super::exchange::{Answering, Exchanges};
 use super::guarded::Guarded;
 use super::limits::Timeouts;
 use super::listener::Phase;
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -76,16 +75,16 @@ enum Close {
 }
 
 /// One connection on its way.
-pub struct Connection {
+pub struct Connection<A> {
     /// It among the others.
     pub member: Member,
     /// What it is told.
     pub phase: watch::Receiver<Phase>,
     /// What answers.
-    pub router: Router,
+    pub answering: A,
 }
 
-impl Connection {
+impl<A: Answering> Connection<A> {
     /// Serves it to its end.
     pub async fn open(mut self, stream: TcpStream, tls: Option<TlsAcceptor>, protocol: Protocol) {
         // An answer is written at once, and whole.
@@ -110,10 +109,10 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { member, mut phase, router } = self;
+        let Self { member, mut phase, answering } = self;
         let (crowd, activity) = (member.crowd().clone(), member.activity().clone());
         let timeouts = &crowd.limits().timeouts;
-        let service = TowerToHyperService::new(Exchanges::new(router, crowd.clone(), activity.clone()));
+        let service = TowerToHyperService::new(Exchanges::new(answering, crowd.clone(), activity.clone()));
         let connection = protocol.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut ended = phase.clone();

@@ -4,10 +4,10 @@ use super::activity::{Activity, Awaited, Leave, Underway, Wait};
 use super::crowd::{Crowd, NoRoom, Room};
 use super::limits::UNASKED;
 use crate::api;
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Request, Response, StatusCode};
-use axum::{BoxError, Router};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -31,18 +31,37 @@ const SMALL: usize = 1024;
 const NO_ROOM: &str = r#"{"code":14,"message":"The server has no memory for the request now","details":[]}"#;
 const RETRY_SECONDS: u64 = 2;
 
-/// The router, around which requests are counted.
+/// Whatever answers the requests of a listener.
+pub trait Answering:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<A> Answering for A where
+    A: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// What answers, around which requests are counted.
 #[derive(Clone)]
-pub struct Exchanges {
-    router: Router,
+pub struct Exchanges<A> {
+    answering: A,
     crowd: Arc<Crowd>,
     activity: Arc<Activity>,
 }
 
-impl Exchanges {
+impl<A> Exchanges<A> {
     /// On the connection with this activity.
-    pub const fn new(router: Router, crowd: Arc<Crowd>, activity: Arc<Activity>) -> Self {
-        Self { router, crowd, activity }
+    pub const fn new(answering: A, crowd: Arc<Crowd>, activity: Arc<Activity>) -> Self {
+        Self { answering, crowd, activity }
     }
 
     /// What pays for a request that has just begun.
@@ -75,7 +94,7 @@ enum Admitted {
     Never,
 }
 
-impl Service<Request<Incoming>> for Exchanges {
+impl<A: Answering> Service<Request<Incoming>> for Exchanges<A> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -90,7 +109,7 @@ impl Service<Request<Incoming>> for Exchanges {
         // From here on the connection is not read until there is room.
         let short = matches!(admitted, Admitted::Later(..)).then(|| self.activity.short());
         let wait = (!request.body().is_end_stream()).then(|| self.activity.wait(Awaited::Body));
-        let (router, crowd) = (self.router.clone(), self.crowd.clone());
+        let (answering, crowd) = (self.answering.clone(), self.crowd.clone());
         Box::pin(async move {
             let (room, free) = match admitted {
                 Admitted::Ready(Some(room)) => (Ok(Some(room)), USUAL),
@@ -106,7 +125,7 @@ impl Service<Request<Incoming>> for Exchanges {
                 |room| Arc::new(Exchange { underway, _room: room, body: Mutex::new((wait, None)) });
             Ok(match room {
                 // Of what comes later nothing is in the parked request's own future, which stays small.
-                Ok(room) => Box::pin(answered(router, crowd, request, exchange(room), free)).await,
+                Ok(room) => Box::pin(answered(answering, crowd, request, exchange(room), free)).await,
                 Err(parked) => {
                     let exchange = exchange(parked);
                     exchange.end_body();
@@ -119,14 +138,14 @@ impl Service<Request<Incoming>> for Exchanges {
 
 /// The answer to a request that has its memory.
 async fn answered(
-    mut router: Router,
+    mut answering: impl Answering,
     crowd: Arc<Crowd>,
     request: Request<Incoming>,
     exchange: Arc<Exchange>,
     free: usize,
 ) -> Response<Body> {
     let request = request.map(|body| Body::new(Received::new(body, &crowd, &exchange, free)));
-    let Ok(answer) = router.call(request).await;
+    let Ok(answer) = answering.call(request).await;
     exchange.end_body();
     let size = answer.body().size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(0));
     if size <= USUAL {

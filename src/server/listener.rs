@@ -4,8 +4,8 @@
 
 use super::connection::{Connection, protocol};
 use super::crowd::{Crowd, Room};
+use super::exchange::Answering;
 use super::limits::Limits;
-use axum::Router;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -59,17 +59,17 @@ pub enum Phase {
 }
 
 impl Listener {
-    /// Serves `router` on the bound `socket`, over TLS when it is given.
+    /// Lets `answering` answer on the bound `socket`, over TLS when it is given.
     pub fn start(
         socket: TcpListener,
         tls: Option<Arc<ServerConfig>>,
-        router: Router,
+        answering: impl Answering,
         limits: Limits,
     ) -> std::io::Result<Self> {
         let address = socket.local_addr()?;
         let (stop, phase) = watch::channel(Phase::Serving);
         let crowd = Arc::new(Crowd::new(limits));
-        let door = Door { socket, tls: tls.map(TlsAcceptor::from), router, crowd: crowd.clone(), phase };
+        let door = Door { socket, tls: tls.map(TlsAcceptor::from), answering, crowd: crowd.clone(), phase };
         Ok(Self { address, stop, accepting: tokio::spawn(door.open()), crowd })
     }
 
@@ -104,20 +104,20 @@ impl Listener {
 }
 
 /// Where connections come in.
-struct Door {
+struct Door<A> {
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    answering: A,
     crowd: Arc<Crowd>,
     phase: watch::Receiver<Phase>,
 }
 
-impl Door {
+impl<A: Answering> Door<A> {
     async fn open(self) {
         let protocol = protocol(&self.crowd.limits().timeouts);
         let serve = |stream: TcpStream, place: Option<Room>| {
-            let (phase, router) = (self.phase.clone(), self.router.clone());
-            let connection = Connection { member: self.crowd.join(place), phase, router };
+            let (phase, answering) = (self.phase.clone(), self.answering.clone());
+            let connection = Connection { member: self.crowd.join(place), phase, answering };
             tokio::spawn(connection.open(stream, self.tls.clone(), protocol.clone()));
         };
         let mut phase = self.phase.clone();

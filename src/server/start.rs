@@ -322,12 +322,12 @@ fn open_listeners(
     let failed = |error: std::io::Error| StartError::Failed(format!("a listener cannot be started: {error}"));
     let secured = tls.is_some();
     let public =
-        Listener::start(public, tls, api::router(state.clone()), Limits::public()).map_err(failed)?;
+        Listener::start(public, tls, api::public(state.clone()), Limits::public()).map_err(failed)?;
     let admin = admin
         .map(|socket| {
             let _entered = own.enter();
-            let router = api::admin_router(state.clone(), operations.clone());
-            Listener::start(socket, None, router, Limits::operators())
+            let answering = api::operators(state.clone(), operations.clone());
+            Listener::start(socket, None, answering, Limits::operators())
         })
         .transpose()
         .map_err(failed)?;

@@ -56,7 +56,7 @@ impl api::Observer for Nobody {
 struct Busy {
     ca: StoppedCa,
     authority: Arc<CertificateAuthority>,
-    router: Router,
+    api: api::Around,
     open: watch::Sender<bool>,
 }
 
@@ -85,8 +85,8 @@ impl Busy {
             stopwatch,
             observer: Arc::new(Nobody),
         });
-        let router = api::router(Arc::new(ApiState::new(authority.clone(), Arc::new(Nobody))));
-        Self { ca, authority, router, open }
+        let api = api::public(Arc::new(ApiState::new(authority.clone(), Arc::new(Nobody))));
+        Self { ca, authority, api, open }
     }
 
     /// A request by a job of this project.
@@ -104,7 +104,7 @@ impl Busy {
     /// Sends it, without a socket.
     fn send(&self, request: &Value) -> JoinHandle<(u16, String)> {
         let request = Request::post("/api/v2/signingCert").body(Body::from(request.to_string())).unwrap();
-        let answer = self.router.clone().oneshot(request);
+        let answer = self.api.clone().oneshot(request);
         tokio::spawn(async move {
             let answer = answer.await.expect("it never fails");
             let status = answer.status().as_u16();
@@ -247,7 +247,7 @@ async fn the_refusal_has_its_shape_in_every_api() {
     let busy = Busy::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let router = busy.router.clone();
+    let router = Router::new().fallback_service(busy.api.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
     let _held = busy.fill("a/project", PLACES).await;
     let request = busy.request("a/project");
@@ -310,7 +310,7 @@ async fn where_nobody_can_get_a_place_the_body_is_read_away_but_not_looked_at() 
     // A caller that is still writing gets its answer, not a reset.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
-    let router = busy.router.clone();
+    let router = Router::new().fallback_service(busy.api.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     let body = Bytes::from(vec![b' '; 3 << 20]);

@@ -2,7 +2,6 @@
 
 use crate::support::key::{TestKey, csr};
 use crate::support::{Answer, StoppedCa, TestCa, TestClock, logs};
-use axum::Router;
 use axum::body::Body;
 use countersign::api::{self, ApiState, Refreshed};
 use countersign::certificate::{CaChain, ToBeSigned};
@@ -424,8 +423,8 @@ impl CaSigner for Faulty {
 /// A CA without sockets, on a store and with a key that fail on demand.
 struct Fragile {
     ca: StoppedCa,
-    public: Router,
-    admin: Router,
+    public: api::Around,
+    admin: api::Around,
     store: MemoryStore,
     signer_fails: Arc<AtomicBool>,
     /// How far the clock goes at each signature of the CA.
@@ -476,13 +475,13 @@ impl Fragile {
             observer: Arc::new(Nobody),
         };
         let state = Arc::new(ApiState::new(Arc::new(authority), Arc::new(Nobody)));
-        let admin = api::admin_router(state.clone(), Arc::new(Nobody));
-        Self { ca, public: api::router(state), admin, store, signer_fails, signer_takes }
+        let admin = api::operators(state.clone(), Arc::new(Nobody));
+        Self { ca, public: api::public(state), admin, store, signer_fails, signer_takes }
     }
 
-    async fn ask(router: &Router, method: &str, path: &str, body: String) -> (u16, Value) {
+    async fn ask(api: &api::Around, method: &str, path: &str, body: String) -> (u16, Value) {
         let request = axum::http::Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
-        let answer = router.clone().oneshot(request).await.expect("it never fails");
+        let answer = api.clone().oneshot(request).await.expect("it never fails");
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
         (status, serde_json::from_slice(&body).expect("JSON"))

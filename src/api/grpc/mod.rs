@@ -21,7 +21,6 @@ use crate::refusal::{Reason, Refusal};
 use axum::Router;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, post};
 use std::sync::Arc;
 
@@ -48,7 +47,7 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
         .route("/grpc.health.v1.Health/Check", rpc(post(health::check)))
         .route("/grpc.health.v1.Health/Watch", rpc(post(health::watch)))
         .merge(reflection::routes())
-        .route_layer(from_fn(edge::leave_template))
+        .route_layer(edge::LeaveTemplate)
         .fallback(unknown)
         .with_state(state.clone())
 }

@@ -1,7 +1,6 @@
 //! A CA without a network: the router, a key, one issuer whose keys are at hand, no log.
 
 use super::world::{self, Always, ISSUER, ISSUING_KEY, NOW};
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use countersign::api::{self, ApiState};
@@ -72,7 +71,7 @@ pub fn token() -> &'static str {
     })
 }
 
-fn router() -> Router {
+fn public() -> api::Around {
     let settings = Settings { issuer: ISSUER, subject_domain: Some(ISSUER), ..Settings::default() };
     let row = types::find("uri").expect("a type");
     let kind = (row.build)(&settings).expect("settings");
@@ -98,20 +97,20 @@ fn router() -> Router {
         stopwatch: Arc::new(Still),
         observer: Arc::new(Still),
     };
-    api::router(Arc::new(ApiState::new(Arc::new(authority), Arc::new(Still))))
+    api::public(Arc::new(ApiState::new(Arc::new(authority), Arc::new(Still))))
 }
 
 thread_local! {
-    static SERVER: (tokio::runtime::Runtime, Router) = {
+    static SERVER: (tokio::runtime::Runtime, api::Around) = {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let router = runtime.block_on(async { router() });
-        (runtime, router)
+        let api = runtime.block_on(async { public() });
+        (runtime, api)
     };
 }
 
 /// Posts a body, with the good token in the header.
 pub fn ask(path: &str, media_type: &str, body: &[u8]) -> Answer {
-    SERVER.with(|(runtime, router)| {
+    SERVER.with(|(runtime, api)| {
         let request = Request::post(path)
             .header("content-type", media_type)
             .header("authorization", format!("Bearer {}", token()))
@@ -119,7 +118,7 @@ pub fn ask(path: &str, media_type: &str, body: &[u8]) -> Answer {
             .body(Body::from(body.to_vec()))
             .expect("a request");
         runtime.block_on(async {
-            let response = router.clone().oneshot(request).await.expect("an answer");
+            let response = api.clone().oneshot(request).await.expect("an answer");
             let (head, body) = response.into_parts();
             let collected = body.collect().await.expect("a body");
             let mut headers = head.headers;
