@@ -7,7 +7,7 @@ use super::asn1::{
     self, Accuracy, CT_TST_INFO, EssCertIdV2, GenTime, IssuerSerial, SIGNED_DATA, SigningCertificateV2,
 };
 use super::request::TimestampRequest;
-use crate::certificate::encode::push_tlv;
+use crate::certificate::encode::{push_header, tlv_len};
 use crate::certificate::{CaAlgorithm, TimestampChain};
 use crate::environment::UnixMillis;
 use crate::hash::HashAlgorithm;
@@ -97,22 +97,21 @@ impl TokenMaker {
         accuracy: Duration,
     ) -> Result<Self, TokenError> {
         let certificate = chain.certificates().first().map(Vec::as_slice).unwrap_or_default();
-        let mut serial = Vec::new();
-        push_tlv(&mut serial, INTEGER, chain.serial());
+        let serial = wrap(INTEGER, &[chain.serial()]);
         Ok(Self {
             algorithm: chain.algorithm(),
             policy,
             head: [&ONE[..], &policy.to_der()?].concat(),
             accuracy: accuracy_of(accuracy).to_der()?,
-            name: wrap(CONTEXT_0, &wrap(DIRECTORY_NAME, chain.subject())),
-            digest_algorithm: wrap(SEQUENCE, &hash_under(chain.algorithm()).oid().to_der()?),
+            name: wrap(CONTEXT_0, &[&wrap(DIRECTORY_NAME, &[chain.subject()])]),
+            digest_algorithm: wrap(SEQUENCE, &[&hash_under(chain.algorithm()).oid().to_der()?]),
             content_type: attribute(asn1::CONTENT_TYPE, &CT_TST_INFO.to_der()?),
             signing_certificate: attribute(
                 asn1::SIGNING_CERTIFICATE_V2,
                 &signing_certificate(certificate, chain)?.to_der()?,
             ),
-            signer_id: wrap(SEQUENCE, &[chain.issuer(), &serial].concat()),
-            certificates: wrap(CONTEXT_0, certificate),
+            signer_id: wrap(SEQUENCE, &[chain.issuer(), &serial]),
+            certificates: wrap(CONTEXT_0, &[certificate]),
         })
     }
 
@@ -135,24 +134,28 @@ impl TokenMaker {
         if let Some(first) = serial.first_mut() {
             *first = *first & 0x7f | 0x40;
         }
-        let mut fields = Vec::with_capacity(512);
-        fields.extend_from_slice(&self.head);
-        fields.extend_from_slice(request.imprint());
-        push_tlv(&mut fields, INTEGER, &serial);
-        fields.extend_from_slice(&GenTime::whole_seconds(time)?.to_der()?);
-        fields.extend_from_slice(&self.accuracy);
-        // `ordering` is FALSE, which DER leaves out.
-        fields.extend_from_slice(request.nonce().unwrap_or_default());
-        fields.extend_from_slice(&self.name);
-        let tst_info = wrap(SEQUENCE, &fields);
+        let tst_info = wrap(
+            SEQUENCE,
+            &[
+                &self.head,
+                request.imprint(),
+                &wrap(INTEGER, &[&serial]),
+                &GenTime::whole_seconds(time)?.to_der()?,
+                &self.accuracy,
+                // `ordering` is FALSE, which DER leaves out.
+                request.nonce().unwrap_or_default(),
+                &self.name,
+            ],
+        );
 
         let hash = hash_under(self.algorithm).digest(&tst_info);
-        let digest = attribute(asn1::MESSAGE_DIGEST, &wrap(OCTET_STRING, &hash));
+        let digest = attribute(asn1::MESSAGE_DIGEST, &wrap(OCTET_STRING, &[&hash]));
         let signing_time = attribute(asn1::SIGNING_TIME, &signing_time(time)?);
-        let mut attributes = [&self.content_type, &signing_time, &digest, &self.signing_certificate];
+        let mut attributes: [&[u8]; 4] =
+            [&self.content_type, &signing_time, &digest, &self.signing_certificate];
         // X.690 §11.6: the elements of a SET OF stand in the order of their octets.
         attributes.sort_unstable();
-        let der = wrap(SET, &attributes.map(Vec::as_slice).concat());
+        let der = wrap(SET, &attributes);
         Ok(SignedAttributes { der, tst_info, certificates: request.wants_certificates() })
     }
 
@@ -171,25 +174,23 @@ impl TokenMaker {
                 &self.digest_algorithm,
                 &attributes,
                 self.algorithm.identifier(),
-                &wrap(OCTET_STRING, signature),
-            ]
-            .concat(),
+                &wrap(OCTET_STRING, &[signature]),
+            ],
         );
-        let content = wrap(CONTEXT_0, &wrap(OCTET_STRING, &signed.tst_info));
+        let content = wrap(CONTEXT_0, &[&wrap(OCTET_STRING, &[&signed.tst_info])]);
         let certificates: &[u8] = if signed.certificates { &self.certificates } else { &[] };
         let signed_data = wrap(
             SEQUENCE,
             &[
                 &THREE[..],
-                &wrap(SET, &self.digest_algorithm),
-                &wrap(SEQUENCE, &[identifier(CT_TST_INFO), content].concat()),
+                &wrap(SET, &[&self.digest_algorithm]),
+                &wrap(SEQUENCE, &[&identifier(CT_TST_INFO), &content]),
                 certificates,
-                &wrap(SET, &signer),
-            ]
-            .concat(),
+                &wrap(SET, &[&signer]),
+            ],
         );
-        let token = wrap(SEQUENCE, &[identifier(SIGNED_DATA), wrap(CONTEXT_0, &signed_data)].concat());
-        wrap(SEQUENCE, &[&GRANTED[..], &token].concat())
+        let token = wrap(SEQUENCE, &[&identifier(SIGNED_DATA), &wrap(CONTEXT_0, &[&signed_data])]);
+        wrap(SEQUENCE, &[&GRANTED, &token])
     }
 }
 
@@ -242,15 +243,18 @@ fn signing_time(time: UnixMillis) -> Result<Vec<u8>, TokenError> {
 
 /// Attribute ::= SEQUENCE { attrType, attrValues SET } with one value.
 fn attribute(oid: ObjectIdentifier, value: &[u8]) -> Vec<u8> {
-    wrap(SEQUENCE, &[identifier(oid), wrap(SET, value)].concat())
+    wrap(SEQUENCE, &[&identifier(oid), &wrap(SET, &[value])])
 }
 
 fn identifier(oid: ObjectIdentifier) -> Vec<u8> {
-    wrap(OBJECT_IDENTIFIER, oid.as_bytes())
+    wrap(OBJECT_IDENTIFIER, &[oid.as_bytes()])
 }
 
-fn wrap(tag: u8, value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len() + 6);
-    push_tlv(&mut out, tag, value);
+/// A value with these contents, one behind the other.
+fn wrap(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
+    let length = contents.iter().map(|content| content.len()).sum();
+    let mut out = Vec::with_capacity(tlv_len(length));
+    push_header(&mut out, tag, length);
+    contents.iter().for_each(|content| out.extend_from_slice(content));
     out
 }
