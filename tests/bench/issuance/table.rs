@@ -123,11 +123,12 @@ fn goals(text: &mut String, rows: &Rows, yardstick: &Figures) {
         lines.push(("p99 ms of 2,000 reads/s beside issuing", beside, 0.0, 1));
     }
     for (what, figure) in [
-        ("log entries", "CPU / (verification + Ed25519 signature) of a log entry, 64 connections"),
-        ("timestamps", "CPU / signature of a timestamp, 64 connections"),
+        ("log entries", "CPU / (verification + Ed25519 signature) of a log entry over HTTP, 64 connections"),
+        ("timestamps", "CPU / signature of a timestamp over HTTP, 64 connections"),
     ] {
         if let Some(ratio) = rows.median("countersign", &signing::name(what, 64), "cpu_to_bare") {
-            lines.push((figure, ratio, 1.5, 2));
+            // What both are without HTTP, for which the goal is, `--bench steps` tells.
+            lines.push((figure, ratio, 0.0, 2));
         }
     }
     text.push_str("| figure | value | goal | met |\n|---|---|---|---|\n");

@@ -33,6 +33,7 @@ pub struct Setting {
     pub keys: KeySet,
     pub claims: Value,
     pub token: String,
+    pub caller: TestKey,
     /// The caller's key in PEM, and its signature over the challenge.
     pub key: String,
     pub proof: Vec<u8>,
@@ -87,6 +88,7 @@ impl Setting {
             keys,
             claims,
             token,
+            caller,
             key,
             proof,
             body: body.to_string(),
