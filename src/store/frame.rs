@@ -78,6 +78,12 @@ pub(super) fn encode(
     Some(())
 }
 
+/// How many octets the frame takes that `bytes` begin with, a multiple of [`BLOCK`], if its opening is right. `None`: there is none.
+pub(super) fn size(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.strip_prefix(&MAGIC)?.get(4..)?.first_chunk::<8>()?;
+    usize::try_from(u64::from_be_bytes(*length)).ok()?.checked_next_multiple_of(BLOCK)
+}
+
 /// The whole frame that `bytes` begin with, and how many blocks of bytes it takes.
 pub(super) fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
     let rest = bytes.strip_prefix(&MAGIC)?;
@@ -170,7 +176,8 @@ mod tests {
         assert_eq!(bytes.len(), 3 * BLOCK);
         bytes.extend([9; 100]);
         let (frame, length) = decode(&bytes).unwrap();
-        assert_eq!(length, 3 * BLOCK);
+        assert_eq!((length, size(&bytes[..BLOCK])), (3 * BLOCK, Some(3 * BLOCK)));
+        assert_eq!(size(&bytes[BLOCK..]), None);
         assert_eq!((frame.number, frame.sealed, frame.first, frame.before), (7, 1, 1, before.root));
         assert_eq!((frame.head, frame.entries), (group.head, group.entries));
     }

@@ -45,14 +45,24 @@ struct Written {
     first: Option<u64>,
 }
 
-/// What the journal holds: frames that lead to each other, oldest first.
+/// What the journal holds: frames that lead to each other, oldest first. Entries that later frames know to be sealed may be gone from them.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     pub(super) frames: Vec<Frame>,
-    /// Of each file: how many frames, and the end of the last.
-    in_file: [(usize, u64); 2],
+    in_file: [Extent; 2],
     /// The file with the last frame.
     current: usize,
+}
+
+/// How much of a file its frames take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    /// How many there are.
+    frames: usize,
+    /// Where the last one begins.
+    last: u64,
+    /// Where it ends.
+    end: u64,
 }
 
 /// Makes the two files in a new directory.
@@ -65,30 +75,59 @@ pub(super) fn make(directory: &Path) -> Result<(), StoreError> {
 
 /// Reads the journal in `directory`.
 pub(super) fn read(directory: &Path) -> Result<Replay, StoreError> {
-    let mut chains = [Vec::new(), Vec::new()];
-    let mut ends = [0, 0];
-    for ((name, chain), end) in NAMES.iter().zip(&mut chains).zip(&mut ends) {
+    let chain = |name: &str| {
         let path = directory.join(name);
-        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+        chain(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::Corrupt(format!("{} is missing", path.display())),
             _ => unusable(&path, &error),
-        })?;
-        while let Some((next, length)) = frame::decode(bytes.get(*end..).unwrap_or_default()) {
-            if chain.last().is_some_and(|last: &Frame| !last.leads_to(&next)) {
-                break;
-            }
-            chain.push(next);
-            *end += length;
-        }
-    }
-    let [zero, one] = chains;
-    let in_file = [(zero.len(), ends[0] as u64), (one.len(), ends[1] as u64)];
+        })
+    };
+    let ((zero, of_zero), (one, of_one)) = (chain(NAMES[0])?, chain(NAMES[1])?);
     let number = |chain: &[Frame]| chain.first().map_or(0, |frame| frame.number);
     let current = usize::from(number(&one) > number(&zero));
     let (older, newer) = if current == 0 { (one, zero) } else { (zero, one) };
     let joined = older.last().zip(newer.first()).is_some_and(|(last, next)| last.leads_to(next));
     let frames = if joined { older.into_iter().chain(newer).collect() } else { newer };
-    Ok(Replay { frames, in_file, current })
+    Ok(Replay { frames, in_file: [of_zero, of_one], current })
+}
+
+/// The frames of a file from its beginning on that lead to each other. They are read one by one: a file may be much longer than
+/// what is needed of it.
+fn chain(path: &Path) -> io::Result<(Vec<Frame>, Extent)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let (mut chain, mut extent) = (Vec::<Frame>::new(), Extent::default());
+    let (mut bytes, mut sealed) = (Vec::new(), 0);
+    loop {
+        read_frame(&file, extent.end, length, &mut bytes)?;
+        let Some((next, size)) = frame::decode(&bytes) else { break };
+        if chain.last().is_some_and(|last| !last.leads_to(&next)) {
+            break;
+        }
+        while let Some(earlier) = chain.get_mut(sealed).filter(|earlier| earlier.head.size <= next.sealed) {
+            earlier.entries = Vec::new();
+            sealed += 1;
+        }
+        chain.push(next);
+        let end = extent.end + size as u64;
+        extent = Extent { frames: chain.len(), last: extent.end, end };
+    }
+    Ok((chain, extent))
+}
+
+/// Reads what stands at `from`, as far as a frame there says that it reaches, and no further than the file's `length`.
+fn read_frame(file: &File, from: u64, length: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let left = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX);
+    bytes.clear();
+    bytes.resize(frame::BLOCK.min(left), 0);
+    file.read_exact_at(bytes, from)?;
+    let had = bytes.len();
+    if let Some(size) = frame::size(bytes) {
+        bytes.resize(size.min(left), 0);
+        let rest = bytes.get_mut(had..).unwrap_or_default();
+        file.read_exact_at(rest, from + had as u64)?;
+    }
+    Ok(())
 }
 
 impl Journal {
@@ -99,9 +138,9 @@ impl Journal {
     pub(super) fn open(directory: &Path, replay: &Replay) -> Result<Self, StoreError> {
         let open = |number: usize| {
             let path = directory.join(NAMES[number]);
-            let (count, end) = replay.in_file[number];
+            let Extent { frames, end, .. } = replay.in_file[number];
             // Asked of the file that is written alone, whose frames are the last ones.
-            let first = replay.frames.iter().rev().take(count).next_back().map(|frame| frame.first);
+            let first = replay.frames.iter().rev().take(frames).next_back().map(|frame| frame.first);
             let opened = File::options().read(true).write(true).open(&path).and_then(|file| {
                 let length = file.metadata()?.len();
                 Ok((Anchor::of(&path)?, length, file))
@@ -110,23 +149,16 @@ impl Journal {
             Ok::<_, StoreError>(Written { path, file, anchor, length, end, first })
         };
         let journal = Self { files: [open(0)?, open(1)?], current: replay.current, buffer: Vec::new() };
-        journal.write_last_again()?;
+        journal.write_last_again(replay.in_file[replay.current].last)?;
         Ok(journal)
     }
 
-    fn write_last_again(&self) -> Result<(), StoreError> {
+    fn write_last_again(&self, last: u64) -> Result<(), StoreError> {
         let Written { path, file, end, .. } = self.current();
         let written = || {
-            // The frames are not kept by their place: all of a file that is read in one go anyway.
-            let mut bytes = vec![0; usize::try_from(*end).map_err(io::Error::other)?];
-            file.read_exact_at(&mut bytes, 0)?;
-            let mut last = 0;
-            while let Some((_, length)) = frame::decode(bytes.get(last..).unwrap_or_default())
-                && last + length < bytes.len()
-            {
-                last += length;
-            }
-            file.write_all_at(bytes.get(last..).unwrap_or_default(), last as u64)?;
+            let mut bytes = vec![0; usize::try_from(end.saturating_sub(last)).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, last)?;
+            file.write_all_at(&bytes, last)?;
             file.sync_data()
         };
         if *end == 0 {
