@@ -72,7 +72,12 @@ async fn no_crash_forgets_a_credential_that_may_have_been_made() {
         let machine = machine.restart_configured("c2", "glpat-admin").await;
         machine.pass(1300).await;
         assert_eq!(machine.world.seconds(), 0, "{steps}");
-        assert_eq!(machine.broker.problems(), [] as [String; 0], "{steps}");
+        // One that replaced itself in the moment of the crash lives on, and is told of.
+        let problems = machine.broker.problems();
+        assert!(
+            problems.iter().all(|line| line.contains("may have replaced itself")),
+            "{steps} {problems:?}"
+        );
         if !crashed {
             assert!(steps > 15, "{steps}");
             break;
@@ -127,8 +132,9 @@ async fn a_credential_that_was_replaced_is_said_to_be_whatever_becomes_of_the_ol
 async fn an_order_that_finds_a_rotation_half_done_ends_it() {
     let machine = Machine::rotating(rotation(Method::Auto), i64::MAX, |_| {}).await;
     machine.pass(1).await;
-    // The new one cannot be tried; then it can, and nothing is asked after that.
-    machine.world.script("self", [None, Some(Fault::Lost), None, Some(Fault::Lost)]);
+    // The new one cannot be tried, neither now nor when the broker itself tries again at once; then it can, and nothing is asked after that.
+    let lost = Some(Fault::Lost);
+    machine.world.script("self", [None, lost, lost, lost, None, lost]);
     machine.broker.rotate("default").await.unwrap_err();
     let rotated = machine.broker.rotate("default").await.unwrap();
     assert_eq!(machine.world.calls("make-credential"), 1);

@@ -15,7 +15,7 @@ use countersign::broker::{AccessLevel, Expiry, Kind, Lease};
 use countersign::environment::UnixMillis;
 use countersign::gitlab::{RestClient, Settings, Surroundings};
 use countersign::issuance::Answer;
-use countersign::leasing::ports::{CallError, Gitlab as _, Holder, Made, Observer, Order, Place, Secret};
+use countersign::leasing::ports::{CallError, Gitlab as _, Holder, Made, Observer, Order, Secret};
 use countersign::leasing::{Attempt, Event};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,7 +26,7 @@ const NOW: UnixMillis = UnixMillis::from_secs(1_782_727_200);
 /// A place that nobody else wants.
 struct Alone;
 
-impl Place for Alone {
+impl countersign::leasing::ports::Place for Alone {
     fn give_way(&self) -> Answer<'_, ()> {
         Box::pin(async {})
     }
