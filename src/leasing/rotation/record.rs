@@ -50,7 +50,7 @@ pub(super) struct Lost {
     pub(super) since: Option<Duration>,
 }
 
-/// A credential that is not used any more. It stands here until it is certainly dead; where its text is not here, no longer than it lives, or
+/// A credential that is not used any more. It stands here until it is certainly dead; where nobody can read its text, no longer than it lives, or
 /// until an operator who was told of it has ordered a rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
