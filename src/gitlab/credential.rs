@@ -6,7 +6,7 @@ use super::routes::Route;
 use super::transport::{Call, unreadable};
 use super::verdict::Failure;
 use crate::broker::Expiry;
-use crate::leasing::ports::{CallError, Credential, Secret};
+use crate::leasing::ports::{CallError, Credential, Place, Secret};
 use serde_json::json;
 
 /// Where a credential asks about itself.
@@ -66,13 +66,18 @@ impl RestClient {
     }
 
     /// Live credentials of this user with this name.
-    pub(super) async fn find_seconds(&self, user_id: u64, name: &str) -> Result<Vec<u64>, CallError> {
+    pub(super) async fn find_seconds(
+        &self,
+        user_id: u64,
+        name: &str,
+        place: &dyn Place,
+    ) -> Result<Vec<u64>, CallError> {
         let route = Route::new("GET personal_access_tokens", "personal_access_tokens".into());
         let route = route.with("user_id", user_id).with("state", "active").with("search", name);
         let is = |record: &TokenRecord| {
             record.is_live() && record.user_id == Some(user_id) && record.name.as_deref() == Some(name)
         };
-        Ok(self.search(&route, is).await?.iter().map(|record| record.id).collect())
+        Ok(self.search(&route, is, place).await?.iter().map(|record| record.id).collect())
     }
 
     /// By number; one that is not there is ended.

@@ -1,16 +1,17 @@
 //! A token ends: GitLab says that it is revoked, or that it is not there.
 
 use super::RestClient;
+use super::records::TokenRecord;
 use super::routes::Tokens;
 use super::transport::Call;
 use super::verdict::{Failure, is_of_the_place};
 use crate::broker::{Kind, Minted};
-use crate::leasing::ports::{CallError, Holder};
+use crate::leasing::ports::{CallError, Holder, Place};
 
 impl RestClient {
     /// Revokes by number. A 404 that is not about the token is looked into: the token is dead where the holder's list does not have it, or
     /// where it died with a holder that is gone.
-    pub(super) async fn end(&self, holder: &Holder, id: u64) -> Result<(), CallError> {
+    pub(super) async fn end(&self, holder: &Holder, id: u64, place: &dyn Place) -> Result<(), CallError> {
         let tokens = self.tokens(holder).await?;
         let error = match self.end_among(&tokens, id).await {
             Ok(()) => return Ok(()),
@@ -18,7 +19,8 @@ impl RestClient {
             Err(failure) => return Err(said(failure)),
         };
         let sudo = self.sudo.as_deref();
-        match self.search(&tokens.list(None, sudo), |record| record.id == id && record.is_live()).await {
+        let is = |record: &TokenRecord| record.id == id && record.is_live();
+        match self.search(&tokens.list(None, sudo), is, place).await {
             Ok(found) if found.is_empty() => Ok(()),
             Ok(_) => Err(error),
             Err(listing) if is_of_the_place(&error) && is_of_the_place(&listing) => {
@@ -32,12 +34,19 @@ impl RestClient {
     }
 
     /// Live tokens of this holder with exactly this name. One that is gone has none, but where they outlive it.
-    pub(super) async fn find_live(&self, holder: &Holder, name: &str) -> Result<Vec<Minted>, CallError> {
+    pub(super) async fn find_live(
+        &self,
+        holder: &Holder,
+        name: &str,
+        place: &dyn Place,
+    ) -> Result<Vec<Minted>, CallError> {
         let sudo = self.sudo.as_deref();
         let list = self.tokens(holder).await?.list(Some(name), sudo);
-        match self.find_named(&list, holder.kind, name).await {
+        match self.find_named(&list, holder.kind, name, place).await {
             Err(error) if is_of_the_place(&error) => match self.outlives(holder, error).await? {
-                Some(tokens) => self.find_named(&tokens.list(Some(name), sudo), holder.kind, name).await,
+                Some(tokens) => {
+                    self.find_named(&tokens.list(Some(name), sudo), holder.kind, name, place).await
+                }
                 None => Ok(Vec::new()),
             },
             found => found,

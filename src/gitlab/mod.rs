@@ -18,7 +18,6 @@ mod transport;
 mod verdict;
 mod words;
 
-use self::listing::LongLists;
 use self::records::{MetadataRecord, TokenRecord, UserRecord};
 use self::routes::{Route, SERVICE_ACCOUNT_TOKENS, Tokens};
 use self::transport::{Answered, Call, Transport};
@@ -26,7 +25,9 @@ use self::verdict::Failure;
 use crate::broker::{Expiry, GitlabVersion, Kind, Minted};
 use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::issuance::Answer;
-use crate::leasing::ports::{CallError, Credential, Gitlab, Holder, Made, Observer, Order, Secret, User};
+use crate::leasing::ports::{
+    CallError, Credential, Gitlab, Holder, Made, Observer, Order, Place, Secret, User,
+};
 use crate::outbound::Clients;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -47,7 +48,7 @@ pub struct Settings {
     pub sudo_user: Option<String>,
     /// PEM certificates that are trusted beside the system's roots.
     pub ca_certificate: Option<Vec<u8>>,
-    /// For one call, with its answer; and for a look-up in a list of several pages, at its first try.
+    /// For one call, with its answer: of a list, for each page.
     pub timeout: Duration,
 }
 
@@ -68,7 +69,6 @@ pub struct RestClient {
     sudo: Option<String>,
     /// As GitLab last said; `None`: it was not asked yet.
     version: Mutex<Option<Option<GitlabVersion>>>,
-    long_lists: LongLists,
 }
 
 impl fmt::Debug for RestClient {
@@ -92,7 +92,7 @@ impl RestClient {
         let transport =
             Transport { target, api, clients, timeout, clock, stopwatch, observer, credential, heard };
         let sudo = settings.sudo_user;
-        Ok(Self { transport, sudo, version: Mutex::default(), long_lists: LongLists::default() })
+        Ok(Self { transport, sudo, version: Mutex::default() })
     }
 
     /// The answer to a call whose 401 may be about rights: then the credential is asked about itself, so that one project in which it
@@ -205,12 +205,22 @@ impl Gitlab for RestClient {
         Box::pin(self.make(order))
     }
 
-    fn find<'a>(&'a self, holder: &'a Holder, name: &'a str) -> Answer<'a, Result<Vec<Minted>, CallError>> {
-        Box::pin(self.find_live(holder, name))
+    fn find<'a>(
+        &'a self,
+        holder: &'a Holder,
+        name: &'a str,
+        place: &'a dyn Place,
+    ) -> Answer<'a, Result<Vec<Minted>, CallError>> {
+        Box::pin(self.find_live(holder, name, place))
     }
 
-    fn revoke<'a>(&'a self, holder: &'a Holder, id: u64) -> Answer<'a, Result<(), CallError>> {
-        Box::pin(self.end(holder, id))
+    fn revoke<'a>(
+        &'a self,
+        holder: &'a Holder,
+        id: u64,
+        place: &'a dyn Place,
+    ) -> Answer<'a, Result<(), CallError>> {
+        Box::pin(self.end(holder, id, place))
     }
 
     fn itself<'a>(&'a self, credential: Option<&'a Secret>) -> Answer<'a, Result<Credential, CallError>> {
@@ -238,8 +248,9 @@ impl Gitlab for RestClient {
         &'a self,
         user_id: u64,
         name: &'a str,
+        place: &'a dyn Place,
     ) -> Answer<'a, Result<Vec<u64>, CallError>> {
-        Box::pin(self.find_seconds(user_id, name))
+        Box::pin(self.find_seconds(user_id, name, place))
     }
 
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>> {

@@ -1,17 +1,19 @@
-//! When a target is left alone: after some calls without a certain answer nobody calls but one, now and then, to look whether it is back.
+//! When a target is left alone: after some calls without a certain answer one asks it whether it is there, and as long as it does not say so nobody
+//! calls but such a one, now and then.
 //!
-//! That one is let in by [`Breaker::admit`], and only its failure makes the wait longer. Calls that were under way when it opened, and those of the
-//! main credential's rotation, which nobody lets in, fail for the same reason once more; an answer to any of them closes it.
+//! It is asked for itself ([`Breaker::admit`]), and not for a token: what it does not answer about one of them it may answer about all others, and
+//! what opened this must not keep it open. Only that question's failure makes the wait longer. Calls that were under way, and those of the main
+//! credential's rotation, which nobody lets in, fail for the same reason once more; an answer to any of them closes it.
 
 use super::backoff::{self, Purpose};
 use crate::environment::Random;
 use std::time::Duration;
 
-/// Calls in a row without a certain answer that open it.
+/// Calls in a row without a certain answer, after which it is asked.
 const FAILURES: u32 = 5;
-/// How long the one call that looks whether the target is back may take before another one is let through.
+/// How long the one that asks may take before another one does.
 const LOOK: Duration = Duration::from_secs(60);
-/// How often those who wait for it ask what has become of it.
+/// How often those who wait for it look what has become of it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Of one target. Times are a stopwatch's: a clock that is set must not hold anybody up.
@@ -19,17 +21,37 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Breaker {
     /// In a row.
     failures: u32,
-    /// Nobody calls before; `None`: everybody may.
+    /// Nobody calls before, and then one asks first; `None`: everybody may.
     until: Option<Duration>,
-    /// The one that was let in to look, as long as it has not ended.
-    trial: Option<u32>,
-    /// How many have been let in.
-    trials: u32,
+    /// Somebody asks.
+    asking: bool,
+    /// How often in a row there was no good answer to that; not zero: operators were told.
+    turns: u32,
     /// No token is made before: so long GitLab has asked for. Tokens that are to die do not wait for it, and what GitLab says to them does not
     /// make it shorter, since it counts calls of each kind apart.
     asked_until: Duration,
     /// What the last of them said.
     fault: String,
+}
+
+/// Whether one may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// At once.
+    Open,
+    /// If it answers whether it is there, which is to be asked at once.
+    Ask,
+}
+
+/// How a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// Without a certain answer: to this call, at least.
+    Unheard,
+    /// It does not take the main credential, or says when to come again: that is for everybody who comes with it.
+    Refused,
+    /// The question whether it is there, however it failed.
+    Asked,
 }
 
 /// What has become of it with a call's end.
@@ -44,82 +66,75 @@ pub(super) enum Turn {
 }
 
 impl Breaker {
-    /// Whether a call may be made now, with its number where it is the one that looks; else how long to wait.
+    /// Whether a call may be made now; else how long to wait.
     ///
     /// # Errors
     /// The wait.
-    pub(super) fn admit(&mut self, purpose: Purpose, now: Duration) -> Result<Option<u32>, Duration> {
+    pub(super) fn admit(&mut self, purpose: Purpose, now: Duration) -> Result<Admission, Duration> {
         if purpose == Purpose::Making && now < self.asked_until {
             return Err(self.asked_until.saturating_sub(now));
         }
         if let Some(wait) = self.held(now) {
             return Err(wait);
         }
-        if let Some(until) = &mut self.until {
-            *until = now + LOOK;
-            self.trials = self.trials.wrapping_add(1);
-            self.trial = Some(self.trials);
-        }
-        Ok(self.trial)
-    }
-
-    /// The one that was let in to look has ended: where it has not called, the next one looks.
-    pub(super) fn give_back(&mut self, trial: u32) {
-        if self.trial == Some(trial) {
-            self.trial = None;
-            self.until = Some(Duration::ZERO);
-        }
+        let Some(until) = &mut self.until else { return Ok(Admission::Open) };
+        *until = now + LOOK;
+        self.asking = true;
+        Ok(Admission::Ask)
     }
 
     /// How long everybody is held from `now` on.
     pub(super) fn held(&self, now: Duration) -> Option<Duration> {
-        let most = if self.trial.is_some() { ASK_AGAIN } else { Duration::MAX };
+        let most = if self.asking { ASK_AGAIN } else { Duration::MAX };
         let wait = self.until.and_then(|until| until.checked_sub(now));
         wait.filter(|wait| !wait.is_zero()).map(|wait| wait.min(most))
     }
 
     /// The target has answered, be it with a no.
     pub(super) fn answered(&mut self) -> Turn {
-        self.failures = 0;
-        self.trial = None;
-        if self.until.take().is_some() { Turn::Up } else { Turn::None }
+        (self.failures, self.until, self.asking) = (0, None, false);
+        if std::mem::take(&mut self.turns) > 0 { Turn::Up } else { Turn::None }
     }
 
-    /// It has not, or does not take the main credential (`refused`), which one call is enough to know.
+    /// It has not. `asked`: when to come again.
     pub(super) fn failed(
         &mut self,
+        how: Failed,
         now: Duration,
-        refused: bool,
         asked: Option<Duration>,
         fault: &str,
         random: &dyn Random,
     ) -> Turn {
         fault.clone_into(&mut self.fault);
-        let was_trial = self.trial.take().is_some();
-        if let Some(until) = self.until.filter(|_| !was_trial) {
-            self.asked_until = self.asked_until.max(now + backoff::heeded(Purpose::Making, asked));
-            self.until = Some(until.max(now + backoff::heeded(Purpose::Ending, asked)));
-            return Turn::None;
-        }
-        self.failures = self.failures.saturating_add(1);
-        if !refused && self.failures < FAILURES && !was_trial {
-            return Turn::None;
-        }
-        let turns = if refused { self.failures } else { self.failures.saturating_sub(FAILURES - 1) };
         self.asked_until = self.asked_until.max(now + backoff::heeded(Purpose::Making, asked));
-        let wait = backoff::wait(Purpose::Ending, turns, asked, random);
-        let was_open = self.until.replace(now + wait).is_some();
-        if was_open { Turn::None } else { Turn::Down }
+        match (how, &mut self.until) {
+            (Failed::Unheard, until @ None) => {
+                self.failures = self.failures.saturating_add(1);
+                *until = (self.failures >= FAILURES).then_some(now);
+                return Turn::None;
+            }
+            (Failed::Unheard | Failed::Refused, Some(until)) => {
+                *until = (*until).max(now + backoff::heeded(Purpose::Ending, asked));
+                return Turn::None;
+            }
+            (Failed::Refused, None) | (Failed::Asked, _) => {}
+        }
+        self.asking = false;
+        self.turns = self.turns.saturating_add(1);
+        self.until = Some(now + backoff::wait(Purpose::Ending, self.turns, asked, random));
+        if self.turns == 1 { Turn::Down } else { Turn::None }
     }
 
     /// Why it is open, where it is, for making tokens if for nothing else.
     pub(super) fn fault(&self, now: Duration) -> Option<&str> {
-        (self.until.is_some() || now < self.asked_until).then_some(&*self.fault)
+        (self.turns > 0 || now < self.asked_until).then_some(&*self.fault)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Failed::{Asked, Refused, Unheard};
+    use super::Purpose::{Ending, Making};
     use super::*;
 
     struct Most;
@@ -134,74 +149,78 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    #[test]
-    fn five_failures_in_a_row_open_it_and_one_answer_closes_it() {
-        let mut breaker = Breaker::default();
-        for round in 1..=5 {
-            assert_eq!(breaker.admit(Purpose::Making, secs(0)), Ok(None));
-            let turn = breaker.failed(secs(0), false, None, "down", &Most);
-            assert_eq!(turn, if round == 5 { Turn::Down } else { Turn::None });
+    impl Breaker {
+        fn fails(&mut self, how: Failed, second: u64) -> Turn {
+            self.failed(how, secs(second), None, "down", &Most)
         }
-        assert_eq!(
-            (breaker.admit(Purpose::Making, secs(0)), breaker.fault(secs(0))),
-            (Err(secs(1)), Some("down"))
-        );
-        assert_eq!(breaker.admit(Purpose::Making, secs(1)), Ok(Some(1)), "one looks");
-        assert_eq!(breaker.admit(Purpose::Making, secs(1)), Err(secs(1)), "the others wait for it");
-        assert_eq!(breaker.failed(secs(1), false, None, "still", &Most), Turn::None);
-        assert_eq!(breaker.admit(Purpose::Making, secs(2)), Err(secs(1)), "longer than before");
-        assert_eq!(breaker.answered(), Turn::Up);
-        assert_eq!((breaker.admit(Purpose::Making, secs(2)), breaker.fault(secs(2))), (Ok(None), None));
     }
 
     /// Open for a second from zero on.
     fn opened() -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..5 {
-            breaker.failed(secs(0), false, None, "down", &Most);
+            assert_eq!(breaker.admit(Making, secs(0)), Ok(Admission::Open));
+            assert_eq!(breaker.fails(Unheard, 0), Turn::None);
         }
+        assert_eq!((breaker.admit(Making, secs(0)), breaker.fault(secs(0))), (Ok(Admission::Ask), None));
+        assert_eq!(breaker.fails(Asked, 0), Turn::Down);
         breaker
+    }
+
+    #[test]
+    fn after_five_failures_in_a_row_it_is_asked_whether_it_is_there() {
+        let mut breaker = opened();
+        assert_eq!((breaker.admit(Making, secs(0)), breaker.fault(secs(0))), (Err(secs(1)), Some("down")));
+        assert_eq!(breaker.admit(Making, secs(1)), Ok(Admission::Ask), "one asks");
+        assert_eq!(breaker.admit(Making, secs(1)), Err(secs(1)), "the others wait for it");
+        assert_eq!(breaker.fails(Asked, 1), Turn::None);
+        assert_eq!(breaker.admit(Making, secs(2)), Err(secs(1)), "longer than before");
+        assert_eq!(breaker.answered(), Turn::Up);
+        assert_eq!((breaker.admit(Making, secs(2)), breaker.fault(secs(2))), (Ok(Admission::Open), None));
+    }
+
+    #[test]
+    fn one_that_is_there_is_left_alone_by_nobody_whatever_it_does_not_answer() {
+        let mut breaker = Breaker::default();
+        for second in 0..20 {
+            for _ in 0..5 {
+                assert_eq!(breaker.fails(Unheard, second), Turn::None);
+            }
+            assert_eq!(breaker.admit(Ending, secs(second)), Ok(Admission::Ask));
+            assert_eq!(breaker.answered(), Turn::None);
+            assert_eq!(breaker.admit(Making, secs(second)), Ok(Admission::Open));
+        }
     }
 
     #[test]
     fn calls_that_nobody_let_in_make_no_wait_longer() {
         let mut breaker = opened();
         for _ in 0..11 {
-            assert_eq!(breaker.failed(secs(0), false, None, "under way", &Most), Turn::None);
+            assert_eq!(breaker.fails(Unheard, 0), Turn::None);
         }
         assert_eq!(breaker.held(secs(0)), Some(secs(1)));
-        assert_eq!(breaker.admit(Purpose::Ending, secs(1)), Ok(Some(1)));
-        breaker.failed(secs(2), false, None, "still", &Most);
+        assert_eq!(breaker.admit(Ending, secs(1)), Ok(Admission::Ask));
+        assert_eq!(breaker.fails(Unheard, 2), Turn::None);
+        assert_eq!(breaker.held(secs(2)), Some(secs(1)), "it is being asked");
+        breaker.fails(Asked, 2);
         assert_eq!(breaker.held(secs(2)), Some(secs(2)), "the second wait, and not the thirteenth");
         // What GitLab asks for counts whoever is told.
-        breaker.failed(secs(3), true, Some(secs(30)), "429", &Most);
-        assert_eq!(
-            (breaker.held(secs(3)), breaker.admit(Purpose::Making, secs(3))),
-            (Some(secs(30)), Err(secs(30)))
-        );
+        breaker.failed(Refused, secs(3), Some(secs(30)), "429", &Most);
+        assert_eq!((breaker.held(secs(3)), breaker.admit(Making, secs(3))), (Some(secs(30)), Err(secs(30))));
     }
 
     #[test]
-    fn one_that_was_let_in_and_does_not_call_lets_the_next_one_in() {
+    fn one_that_asks_and_never_ends_is_not_waited_for_for_ever() {
         let mut breaker = opened();
-        assert_eq!(breaker.admit(Purpose::Ending, secs(1)), Ok(Some(1)));
-        breaker.give_back(1);
-        assert_eq!(breaker.admit(Purpose::Making, secs(1)), Ok(Some(2)));
-        breaker.give_back(1);
-        assert_eq!(breaker.held(secs(1)), Some(secs(1)), "another one looks");
-        breaker.failed(secs(1), false, None, "still", &Most);
-        breaker.give_back(2);
-        assert_eq!(breaker.held(secs(1)), Some(secs(2)), "it has called");
-        // One that never ends is not waited for for ever.
-        assert_eq!(breaker.admit(Purpose::Ending, secs(3)), Ok(Some(3)));
-        assert_eq!(breaker.admit(Purpose::Ending, secs(62)), Err(secs(1)));
-        assert_eq!(breaker.admit(Purpose::Ending, secs(63)), Ok(Some(4)));
+        assert_eq!(breaker.admit(Ending, secs(3)), Ok(Admission::Ask));
+        assert_eq!(breaker.admit(Ending, secs(62)), Err(secs(1)));
+        assert_eq!(breaker.admit(Ending, secs(63)), Ok(Admission::Ask));
     }
 
     #[test]
     fn a_refused_credential_opens_it_at_once() {
         let mut breaker = Breaker::default();
-        assert_eq!(breaker.failed(secs(0), true, None, "401", &Most), Turn::Down);
+        assert_eq!(breaker.fails(Refused, 0), Turn::Down);
         assert_eq!(breaker.held(secs(0)), Some(secs(1)));
         assert_eq!(breaker.held(secs(1)), None);
     }
@@ -210,7 +229,8 @@ mod tests {
     fn answers_between_failures_keep_it_closed() {
         let mut breaker = Breaker::default();
         for _ in 0..20 {
-            assert_eq!(breaker.failed(secs(0), false, None, "x", &Most), Turn::None);
+            assert_eq!(breaker.fails(Unheard, 0), Turn::None);
+            assert_eq!(breaker.admit(Ending, secs(0)), Ok(Admission::Open));
             assert_eq!(breaker.answered(), Turn::None);
         }
     }
@@ -219,13 +239,16 @@ mod tests {
     fn what_gitlab_asks_for_holds_making_for_that_long_and_ending_for_a_minute() {
         let mut breaker = Breaker::default();
         let asked = Some(secs(1800));
-        assert_eq!(breaker.failed(secs(0), true, asked, "429", &Most), Turn::Down);
-        assert_eq!(breaker.admit(Purpose::Ending, secs(59)), Err(secs(1)));
-        assert_eq!(breaker.admit(Purpose::Making, secs(59)), Err(secs(1741)));
-        assert_eq!(breaker.admit(Purpose::Ending, secs(60)), Ok(Some(1)));
+        assert_eq!(breaker.failed(Refused, secs(0), asked, "429", &Most), Turn::Down);
+        assert_eq!(breaker.admit(Ending, secs(59)), Err(secs(1)));
+        assert_eq!(breaker.admit(Making, secs(59)), Err(secs(1741)));
+        assert_eq!(breaker.admit(Ending, secs(60)), Ok(Admission::Ask));
         assert_eq!(breaker.answered(), Turn::Up);
         assert_eq!((breaker.held(secs(61)), breaker.fault(secs(61))), (None, Some("429")));
-        assert_eq!(breaker.admit(Purpose::Making, secs(1799)), Err(secs(1)));
-        assert_eq!((breaker.admit(Purpose::Making, secs(1800)), breaker.fault(secs(1800))), (Ok(None), None));
+        assert_eq!(breaker.admit(Making, secs(1799)), Err(secs(1)));
+        assert_eq!(
+            (breaker.admit(Making, secs(1800)), breaker.fault(secs(1800))),
+            (Ok(Admission::Open), None)
+        );
     }
 }

@@ -4,11 +4,11 @@ use super::attempt::Event;
 use super::backoff::{self, Purpose};
 use super::inner::{Busy, Inner};
 use super::life::{self, STUCK};
-use super::ports::{CallError, Holder};
+use super::permits::Permit;
+use super::ports::{CallError, Holder, Place};
 use super::site::{Site, asked_wait, detail_of};
 use crate::broker::{Lease, Minted, Phase, Revocation};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// How many successors of a token are revoked in one go.
 const SUCCESSORS: usize = 8;
@@ -27,7 +27,7 @@ impl Inner {
         site: &Site,
         lease: &Arc<Lease>,
         minted: &Minted,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         busy: Busy,
     ) {
         let is_gitlabs =
@@ -41,9 +41,9 @@ impl Inner {
             return self.over(lease, busy, |at| Phase::Expired { at }).await;
         }
         let holder = holder(lease);
-        let result = match self.call(site, site.gitlab.revoke(&holder, minted.id)).await {
+        let result = match self.call(site, site.gitlab.revoke(&holder, minted.id, &permit)).await {
             Ok(()) if life::may_replace_itself(lease) => {
-                self.end_successors(site, lease, &holder).await.map(drop)
+                self.end_successors(site, lease, &holder, &permit).await.map(drop)
             }
             result => result,
         };
@@ -75,15 +75,16 @@ impl Inner {
         site: &Site,
         lease: &Arc<Lease>,
         holder: &Holder,
+        place: &dyn Place,
     ) -> Result<bool, CallError> {
         for round in 0..SUCCESSORS {
-            let found = self.call(site, site.gitlab.find(holder, &lease.name)).await?;
+            let found = self.call(site, site.gitlab.find(holder, &lease.name, place)).await?;
             if found.is_empty() {
                 return Ok(round > 0);
             }
             self.observer.event(Event::ReconcileOrphan(lease));
             for token in &found {
-                self.call(site, site.gitlab.revoke(holder, token.id)).await?;
+                self.call(site, site.gitlab.revoke(holder, token.id, place)).await?;
             }
         }
         let detail = "it is replaced as often as it is revoked".to_owned();

@@ -99,15 +99,30 @@ impl Inner {
     /// The store did not: after a crash the token lives to its deadline.
     pub(super) async fn condemn(self: &Arc<Self>, id: LeaseId, why: &'static str) -> Result<bool, KeepError> {
         let Some((lease, written)) = self.change(id, |lease| self.condemned(lease, why)) else {
-            let is_dying =
-                self.book().get(id).is_some_and(|lease| !lease.phase.is_over() && !lease.phase.is_settling());
-            return Ok(is_dying);
+            return self.is_dying(id).await;
         };
         self.wake(&lease.target);
         written.await.map(|()| true)
     }
 
-    /// The same where nobody can wait for the store.
+    /// Whether it dies already, durably: who told it so may be waiting for the store, or may have been told that it did not take it.
+    async fn is_dying(&self, id: LeaseId) -> Result<bool, KeepError> {
+        let written = {
+            let book = self.book();
+            let Some(lease) = book.get(id) else { return Ok(false) };
+            if lease.phase.is_over() || lease.phase.is_settling() {
+                return Ok(false);
+            }
+            self.writer.write(vec![Change::Lease(Box::new((**lease).clone()))])
+        };
+        let result = written.await;
+        if result.is_err() {
+            self.book().unwritten.insert(id);
+        }
+        result.map(|()| true)
+    }
+
+    /// As [`Self::condemn`], where nobody can wait for the store.
     pub(super) fn condemn_soon(self: &Arc<Self>, id: LeaseId, why: &'static str) {
         if let Some((lease, written)) = self.change(id, |lease| self.condemned(lease, why)) {
             self.wake(&lease.target);

@@ -6,7 +6,7 @@ use super::book::{Full, UseKey, use_key};
 use super::inner::{Busy, Inner, dying};
 use super::permits::MakingPermit;
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
-use super::site::{Admission, Deadline, Site, detail_of};
+use super::site::{Deadline, Site, detail_of};
 use crate::broker::{Code, Grant, Lease, LeaseId, Minted, Phase, Refused};
 use crate::token::EXPIRY_LEEWAY;
 use std::sync::Arc;
@@ -71,12 +71,12 @@ impl Inner {
         let reserved = self.reserve(grant)?;
         let permit = self.permit(site, deadline).await?;
         let holder = self.holder_of(site, grant, deadline).await?;
-        let admission = self.admission(site, deadline).await?;
+        self.admission(site, deadline).await?;
         let lease = self.intend(site, grant, &holder, reserved).await?;
         attempt.lease = Some(lease.id);
         attempt.token_name = Some(lease.name.clone());
         let busy = Busy::with(self, &lease);
-        let made = self.post(site, &holder, &lease, deadline, admission).await;
+        let made = self.post(site, &holder, &lease, deadline).await;
         self.concluded(lease, grant, made, busy, permit, attempt).await
     }
 
@@ -115,7 +115,7 @@ impl Inner {
         }
     }
 
-    async fn admission(&self, site: &Site, deadline: Deadline) -> Result<Admission, Refused> {
+    async fn admission(&self, site: &Site, deadline: Deadline) -> Result<(), Refused> {
         let admitted = self.admitted(site, deadline).await;
         admitted.map_err(|wait| unavailable("the target is left alone", wait))
     }
@@ -124,7 +124,7 @@ impl Inner {
     async fn holder_of(&self, site: &Site, grant: &Grant, deadline: Deadline) -> Result<Holder, Refused> {
         let mut tries = 0;
         loop {
-            let _admission = self.admission(site, deadline).await?;
+            self.admission(site, deadline).await?;
             let error = match self.look_up(site, grant).await {
                 Ok(holder) => return holder,
                 Err(error) => error,
@@ -202,7 +202,6 @@ impl Inner {
         holder: &Holder,
         lease: &Lease,
         deadline: Deadline,
-        admission: Admission,
     ) -> Result<Made, CallError> {
         let order = Order {
             holder,
@@ -211,11 +210,9 @@ impl Inner {
             access_level: lease.access_level,
             expiry: lease.asked_expiry,
         };
-        let mut admission = Some(admission);
         let mut tries = 0;
         loop {
             let made = self.call(site, site.gitlab.mint(&order)).await;
-            drop(admission.take());
             let error = match made {
                 Err(error @ CallError::NotDone { .. }) => error,
                 ended => return ended,
@@ -225,8 +222,9 @@ impl Inner {
             if self.pause(wait, deadline).await.is_err() {
                 return Err(error);
             }
-            let Ok(again) = self.admitted(site, deadline).await else { return Err(error) };
-            admission = Some(again);
+            if self.admitted(site, deadline).await.is_err() {
+                return Err(error);
+            }
             let is_wanted = self.book().get(lease.id).is_some_and(|lease| lease.phase == Phase::Intent);
             if !is_wanted || self.is_closing() {
                 return Err(error);

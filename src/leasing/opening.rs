@@ -159,8 +159,8 @@ impl Broker {
         }
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for site in inner.sites.values() {
-            // A change of a credential is let come to its end.
-            let _ = tokio::time::timeout(FINISH, site.credentials.rest()).await;
+            // However long it takes: each call has its time, no other change begins, and a new credential may be known to nobody else.
+            site.credentials.rest().await;
         }
         for task in &mut tasks {
             task.abort();

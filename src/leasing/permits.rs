@@ -2,9 +2,12 @@
 //! alive.
 //!
 //! Exchanges have at most three quarters of the places (all of them where there is but one), so that one which hangs holds no revocation; and none
-//! of them begins while something waits to be ended, so that revocations have every place as it becomes free.
+//! of them begins while something waits to be ended, so that revocations have every place as it becomes free. A look-up in a long list lets others
+//! go first after each page.
 
-use std::sync::Arc;
+use super::ports::Place;
+use crate::issuance::Answer;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -25,10 +28,32 @@ pub(super) struct Permits {
     urgent: watch::Sender<bool>,
 }
 
+/// A place.
+#[derive(Debug)]
+pub(super) struct Permit {
+    all: Arc<Semaphore>,
+    held: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Permit {
+    fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+    }
+}
+
+impl Place for Permit {
+    fn give_way(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.hold(None);
+            self.hold(self.all.clone().acquire_owned().await.ok());
+        })
+    }
+}
+
 /// An exchange's place.
 #[derive(Debug)]
 pub(super) struct MakingPermit {
-    _one: OwnedSemaphorePermit,
+    _one: Permit,
     _of_making: OwnedSemaphorePermit,
 }
 
@@ -59,8 +84,9 @@ impl Permits {
     }
 
     /// A place for anything else. `None`: the broker is closed.
-    pub(super) async fn to_end(&self) -> Option<OwnedSemaphorePermit> {
-        self.all.clone().acquire_owned().await.ok()
+    pub(super) async fn to_end(&self) -> Option<Permit> {
+        let permit = self.all.clone().acquire_owned().await.ok()?;
+        Some(Permit { all: self.all.clone(), held: Mutex::new(Some(permit)) })
     }
 
     /// All places: nobody else calls while it is held, and who was calling has ended. `None`: the broker is closed, or others did not end soon;

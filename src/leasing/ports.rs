@@ -110,6 +110,12 @@ pub struct User {
     pub is_bot: bool,
 }
 
+/// One of the places for calls at once. Whoever makes many calls in a row lets others go first between two of them.
+pub trait Place: Send + Sync {
+    /// Lets go of the place, and has it again after those who wait now.
+    fn give_way(&self) -> Answer<'_, ()>;
+}
+
 /// One GitLab instance, by its REST API (v4), with the main credential of the moment. Implemented by `gitlab`.
 pub trait Gitlab: Send + Sync {
     /// Looks up whose token it is to be. Changes nothing.
@@ -121,12 +127,22 @@ pub trait Gitlab: Send + Sync {
     /// Makes a token: one POST, sent once.
     fn mint<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Result<Made, CallError>>;
 
-    /// Live tokens of this holder with exactly this name; of very many some. Pages are followed to the end, within a time that grows with each try.
-    fn find<'a>(&'a self, holder: &'a Holder, name: &'a str) -> Answer<'a, Result<Vec<Minted>, CallError>>;
+    /// Live tokens of this holder with exactly this name; of very many some. Pages are followed to the end.
+    fn find<'a>(
+        &'a self,
+        holder: &'a Holder,
+        name: &'a str,
+        place: &'a dyn Place,
+    ) -> Answer<'a, Result<Vec<Minted>, CallError>>;
 
     /// Ends a token. `Ok`: GitLab has confirmed that it is dead, be it that it was before (404, or what defect 4 of
     /// docs/BROKER.md names).
-    fn revoke<'a>(&'a self, holder: &'a Holder, id: u64) -> Answer<'a, Result<(), CallError>>;
+    fn revoke<'a>(
+        &'a self,
+        holder: &'a Holder,
+        id: u64,
+        place: &'a dyn Place,
+    ) -> Answer<'a, Result<(), CallError>>;
 
     /// The main credential, by itself. `credential`: another than the one in use.
     fn itself<'a>(&'a self, credential: Option<&'a Secret>) -> Answer<'a, Result<Credential, CallError>>;
@@ -146,8 +162,12 @@ pub trait Gitlab: Send + Sync {
     fn rotate_credential(&self, expiry: Expiry) -> Answer<'_, Result<(Credential, Secret), CallError>>;
 
     /// Credentials of this user with this name, dead ones left out.
-    fn find_credentials<'a>(&'a self, user_id: u64, name: &'a str)
-    -> Answer<'a, Result<Vec<u64>, CallError>>;
+    fn find_credentials<'a>(
+        &'a self,
+        user_id: u64,
+        name: &'a str,
+        place: &'a dyn Place,
+    ) -> Answer<'a, Result<Vec<u64>, CallError>>;
 
     /// Ends a credential by its number.
     fn revoke_credential(&self, id: u64) -> Answer<'_, Result<(), CallError>>;

@@ -8,12 +8,12 @@ use super::attempt::Event;
 use super::backoff;
 use super::ending::holder;
 use super::inner::{Busy, Inner, dying};
-use super::ports::CallError;
+use super::permits::Permit;
+use super::ports::{CallError, Place};
 use super::site::Site;
 use crate::broker::{Lease, Minted, Phase};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Why a token dies that was found by its name. Its name is looked up to the end all the same.
 pub(super) const WHY: &str = "reconcile";
@@ -30,12 +30,12 @@ impl Inner {
         self: &Arc<Self>,
         site: &Site,
         lease: &Arc<Lease>,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         busy: Busy,
     ) {
         let search = self.book().search(lease.id, self.time.elapsed());
         let began = self.time.elapsed();
-        let result = self.revoke_found(site, lease).await;
+        let result = self.revoke_found(site, lease, &permit).await;
         drop(permit);
         let waited = began.saturating_sub(search.began);
         match result {
@@ -50,14 +50,19 @@ impl Inner {
     }
 
     /// Looks, and revokes what is there. Whether there was something: then it may not have been all.
-    async fn revoke_found(self: &Arc<Self>, site: &Site, lease: &Arc<Lease>) -> Result<bool, CallError> {
+    async fn revoke_found(
+        self: &Arc<Self>,
+        site: &Site,
+        lease: &Arc<Lease>,
+        place: &dyn Place,
+    ) -> Result<bool, CallError> {
         let holder = holder(lease);
-        let found = self.call(site, site.gitlab.find(&holder, &lease.name)).await?;
+        let found = self.call(site, site.gitlab.find(&holder, &lease.name, place)).await?;
         let Some(first) = found.first() else { return Ok(false) };
         self.observer.event(Event::ReconcileOrphan(lease));
         self.note_found(lease, first).await;
         for token in &found {
-            self.call(site, site.gitlab.revoke(&holder, token.id)).await?;
+            self.call(site, site.gitlab.revoke(&holder, token.id, place)).await?;
         }
         Ok(true)
     }

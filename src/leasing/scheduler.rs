@@ -5,12 +5,15 @@
 //! few seconds, since the machine's clock may be set meanwhile.
 
 use super::backoff::Purpose;
+use super::breaker::Admission;
+use super::ending::DEADLINE;
 use super::inner::{Busy, Inner};
+use super::permits::Permit;
+use super::reconcile;
 use super::site::Site;
 use crate::broker::{Lease, Phase};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 /// The longest wait.
@@ -45,11 +48,7 @@ pub(super) async fn run(inner: Arc<Inner>, site: Arc<Site>) {
             continue;
         };
         let works = if looks { &mut look } else { &mut works };
-        let work = work(inner.clone(), site.clone(), lease, permit, busy);
-        works.spawn(async move {
-            let _admission = admission;
-            work.await;
-        });
+        works.spawn(work(inner.clone(), site.clone(), lease, permit, busy, admission));
     }
 }
 
@@ -66,15 +65,21 @@ async fn work(
     inner: Arc<Inner>,
     site: Arc<Site>,
     lease: Arc<Lease>,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
     busy: Busy,
+    admission: Admission,
 ) {
+    if let Err(error) = inner.ask_first(&site, admission).await {
+        drop(permit);
+        let why = if lease.phase == Phase::Intent { reconcile::WHY } else { DEADLINE };
+        return inner.not_ended(&site, &lease, why, &error, busy).await;
+    }
     match &lease.phase {
         Phase::Revoking { confirmed: Some(_), .. } => inner.settle(&site, &lease, permit, busy).await,
         Phase::Intent | Phase::Revoking { minted: None, .. } => {
             inner.search(&site, &lease, permit, busy).await;
         }
-        Phase::Revoking { why, .. } if why == super::reconcile::WHY => {
+        Phase::Revoking { why, .. } if why == reconcile::WHY => {
             inner.search(&site, &lease, permit, busy).await;
         }
         Phase::Active { minted } | Phase::Revoking { minted: Some(minted), .. } => {

@@ -7,12 +7,12 @@
 
 use super::ending::holder;
 use super::inner::{Busy, Inner};
+use super::permits::Permit;
 use super::reconcile::SETTLED;
 use super::site::Site;
 use crate::broker::{Lease, Phase};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Before the first look. Each later wait is four times as long, so that there are five looks.
 const FIRST: Duration = Duration::from_secs(2);
@@ -36,12 +36,12 @@ impl Inner {
         self: &Arc<Self>,
         site: &Site,
         lease: &Arc<Lease>,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         busy: Busy,
     ) {
         let began = self.time.elapsed();
         let search = self.book().search(lease.id, began);
-        let result = self.end_successors(site, lease, &holder(lease)).await;
+        let result = self.end_successors(site, lease, &holder(lease), &permit).await;
         drop(permit);
         let waited = began.saturating_sub(search.began);
         match result {

@@ -2,7 +2,7 @@
 
 use super::attempt::Event;
 use super::backoff::Purpose;
-use super::breaker::{Breaker, Turn};
+use super::breaker::{Admission, Breaker, Failed, Turn};
 use super::inner::Inner;
 use super::permits::Permits;
 use super::ports::{CallError, Gitlab, Sealing};
@@ -47,22 +47,7 @@ pub(super) struct Site {
     /// Something is due earlier than it was.
     pub(super) wake: Notify,
     pub(super) permits: Permits,
-    breaker: Arc<Mutex<Breaker>>,
-}
-
-/// That a call may be made. Where it is the one that looks whether the target is back, and ends without a call, another one may.
-#[derive(Debug)]
-pub(super) struct Admission {
-    breaker: Arc<Mutex<Breaker>>,
-    trial: Option<u32>,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        if let Some(trial) = self.trial {
-            self.breaker.lock().unwrap_or_else(PoisonError::into_inner).give_back(trial);
-        }
-    }
+    breaker: Mutex<Breaker>,
 }
 
 /// When the caller is no longer waited for, by the stopwatch.
@@ -82,7 +67,7 @@ impl Site {
             version: Mutex::default(),
             wake: Notify::new(),
             permits: Permits::new(target.max_inflight),
-            breaker: Arc::default(),
+            breaker: Mutex::default(),
         }
     }
 
@@ -94,8 +79,7 @@ impl Site {
 
     /// Whether a call may be made now; else how long to wait.
     pub(super) fn admit(&self, purpose: Purpose, now: Duration) -> Result<Admission, Duration> {
-        let trial = self.breaker().admit(purpose, now)?;
-        Ok(Admission { breaker: self.breaker.clone(), trial })
+        self.breaker().admit(purpose, now)
     }
 
     /// For how long nobody calls, whatever for.
@@ -126,21 +110,32 @@ impl Inner {
         call: Answer<'_, Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let result = call.await;
+        let failed = result.as_ref().err().and_then(|error| Some((error, failed(error)?)));
+        self.heed(site, failed);
+        result
+    }
+
+    /// Where that is to be asked before anything else: whether the target is there.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) async fn ask_first(&self, site: &Site, admission: Admission) -> Result<(), CallError> {
+        if admission == Admission::Open {
+            return Ok(());
+        }
+        let refused = site.gitlab.version().await.err().filter(|error| failed(error).is_some());
+        self.heed(site, refused.as_ref().map(|error| (error, Failed::Asked)));
+        site.wake.notify_one();
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// What a call's end means for others; `None`: it was answered, be it with a no.
+    fn heed(&self, site: &Site, failed: Option<(&CallError, Failed)>) {
         let now = self.time.elapsed();
-        let turn = match &result {
-            Err(
-                error @ (CallError::NotDone { retry_after, .. } | CallError::Unknown { retry_after, .. }),
-            ) => {
-                // A target that says when to come again means everybody who comes with this credential.
-                let told = retry_after.is_some();
-                site.breaker().failed(now, told, *retry_after, &detail_of(error), &*self.random)
-            }
-            Err(error @ CallError::Credential { status: 401, .. }) => {
-                site.breaker().failed(now, true, None, &detail_of(error), &*self.random)
-            }
-            // A credential that lacks a right for one project serves the others.
-            Ok(_) | Err(CallError::Refused { .. } | CallError::Credential { .. }) => {
-                site.breaker().answered()
+        let turn = match failed {
+            None => site.breaker().answered(),
+            Some((error, how)) => {
+                site.breaker().failed(how, now, asked_wait(error), &detail_of(error), &*self.random)
             }
         };
         match turn {
@@ -154,17 +149,18 @@ impl Inner {
                 site.wake.notify_one();
             }
         }
-        result
     }
 
     /// Waits until a call on the way to a new token may be made to this target, for no longer than the deadline.
     ///
     /// # Errors
     /// When that is too late: how long to wait.
-    pub(super) async fn admitted(&self, site: &Site, deadline: Deadline) -> Result<Admission, Duration> {
+    pub(super) async fn admitted(&self, site: &Site, deadline: Deadline) -> Result<(), Duration> {
         loop {
             match site.admit(Purpose::Making, self.time.elapsed()) {
-                Ok(admission) => return Ok(admission),
+                Ok(admission) if self.ask_first(site, admission).await.is_ok() => return Ok(()),
+                // Now it says how long to wait.
+                Ok(_) => {}
                 Err(wait) => self.pause(wait, deadline).await?,
             }
         }
@@ -180,6 +176,19 @@ impl Inner {
         }
         tokio::time::sleep(wait).await;
         Ok(())
+    }
+}
+
+/// Whether a call's failure may be everybody's, and how it failed.
+const fn failed(error: &CallError) -> Option<Failed> {
+    match error {
+        // A target that says when to come again means everybody who comes with this credential.
+        CallError::NotDone { retry_after: Some(_), .. }
+        | CallError::Unknown { retry_after: Some(_), .. }
+        | CallError::Credential { status: 401, .. } => Some(Failed::Refused),
+        CallError::NotDone { .. } | CallError::Unknown { .. } => Some(Failed::Unheard),
+        // A credential that lacks a right for one project serves the others.
+        CallError::Refused { .. } | CallError::Credential { .. } => None,
     }
 }
 

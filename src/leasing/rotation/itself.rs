@@ -3,6 +3,7 @@
 use super::super::inner::Inner;
 use super::super::ports::{CallError, Credential};
 use super::super::site::Site;
+use super::record::Lost;
 use super::{Record, RotationError, Step, other};
 use crate::broker::Expiry;
 
@@ -19,7 +20,9 @@ impl Inner {
             return Err(other("other calls have not ended"));
         };
         let old = credential.id;
-        let intended = Record { step: Step::Rotating { old }, ..record.clone() };
+        let Credential { user_id, name, .. } = credential.clone();
+        let new = Lost { user_id, name, expires: Some(expiry), replaces: Some(old), since: None };
+        let intended = Record { step: Step::Rotating { old, new: Some(new) }, ..record.clone() };
         self.save(site, record, intended).await?;
         match self.call(site, site.gitlab.rotate_credential(expiry)).await {
             Ok((new, secret)) => {
@@ -30,9 +33,7 @@ impl Inner {
                 if let Err(error) = self.save(site, record, next.clone()).await {
                     *record = next;
                     site.credentials.know(|known| known.unsaved = true);
-                    return Err(RotationError::Other(format!(
-                        "the new main credential is in memory alone, so the server must not be stopped: {error}"
-                    )));
+                    return Err(in_memory_alone(&error));
                 }
                 Ok(new)
             }
@@ -45,4 +46,11 @@ impl Inner {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What is told for as long as the store does not take it.
+pub(super) fn in_memory_alone(error: &RotationError) -> RotationError {
+    RotationError::Other(format!(
+        "the new main credential is in memory alone, so the server must not be stopped: {error}"
+    ))
 }

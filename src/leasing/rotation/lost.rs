@@ -1,4 +1,5 @@
-//! Credentials that may have been made, and of which no reply has told, are looked for by their names and revoked.
+//! Credentials that may have been made, and of which no reply has told, are looked for by their names. A second one is revoked; of the successor of
+//! one that replaced itself, whose name others may have too, an operator is told.
 
 use super::super::attempt::Event;
 use super::super::inner::Inner;
@@ -6,6 +7,18 @@ use super::super::ports::{CallError, Credential};
 use super::super::site::{Site, detail_of};
 use super::record::Lost;
 use super::{Record, Rest, RotationError, SETTLED};
+
+/// What a look has shown.
+enum Found {
+    /// The credential in use may not see it, whatever GitLab says to it.
+    Unseen,
+    /// There is none.
+    Nothing,
+    /// There was one, and it is revoked.
+    Ended,
+    /// These may be it.
+    Alive(Vec<u64>),
+}
 
 impl Inner {
     /// Looks for each of them once. One that the credential in use may not see is told of, and hinders nothing; it is looked for again with the
@@ -25,58 +38,79 @@ impl Inner {
                 continue;
             }
             let began = self.time.elapsed();
-            let why = match self.end_lost(site, &lost, seen).await {
-                None => "the main credential in use is another user's, and no administrator's".to_owned(),
-                Some(Ok(was_there)) => {
+            let told = match self.end_lost(site, &lost, seen).await {
+                Ok(Found::Unseen) => {
+                    told(&lost, "the main credential in use is another user's, and no administrator's")
+                }
+                Ok(found @ (Found::Nothing | Found::Ended)) => {
                     let mut since = began;
-                    for entry in record.lost.iter_mut().filter(|entry| entry.name == lost.name) {
+                    for entry in record.lost.iter_mut().filter(|entry| entry.is(&lost)) {
                         since = *entry.since.get_or_insert(began);
                     }
-                    if !was_there && began.saturating_sub(since) >= SETTLED {
+                    if matches!(found, Found::Nothing) && began.saturating_sub(since) >= SETTLED {
                         self.forget_lost(site, record, &lost).await?;
                     } else {
                         rest = Rest::Waits;
                     }
                     continue;
                 }
-                Some(Err(error)) => {
+                Ok(Found::Alive(ids)) => {
+                    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+                    told(&lost, &format!("by hand, since others may have its name: {}", ids.join(", ")))
+                }
+                Err(error) => {
                     rest = Rest::Waits;
-                    detail_of(&error)
+                    told(&lost, &detail_of(&error))
                 }
             };
-            let Lost { user_id, name, .. } = lost;
-            let told = format!(
-                "a credential {name} of user {user_id} may have been made, and is to be revoked: {why}"
-            );
-            if !before.iter().any(|(known, _)| *known == name) {
+            if !before.iter().any(|(known, _)| *known == lost.name) {
                 self.observer.event(Event::RotationFailed { target: &site.name, detail: &told });
             }
-            left.push((name, told));
+            left.push((lost.name, told));
         }
         site.credentials.know(|known| known.to_find = left);
         Ok(rest)
     }
 
-    /// Revokes what has its name; whether anything had. `None`: the credential in use may not see it, whatever GitLab says to it.
-    async fn end_lost(&self, site: &Site, lost: &Lost, seen: &Credential) -> Option<Result<bool, CallError>> {
+    /// Looks for what has its name, and revokes it where it can be nothing else.
+    async fn end_lost(&self, site: &Site, lost: &Lost, seen: &Credential) -> Result<Found, CallError> {
         if !seen.is_admin && seen.user_id != lost.user_id {
-            return None;
+            return Ok(Found::Unseen);
         }
-        let found = match self.ask(site, site.gitlab.find_credentials(lost.user_id, &lost.name)).await {
-            Ok(found) => found,
-            Err(error) => return Some(Err(error)),
-        };
+        let place = site.permits.to_end().await.ok_or_else(closed)?;
+        let finding = site.gitlab.find_credentials(lost.user_id, &lost.name, &place);
+        let mut found = self.call(site, finding).await?;
+        drop(place);
+        if let Some(old) = lost.replaces {
+            // GitLab's numbers grow.
+            found.retain(|id| *id > old && *id != seen.id);
+            return Ok(if found.is_empty() { Found::Nothing } else { Found::Alive(found) });
+        }
         for id in &found {
-            if let Err(error) = self.ask(site, site.gitlab.revoke_credential(*id)).await {
-                return Some(Err(error));
-            }
+            self.ask(site, site.gitlab.revoke_credential(*id)).await?;
         }
-        Some(Ok(!found.is_empty()))
+        Ok(if found.is_empty() { Found::Nothing } else { Found::Ended })
     }
 
     async fn forget_lost(&self, site: &Site, record: &mut Record, lost: &Lost) -> Result<(), RotationError> {
         let mut next = record.clone();
-        next.lost.retain(|one| one.name != lost.name);
+        next.lost.retain(|one| !one.is(lost));
         self.save(site, record, next).await
+    }
+}
+
+fn closed() -> CallError {
+    CallError::NotDone { detail: "the broker is closed".to_owned(), retry_after: None }
+}
+
+fn told(lost: &Lost, why: &str) -> String {
+    let Lost { user_id, name, replaces, .. } = lost;
+    match replaces {
+        None => {
+            format!("a credential {name} of user {user_id} may have been made, and is to be revoked: {why}")
+        }
+        Some(old) => format!(
+            "credential {old} of user {user_id}, {name}, may have replaced itself by another one, which is to be revoked: {why}"
+        ),
     }
 }

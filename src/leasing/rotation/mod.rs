@@ -71,6 +71,8 @@ pub struct Rotated {
 pub(super) struct Credentials {
     /// The record, as it is stored; one change at a time.
     record: tokio::sync::Mutex<Record>,
+    /// Held while the credential is replaced: what a stop waits for, since a credential that replaces itself is lost with its reply.
+    replacing: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
     wake: Notify,
 }
@@ -118,9 +120,9 @@ impl Credentials {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until no change is under way.
+    /// Waits until the credential is not being replaced.
     pub(super) async fn rest(&self) {
-        drop(self.record.lock().await);
+        drop(self.replacing.lock().await);
     }
 
     fn hinder<T>(&self, result: &Result<T, RotationError>) {
@@ -193,13 +195,15 @@ pub(super) async fn keep(inner: Arc<Inner>, site: Arc<Site>) {
 }
 
 impl Inner {
-    /// Replaces a target's credential now.
-    pub(super) async fn rotate(&self, site: &Site) -> Result<Rotated, Refused> {
+    /// Replaces a target's credential now, in a task of its own: whoever ordered it may hang up.
+    pub(super) async fn rotate(self: &Arc<Self>, site: &Arc<Site>) -> Result<Rotated, Refused> {
         let unavailable = |why: String| Refused::new(Code::GitlabUnavailable).because(why).retry_after(SOON);
         if site.rotation.is_none() {
             return Err(Refused::new(Code::TargetRefused).because("the target has no `rotate`"));
         }
-        let tended = self.tend(site, true).await;
+        let (inner, of) = (self.clone(), site.clone());
+        let tended = tokio::spawn(async move { inner.tend(&of, true).await }).await;
+        let tended = tended.unwrap_or_else(|_| Err(other("it failed in a way it should not")));
         if !matches!(tended, Ok((Rest::Done, _))) {
             site.credentials.wake.notify_one();
         }
@@ -255,6 +259,11 @@ impl Inner {
         let Some(rotation) = site.rotation.filter(|rotation| now || self.is_due(credential, rotation)) else {
             return Ok(None);
         };
+        let _replacing = site.credentials.replacing.lock().await;
+        // Whoever stops waits for what has begun by now, and for no more.
+        if self.is_closing() {
+            return Err(other("the server is shutting down"));
+        }
         // Before GitLab is asked for what could not be kept.
         if site.sealing.is_none() {
             return Err(other("there is no seal key"));
@@ -268,7 +277,7 @@ impl Inner {
         if !creates {
             return self.replace_itself(site, record, credential, expiry).await.map(Some);
         }
-        if record.lost.iter().any(|lost| lost.user_id == credential.user_id) {
+        if record.lost.iter().any(|lost| lost.user_id == credential.user_id && lost.replaces.is_none()) {
             return Ok(None);
         }
         self.create(site, record, credential, expiry).await?;

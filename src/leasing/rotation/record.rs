@@ -21,7 +21,7 @@ pub(in crate::leasing) struct Record {
     /// Since when the step waits for what a lost request may still do, by this process's stopwatch.
     #[serde(skip)]
     pub(super) since: Option<Duration>,
-    /// Credentials that may have been made. There is at most one for each user: while there is one, that user's credential makes no other.
+    /// Credentials that may have been made. There is at most one second one for each user: while there is one, that user's credential makes no other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) lost: Vec<Lost>,
     /// Credentials that are not used any more, and shall be revoked.
@@ -29,24 +29,28 @@ pub(in crate::leasing) struct Record {
     pub(super) retire: Vec<Retired>,
 }
 
-/// A second credential that may have been made, and whose text is known to nobody: it is looked for by its name, and revoked. It stands here until
-/// somebody who may see it has looked for it for long enough, or its own end has passed.
+/// A credential that may have been made, and whose text is known to nobody: it is looked for by its name, and a second one is revoked. The successor
+/// of one that replaced itself has that one's name, which others may have too, so an operator is told of it. It stands here until somebody who may see
+/// it has looked for it for long enough, or its own end has passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lost {
     /// Its user.
     pub(super) user_id: u64,
-    /// Its name, unique.
+    /// Its name: unique, but for a successor's.
     pub(super) name: String,
     /// Its end, as GitLab was asked for; `None`: an older record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires: Option<Expiry>,
+    /// The credential that may have replaced itself by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaces: Option<u64>,
     /// Since when it is looked for, by this process's stopwatch.
     #[serde(skip)]
     pub(super) since: Option<Duration>,
 }
 
-/// A credential that is not used any more. It stands here until it is certainly dead; where its text is not here, no longer than it lives, or
+/// A credential that is not used any more. It stands here until it is certainly dead; where nobody can read its text, no longer than it lives, or
 /// until an operator who was told of it has ordered a rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,11 +110,17 @@ pub(super) enum Step {
     Rotating {
         /// It.
         old: u64,
+        /// Its successor; `None`: an older record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new: Option<Lost>,
     },
     /// It did, and nobody knows the new one.
     Lost {
         /// What it was.
         old: u64,
+        /// The new one; `None`: an older record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new: Option<Lost>,
     },
 }
 
@@ -142,7 +152,7 @@ impl Record {
     /// The same for another configured credential: what was in use, or about to be, is to be revoked with the new one. Where the new one is an old
     /// one that was put back, what was in use with it is in use again.
     pub(super) fn reconfigured(self, configured: &str) -> Self {
-        let mut retire = self.retire;
+        let (mut retire, mut lost) = (self.retire, self.lost);
         let was = Some(self.configured);
         retire.extend(self.current.map(|sealed| Retired { configured: was, ..Retired::kept(sealed) }));
         let again = retire.iter().position(|old| old.configured.as_deref() == Some(configured));
@@ -153,9 +163,20 @@ impl Record {
                 Step::Rest
             }
             step @ Step::Creating { .. } => step,
-            Step::Rest | Step::Rotating { .. } | Step::Lost { .. } => Step::Rest,
+            Step::Rotating { new, .. } | Step::Lost { new, .. } => {
+                lost.extend(new);
+                Step::Rest
+            }
+            Step::Rest => Step::Rest,
         };
-        Self { configured: configured.to_owned(), current, step, since: None, lost: self.lost, retire }
+        Self { configured: configured.to_owned(), current, step, since: None, lost, retire }
+    }
+}
+
+impl Lost {
+    /// Whether it is the same one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (&self.name, self.replaces) == (&other.name, other.replaces)
     }
 }
 
@@ -192,7 +213,7 @@ mod tests {
     #[test]
     fn what_is_lost_stays_in_the_record_and_what_was_measured_does_not() {
         let expires = Expiry::parse("2026-07-29");
-        let lost = Lost { user_id: 1, name: "n".into(), expires, since: None };
+        let lost = Lost { user_id: 1, name: "n".into(), expires, replaces: None, since: None };
         let record = Record { lost: vec![lost.clone()], ..Record::default() };
         let measured = Record {
             since: Some(Duration::ZERO),

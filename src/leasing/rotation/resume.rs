@@ -3,6 +3,7 @@
 use super::super::inner::Inner;
 use super::super::ports::{CallError, Credential};
 use super::super::site::{Site, detail_of};
+use super::itself::in_memory_alone;
 use super::record::Lost;
 use super::{Record, RotationError, SETTLED, Step};
 
@@ -14,28 +15,28 @@ impl Inner {
         record: &mut Record,
     ) -> Result<Option<Credential>, RotationError> {
         if site.credentials.known().unsaved {
-            self.save(site, record, record.clone()).await?;
+            self.save(site, record, record.clone()).await.map_err(|error| in_memory_alone(&error))?;
             site.credentials.know(|known| known.unsaved = false);
         }
         match record.step.clone() {
             Step::Rest => Ok(None),
             Step::Creating { user_id, name, expires } => {
                 let mut next = Record { step: Step::Rest, ..record.clone() };
-                next.lost.push(Lost { user_id, name, expires, since: None });
+                next.lost.push(Lost { user_id, name, expires, replaces: None, since: None });
                 self.save(site, record, next).await?;
                 Ok(None)
             }
             Step::Created { .. } => self.put_in_use(site, record).await,
-            Step::Rotating { old } | Step::Lost { old } => {
-                self.probe(site, record, old).await?;
+            Step::Rotating { old, new } | Step::Lost { old, new } => {
+                self.probe(site, record, Step::Lost { old, new }).await?;
                 Ok(None)
             }
         }
     }
 
     /// The credential may have replaced itself: whether it still works tells. Nothing of the lost request has been seen then, and it counts as
-    /// never done when GitLab cannot be at work on it any more; before that it is not asked again.
-    async fn probe(&self, site: &Site, record: &mut Record, old: u64) -> Result<(), RotationError> {
+    /// never done when GitLab cannot be at work on it any more; before that it is not asked again. `lost`: where it stands if it does not.
+    async fn probe(&self, site: &Site, record: &mut Record, lost: Step) -> Result<(), RotationError> {
         let began = self.time.elapsed();
         match self.ask(site, site.gitlab.itself(None)).await {
             Ok(_) => {
@@ -47,7 +48,6 @@ impl Inner {
                 Ok(())
             }
             Err(error @ CallError::Credential { status: 401, .. }) => {
-                let lost = Step::Lost { old };
                 if record.step != lost {
                     let next = Record { step: lost, ..record.clone() };
                     self.save(site, record, next).await?;

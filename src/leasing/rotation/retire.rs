@@ -8,7 +8,7 @@ use super::{Record, Rest, Retired, RotationError, other};
 use crate::broker::expiry_after;
 use std::time::Duration;
 
-/// How long one is told of that has no end of its own, and whose text is not here.
+/// How long one is told of that has no end of its own, and whose text is not here, or cannot be opened.
 const LONGEST_TOLD: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Inner {
@@ -43,8 +43,8 @@ impl Inner {
             let tell = |detail: String| {
                 self.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
             };
-            // Its text is not here, so it cannot say that it is dead: it is not told of for ever.
-            if old.sealed.is_none() {
+            // Without its text it cannot say that it is dead: it is not told of for ever.
+            if old.sealed.as_ref().is_none_or(|sealed| site.open(sealed).is_err()) {
                 if self.has_passed(site, old.expires) || is_refused && settled.contains(&old.id) {
                     tell(format!("credential {} is not looked after any more: {why}", old.id));
                     self.save(site, record, next).await?;

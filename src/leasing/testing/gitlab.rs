@@ -4,7 +4,7 @@ use super::machine::{Fuse, Watch};
 use crate::broker::{Expiry, GitlabVersion, Kind, Minted};
 use crate::environment::UnixMillis;
 use crate::issuance::Answer;
-use crate::leasing::ports::{CallError, Credential, Gitlab, Holder, Made, Order, Secret, User};
+use crate::leasing::ports::{CallError, Credential, Gitlab, Holder, Made, Order, Place, Secret, User};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -65,6 +65,7 @@ struct State {
     rotated_dead: bool,
     max_inflight: u32,
     takes: Duration,
+    pages: usize,
     keeps_credentials: bool,
 }
 
@@ -120,6 +121,11 @@ impl World {
     /// How long a call takes from now on.
     pub(in crate::leasing) fn set_slow(&self, takes: Duration) {
         self.lock().takes = takes;
+    }
+
+    /// How many pages a list of tokens has from now on; what is looked for is on the last one.
+    pub(in crate::leasing) fn set_pages(&self, pages: usize) {
+        self.lock().pages = pages;
     }
 
     /// What happens to all calls from now on.
@@ -418,17 +424,39 @@ impl Gitlab for Client {
         }))
     }
 
-    fn find<'a>(&'a self, holder: &'a Holder, name: &'a str) -> Answer<'a, Result<Vec<Minted>, CallError>> {
+    fn find<'a>(
+        &'a self,
+        holder: &'a Holder,
+        name: &'a str,
+        place: &'a dyn Place,
+    ) -> Answer<'a, Result<Vec<Minted>, CallError>> {
         let (holder, name) = (holder.clone(), name.to_owned());
-        Box::pin(self.call("find", None, move |state, _| {
-            let found = state.tokens.iter().filter(|(_, token)| token.holder == holder && token.name == name);
-            Ok(found.map(|(id, token)| Minted { id: *id, sha256: None, expires: token.expires }).collect())
-        }))
+        let before = self.world.lock().pages;
+        Box::pin(async move {
+            for _ in 1..before {
+                self.call("find", None, |_, _| Ok(())).await?;
+                place.give_way().await;
+            }
+            let last = self.call("find", None, move |state, _| {
+                let found =
+                    state.tokens.iter().filter(|(_, token)| token.holder == holder && token.name == name);
+                Ok(found
+                    .map(|(id, token)| Minted { id: *id, sha256: None, expires: token.expires })
+                    .collect())
+            });
+            last.await
+        })
     }
 
-    fn revoke<'a>(&'a self, holder: &'a Holder, id: u64) -> Answer<'a, Result<(), CallError>> {
+    fn revoke<'a>(
+        &'a self,
+        holder: &'a Holder,
+        id: u64,
+        _: &'a dyn Place,
+    ) -> Answer<'a, Result<(), CallError>> {
         let holder = holder.clone();
-        Box::pin(self.call("revoke", None, move |state, now| {
+        let route = if holder.path.contains("broken") { "revoke-broken" } else { "revoke" };
+        Box::pin(self.call(route, None, move |state, now| {
             if let Some(token) = state.tokens.remove(&id) {
                 assert_eq!(token.holder, holder, "revoked with another's path");
                 assert!(token.born <= now);
@@ -487,6 +515,7 @@ impl Gitlab for Client {
         &'a self,
         user_id: u64,
         name: &'a str,
+        _: &'a dyn Place,
     ) -> Answer<'a, Result<Vec<u64>, CallError>> {
         let (with, name) = (self.text(), name.to_owned());
         Box::pin(self.call("find-credential", None, move |state, _| {

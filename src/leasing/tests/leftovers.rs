@@ -72,7 +72,12 @@ async fn no_crash_forgets_a_credential_that_may_have_been_made() {
         let machine = machine.restart_configured("c2", "glpat-admin").await;
         machine.pass(1300).await;
         assert_eq!(machine.world.seconds(), 0, "{steps}");
-        assert_eq!(machine.broker.problems(), [] as [String; 0], "{steps}");
+        // One that replaced itself in the moment of the crash lives on, and is told of.
+        let problems = machine.broker.problems();
+        assert!(
+            problems.iter().all(|line| line.contains("may have replaced itself")),
+            "{steps} {problems:?}"
+        );
         if !crashed {
             assert!(steps > 15, "{steps}");
             break;
@@ -127,8 +132,9 @@ async fn a_credential_that_was_replaced_is_said_to_be_whatever_becomes_of_the_ol
 async fn an_order_that_finds_a_rotation_half_done_ends_it() {
     let machine = Machine::rotating(rotation(Method::Auto), i64::MAX, |_| {}).await;
     machine.pass(1).await;
-    // The new one cannot be tried; then it can, and nothing is asked after that.
-    machine.world.script("self", [None, Some(Fault::Lost), None, Some(Fault::Lost)]);
+    // The new one cannot be tried, neither now nor when the broker itself tries again at once; then it can, and nothing is asked after that.
+    let lost = Some(Fault::Lost);
+    machine.world.script("self", [None, lost, lost, lost, None, lost]);
     machine.broker.rotate("default").await.unwrap_err();
     let rotated = machine.broker.rotate("default").await.unwrap();
     assert_eq!(machine.world.calls("make-credential"), 1);
@@ -215,4 +221,53 @@ async fn what_hinders_a_rotation_and_what_the_credential_says_are_told_side_by_s
     machine.pass(400).await;
     assert_eq!(machine.broker.problems(), [] as [String; 0]);
     assert_ne!(machine.client.text(), "glpat-main");
+}
+
+/// A credential has replaced itself, the reply was lost, and its user has put another one of the same name into the file.
+async fn successor() -> (Machine, u64, String) {
+    let machine = Machine::rotating(rotation(Method::Itself), i64::MAX, |world| {
+        due(false)(world);
+        world.script("rotate-credential", [Some(Fault::LostAfter)]);
+    })
+    .await;
+    machine.pass(60).await;
+    let (id, text) = machine.world.credentials().remove(0);
+    assert!(machine.broker.problems().iter().any(|line| line.contains("configure a new one")));
+    machine.world.give("glpat-new");
+    (machine.restart_configured("c1", "glpat-new").await, id, text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_whose_reply_was_lost_is_told_of_until_it_is_dead() {
+    let (machine, id, text) = successor().await;
+    let told = format!(
+        "credential 1 of user 1, main, may have replaced itself by another one, which is to be revoked: by hand, since others may have its name: {id}"
+    );
+    let tells = |machine: &Machine| machine.broker.problems().iter().any(|line| line.contains(&told));
+    machine.pass(7200).await;
+    assert!(tells(&machine), "{:?}", machine.broker.problems());
+    assert_eq!(machine.events("config-rotate-failed"), 1, "said once");
+    // What has the same name is another's as well: nothing of that is revoked, and a rotation is not held up.
+    assert_eq!(machine.world.credentials().len(), 2);
+    machine.broker.rotate("default").await.unwrap();
+    let machine = machine.restart_configured("c1", "glpat-new").await;
+    machine.pass(5).await;
+    assert!(tells(&machine), "{:?}", machine.broker.problems());
+    machine.world.end_by_hand(&text);
+    machine.pass(5000).await;
+    assert_eq!(machine.broker.problems(), [] as [String; 0]);
+    let looks = machine.world.calls("find-credential");
+    machine.pass(7200).await;
+    assert_eq!(machine.world.calls("find-credential"), looks, "it is settled");
+}
+
+/// Its end is known: that GitLab was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_successor_whose_reply_was_lost_is_told_of_no_longer_than_it_lives() {
+    let (machine, ..) = successor().await;
+    for (days, problems) in [(20, 1), (12, 0)] {
+        machine.watch.sleep(days * DAY);
+        machine.pass(3700).await;
+        assert_eq!(machine.broker.problems().len(), problems, "{:?}", machine.broker.problems());
+    }
 }

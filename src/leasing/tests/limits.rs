@@ -155,7 +155,7 @@ async fn a_target_that_is_down_is_left_alone_and_taken_up_again() {
     machine.world.count_anew();
     machine.pass(HOUR - 200).await;
     assert_eq!(machine.world.most_at_once(), 1);
-    let calls = machine.world.calls("revoke");
+    let calls = machine.world.calls("revoke") + machine.world.calls("metadata");
     assert!((10..150).contains(&calls), "{calls} calls in an hour for fifty tokens");
     assert_eq!(machine.events("target-down"), 1);
     let refused = machine.mint(many("late")).await.unwrap_err();

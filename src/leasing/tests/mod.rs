@@ -1,6 +1,7 @@
 //! What leasing promises: at the end of every test no token lives that should not, and no lease is forgotten.
 
 mod abandoning;
+mod broken;
 mod edges;
 mod leftovers;
 mod limits;

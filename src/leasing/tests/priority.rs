@@ -1,6 +1,8 @@
 //! Revocations go before exchanges, however many ask.
 
+use super::rotation::rotation;
 use crate::broker::{Kind, PathText};
+use crate::leasing::Method;
 use crate::leasing::attempt::Attempt;
 use crate::leasing::testing::{Fault, Machine, finish, grant, grant_of};
 use std::time::Duration;
@@ -132,4 +134,34 @@ async fn a_holder_makes_no_try_come_sooner_that_has_failed() {
     machine.world.heal();
     machine.pass(3600).await;
     finish(&machine).await;
+}
+
+/// A list of ten minutes, in which a token is looked for of which no reply has told.
+#[tokio::test(start_paused = true)]
+async fn a_look_up_in_a_long_list_holds_up_nobody_and_comes_to_its_end() {
+    for max_inflight in [1, 4] {
+        let machine = Machine::rotating(rotation(Method::Itself), i64::MAX, |world| {
+            world.set_admin(false);
+            world.allow(max_inflight);
+        })
+        .await;
+        machine.pass(1).await;
+        machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+        machine.world.script("mint", [Some(Fault::LostAfter)]);
+        machine.world.set_pages(600);
+        machine.mint(grant(Kind::Project, 60, "two")).await.unwrap_err();
+        machine.world.set_slow(Duration::from_secs(1));
+        machine.pass(10).await;
+        let began = machine.watch.true_time();
+        let (rotated, made) =
+            tokio::join!(machine.broker.rotate("default"), machine.mint(grant(Kind::Project, 600, "three")));
+        assert!(rotated.is_ok() && made.is_ok(), "{max_inflight}: {rotated:?}");
+        assert!(machine.watch.true_time().since(began).as_secs() <= 20, "{max_inflight}");
+        machine.pass(60).await;
+        assert_eq!(machine.phases(), ["active", "intent", "revoked"], "{max_inflight}");
+        machine.pass(900).await;
+        assert_eq!(machine.world.live(), [] as [u64; 0], "{max_inflight}");
+        machine.world.set_pages(1);
+        finish(&machine).await;
+    }
 }

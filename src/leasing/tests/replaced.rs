@@ -93,3 +93,32 @@ async fn a_credential_that_answers_for_itself_is_not_taken_for_dead() {
     assert_eq!(machine.broker.problems(), [] as [String; 0]);
     finish(&machine).await;
 }
+
+/// Whose seal key is lost nobody can ask it whether it is dead: it is told of until an operator has seen to it, or for a year.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_nobody_can_open_any_more_is_not_told_of_for_ever() {
+    for is_ordered in [true, false] {
+        let machine = Machine::rotating(rotation(Method::Auto), i64::MAX, |_| {}).await;
+        let place = format!("default {HERE}");
+        let record =
+            br#"{"configured":"c0","current":{"id":1,"text":"AAAA"},"step":{"step":"rest"}}"#.to_vec();
+        machine.store.clone().write(&[Change::Credential { place, record }]).unwrap();
+        machine.world.give_weak("glpat-weak");
+        let machine = machine.restart_configured("c1", "glpat-weak").await;
+        machine.pass(5).await;
+        assert_eq!(machine.broker.reading().targets[0].to_revoke, [1]);
+        machine.watch.sleep(360 * 24 * 3600);
+        machine.pass(3700).await;
+        assert_eq!(machine.broker.reading().targets[0].to_revoke, [1]);
+        if is_ordered {
+            machine.broker.rotate("default").await.unwrap();
+        } else {
+            machine.watch.sleep(7 * 24 * 3600);
+            machine.pass(3700).await;
+        }
+        assert_eq!(machine.broker.problems(), [] as [String; 0], "{is_ordered}");
+        let machine = machine.restart_configured("c1", "glpat-weak").await;
+        machine.pass(5).await;
+        assert_eq!(machine.broker.reading().targets[0].to_revoke, [] as [u64; 0]);
+    }
+}

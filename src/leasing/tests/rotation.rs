@@ -152,6 +152,73 @@ async fn defect_5_a_store_that_fails_at_any_write_locks_nobody_out() {
     }
 }
 
+/// Whoever orders it may hang up at any moment: GitLab has ended the old one by then, and shows the new one once.
+#[tokio::test(start_paused = true)]
+async fn a_rotation_goes_on_to_its_end_when_whoever_ordered_it_hangs_up() {
+    for millis in (1..12_000).step_by(500) {
+        let machine =
+            Machine::rotating(rotation(Method::Itself), i64::MAX, |world| world.set_admin(false)).await;
+        machine.pass(1).await;
+        machine.world.set_slow(Duration::from_secs(2));
+        let order = machine.broker.rotate("default");
+        let _ = tokio::time::timeout(Duration::from_millis(millis), order).await;
+        machine.world.set_slow(Duration::from_millis(3));
+        machine.pass(30).await;
+        let credentials = machine.world.credentials();
+        assert_eq!((credentials.len(), &credentials[0].1), (1, &machine.client.text()), "{millis}");
+        assert_ne!(credentials[0].1, "glpat-main", "{millis}");
+        assert_eq!(machine.broker.problems(), [] as [String; 0], "{millis}");
+    }
+}
+
+/// A stop waits for a credential that is being replaced, and begins no other.
+#[tokio::test(start_paused = true)]
+async fn a_stop_at_any_moment_of_a_rotation_locks_nobody_out() {
+    for at in (1..170).step_by(7) {
+        let machine = Machine::rotating(rotation(Method::Itself), i64::MAX, |world| {
+            due(false)(world);
+            world.set_slow(Duration::from_secs(40));
+        })
+        .await;
+        machine.pass(at).await;
+        let begun = machine.world.calls("rotate-credential");
+        machine.broker.close(false).await;
+        assert_eq!(machine.world.calls("rotate-credential"), begun, "{at}");
+        machine.world.set_slow(Duration::from_millis(3));
+        let machine = machine.restart().await;
+        machine.pass(1300).await;
+        let credentials = machine.world.credentials();
+        assert_eq!((credentials.len(), &credentials[0].1), (1, &machine.client.text()), "{at}");
+        assert_eq!(machine.world.calls("rotate-credential"), 1, "{at}");
+        assert_eq!(machine.broker.problems(), [] as [String; 0], "{at}");
+    }
+}
+
+/// Until the store takes it again: whoever does not know that stops the server, and is locked out.
+#[tokio::test(start_paused = true)]
+async fn a_new_credential_that_only_memory_has_is_told_of_until_the_store_has_it() {
+    let machine = Machine::rotating(rotation(Method::Itself), i64::MAX, |world| world.set_admin(false)).await;
+    machine.pass(1).await;
+    // The intent is written, and what comes of it is not.
+    machine.store.fail(std::iter::once(None).chain(std::iter::repeat_n(Some(StoreFault::Refused), 12)));
+    let warns = |line: &String| line.contains("in memory alone, so the server must not be stopped");
+    let refused = machine.broker.rotate("default").await.unwrap_err();
+    assert!(warns(&refused.record().to_owned()), "{refused:?}");
+    for _ in 0..20 {
+        machine.pass(30).await;
+        assert!(machine.broker.problems().iter().any(warns), "{:?}", machine.broker.problems());
+    }
+    machine.broker.rotate("default").await.unwrap_err();
+    assert!(machine.broker.problems().iter().any(warns));
+    machine.pass(3600).await;
+    assert_eq!(machine.broker.problems(), [] as [String; 0]);
+    let text = machine.client.text();
+    let machine = machine.restart().await;
+    assert_eq!(machine.client.text(), text);
+    machine.mint(grant(Kind::Project, 60, "one")).await.unwrap();
+    finish(&machine).await;
+}
+
 /// Defect 6 of the Vault plugin: whoever made tokens during a rotation met a client that was gone.
 #[tokio::test(start_paused = true)]
 async fn defect_6_tokens_are_made_while_the_credential_is_replaced() {

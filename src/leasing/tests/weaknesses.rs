@@ -38,7 +38,7 @@ async fn weakness_2_a_revocation_that_fails_is_tried_until_gitlab_confirms_it() 
         machine.pass(3 * HOUR).await;
         assert_eq!((machine.world.live().len(), machine.phases()), (1, vec!["stuck"]), "{fault:?}");
         assert_eq!(machine.events("revoke-stuck"), 1, "the alarm is raised once");
-        let calls = machine.world.calls("revoke");
+        let calls = machine.world.calls("revoke") + machine.world.calls("metadata");
         assert!((30..400).contains(&calls), "{calls} tries in three hours");
         assert!(machine.broker.problems().iter().any(|line| line.contains("should have been revoked")));
         machine.world.heal();
@@ -125,6 +125,46 @@ async fn weakness_11_whoever_has_a_token_can_end_it() {
     machine.pass(1).await;
     assert!(!machine.world.accepts(handed.token.expose()));
     machine.broker.revoke_token(handed.token.expose()).await.unwrap();
+    finish(&machine).await;
+}
+
+/// Who is told that it is done relies on it: as long as the store does not take it, nobody is.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_confirmed_to_nobody_before_it_is_durable() {
+    let machine = Machine::new().await;
+    let handed = machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap();
+    machine.world.set_down(Some(Fault::Lost));
+    machine.store.set_full(true);
+    let token = handed.token.expose();
+    for seconds in [0, 2, 60] {
+        machine.pass(seconds).await;
+        let full = Err(Code::StoreUnavailable);
+        assert_eq!(machine.broker.revoke_token(token).await.map_err(|error| error.code()), full);
+        let one = machine.broker.revoke(handed.lease.id).await;
+        assert_eq!(one.map(drop).map_err(|error| error.code()), full);
+        let all = machine.broker.revoke_where(&Filter::default()).await;
+        assert_eq!(all.map(drop).map_err(|error| error.code()), full);
+    }
+    machine.store.set_full(false);
+    assert_eq!(machine.broker.revoke_token(token).await, Ok(()));
+    let machine = machine.restart().await;
+    machine.world.heal();
+    machine.pass(5).await;
+    assert_eq!((machine.world.live(), machine.phases()), (vec![], vec!["revoked"]));
+}
+
+/// Two who ask at once are both told what has become of it.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_being_written_is_waited_for_by_whoever_asks_for_it_again() {
+    let machine = Machine::new().await;
+    let handed = machine.mint(grant(Kind::Project, HOUR, "one")).await.unwrap();
+    machine.world.set_down(Some(Fault::Lost));
+    machine.store.set_full(true);
+    let token = handed.token.expose();
+    let (one, two) = tokio::join!(machine.broker.revoke_token(token), machine.broker.revoke_token(token));
+    assert!(one.is_err() && two.is_err());
+    machine.store.set_full(false);
+    machine.world.heal();
     finish(&machine).await;
 }
 

@@ -1,6 +1,6 @@
 //! The main credential: what it is, a second one, and rotation.
 
-use super::{NOW, Scene, outcome};
+use super::{Alone, NOW, Scene, outcome};
 use crate::support::gitlab::{Fault, MakeBelieve};
 use countersign::broker::{Expiry, GitlabVersion};
 use countersign::leasing::ports::{CallError, Gitlab as _, Secret};
@@ -50,8 +50,8 @@ async fn a_second_credential_takes_over_before_the_first_one_ends() {
         client.make_credential(&old, "countersign-1", Expiry::parse("2026-07-29").unwrap()).await.unwrap();
     assert_eq!((&new.scopes, new.user_id, new.is_admin), (&old.scopes, 1, true));
     assert_eq!(new.expires, Expiry::parse("2026-07-29"));
-    assert_eq!(client.find_credentials(1, "countersign-1").await.unwrap(), [new.id]);
-    assert_eq!(client.find_credentials(1, "countersign").await.unwrap(), [0; 0]);
+    assert_eq!(client.find_credentials(1, "countersign-1", &Alone).await.unwrap(), [new.id]);
+    assert_eq!(client.find_credentials(1, "countersign", &Alone).await.unwrap(), [0; 0]);
     assert_eq!(client.itself(Some(&secret)).await.unwrap(), new);
     client.switch(secret.clone());
     assert_eq!(outcome(&client.revoke_credential(old.id).await), "done");

@@ -1,6 +1,6 @@
 //! What goes wrong on the way, for each kind: nothing is sent twice, nothing that may have been done is said not to have been.
 
-use super::{Scene, mint, outcome, routes};
+use super::{Alone, Scene, mint, outcome, routes};
 use crate::support::gitlab::{Fault, Gate, MakeBelieve};
 use crate::support::secrets;
 use countersign::broker::{Expiry, Kind};
@@ -46,10 +46,14 @@ async fn a_token_is_asked_for_once_and_found_by_its_name_when_its_reply_is_lost(
                     (Some(Duration::from_secs(7)), "429: Retry later")
                 );
             }
-            let found = client.find(&holder, "lost").await.unwrap();
+            let found = client.find(&holder, "lost", &Alone).await.unwrap();
             assert_eq!(found.len(), usize::from(*is_made), "{kind} {fault:?}");
             for minted in found {
-                assert_eq!(outcome(&client.revoke(&holder, minted.id).await), "done", "{kind} {fault:?}");
+                assert_eq!(
+                    outcome(&client.revoke(&holder, minted.id, &Alone).await),
+                    "done",
+                    "{kind} {fault:?}"
+                );
             }
             assert_eq!(scene.live(), [""; 0], "{kind} {fault:?}");
         }
@@ -83,17 +87,17 @@ async fn a_token_is_dead_only_when_gitlab_says_so() {
         for (fault, said, is_dead) in &table {
             let id = mint(&client, &holder, "ending").await.unwrap().minted.id;
             scene.gitlab.faults().script(&end, [fault.clone()]);
-            let ended = client.revoke(&holder, id).await;
+            let ended = client.revoke(&holder, id, &Alone).await;
             assert_eq!(outcome(&ended), *said, "{kind} {fault:?}");
             assert_eq!(scene.live().is_empty(), *is_dead, "{kind} {fault:?}");
-            assert_eq!(outcome(&client.revoke(&holder, id).await), "done", "{kind} {fault:?}");
+            assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done", "{kind} {fault:?}");
             assert_eq!(scene.live(), [""; 0], "{kind} {fault:?}");
         }
         // The same 404, and the token is not there.
         let id = mint(&client, &holder, "ending").await.unwrap().minted.id;
-        assert_eq!(outcome(&client.revoke(&holder, id).await), "done");
+        assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done");
         scene.gitlab.faults().script(&end, [Fault::Status(404, r#"{"message":"no such thing"}"#)]);
-        assert_eq!(outcome(&client.revoke(&holder, id).await), "done", "{kind}");
+        assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done", "{kind}");
     }
 }
 
@@ -107,10 +111,10 @@ async fn a_list_that_does_not_come_whole_is_no_list() {
         let [_, list, _] = routes(kind);
         for fault in [Fault::Truncated, Fault::DropBefore, Fault::Huge(2 << 20), Fault::Status(200, "{}")] {
             scene.gitlab.faults().script(&list, [fault.clone()]);
-            assert_eq!(outcome(&client.find(&holder, "there").await), "unknown", "{kind} {fault:?}");
+            assert_eq!(outcome(&client.find(&holder, "there", &Alone).await), "unknown", "{kind} {fault:?}");
         }
-        assert_eq!(client.find(&holder, "there").await.unwrap().len(), 1);
-        client.revoke(&holder, id).await.unwrap();
+        assert_eq!(client.find(&holder, "there", &Alone).await.unwrap().len(), 1);
+        client.revoke(&holder, id, &Alone).await.unwrap();
     }
     assert_eq!(scene.live(), [""; 0]);
 }
@@ -130,8 +134,8 @@ async fn nobody_waits_for_a_gitlab_that_does_not_answer() {
     assert_eq!(scene.live(), ["late"]);
     gate.open();
     let client = scene.client();
-    for minted in client.find(&holder, "late").await.unwrap() {
-        client.revoke(&holder, minted.id).await.unwrap();
+    for minted in client.find(&holder, "late", &Alone).await.unwrap() {
+        client.revoke(&holder, minted.id, &Alone).await.unwrap();
     }
     assert_eq!(scene.live(), [""; 0]);
     // Where nobody listens nothing was sent.
@@ -158,12 +162,12 @@ async fn defect_7_every_call_ends_in_its_time() {
         async { outcome(&client.itself(None).await) },
         async { outcome(&client.version().await) },
         async { outcome(&client.holder(Kind::Project, "acme/app").await) },
-        async { outcome(&client.find(&holder, "n").await) },
-        async { outcome(&client.revoke(&holder, 999).await) },
+        async { outcome(&client.find(&holder, "n", &Alone).await) },
+        async { outcome(&client.revoke(&holder, 999, &Alone).await) },
         async { outcome(&mint(&client, &holder, "n").await) },
         async { outcome(&client.rotate_credential(end).await) },
         async { outcome(&client.make_credential(&root, "n", end).await) },
-        async { outcome(&client.find_credentials(1, "n").await) },
+        async { outcome(&client.find_credentials(1, "n", &Alone).await) },
         async { outcome(&client.revoke_credential(999).await) },
     );
     assert_eq!(<[&str; 11]>::from(ended), ["unknown"; 11]);
@@ -181,8 +185,8 @@ async fn the_credential_goes_to_its_own_gitlab_and_is_said_by_nobody() {
         scene.gitlab.faults().script(route, [Fault::Redirect(elsewhere.clone())]);
     }
     assert_eq!(outcome(&mint(&client, &holder, "n").await), "refused");
-    assert_eq!(outcome(&client.find(&holder, "n").await), "refused");
-    assert_eq!(outcome(&client.revoke(&holder, 1).await), "refused");
+    assert_eq!(outcome(&client.find(&holder, "n", &Alone).await), "refused");
+    assert_eq!(outcome(&client.revoke(&holder, 1, &Alone).await), "refused");
     // Nor do links of a list lead anywhere.
     scene.gitlab.faults().clear();
     assert_eq!(other.asked("GET /personal_access_tokens/self"), 0);
@@ -208,6 +212,6 @@ async fn the_credential_goes_to_its_own_gitlab_and_is_said_by_nobody() {
     let debug = format!("{client:?} {minted:?}", minted = minted.token);
     assert!(!debug.contains(&credential) && !debug.contains(minted.token.expose()), "{debug}");
     secrets::check("the client's Debug", debug.as_bytes());
-    client.revoke(&holder, minted.minted.id).await.unwrap();
+    client.revoke(&holder, minted.minted.id, &Alone).await.unwrap();
     assert_eq!(scene.live(), [""; 0]);
 }

@@ -1,6 +1,6 @@
 //! Each kind of token: looked up, made, found by its name, ended, ended again.
 
-use super::{Scene, mint, outcome, routes};
+use super::{Alone, Scene, mint, outcome, routes};
 use crate::support::gitlab::{MakeBelieve, Place};
 use countersign::broker::{Expiry, Kind};
 use countersign::leasing::ports::Gitlab as _;
@@ -25,21 +25,21 @@ async fn walk(scene: &Scene) {
         assert_eq!(made.minted.expires, end, "{kind}");
         let is_deploy = matches!(kind, Kind::ProjectDeploy | Kind::GroupDeploy);
         assert_eq!(made.username.is_some(), is_deploy, "{kind}");
-        let found = client.find(&holder, &name).await.unwrap();
+        let found = client.find(&holder, &name, &Alone).await.unwrap();
         assert_eq!(
             found.iter().map(|one| (one.id, one.expires)).collect::<Vec<_>>(),
             [(made.minted.id, end)],
             "{kind}"
         );
         assert_eq!(found[0].sha256, None);
-        assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{kind}");
+        assert_eq!(outcome(&client.revoke(&holder, made.minted.id, &Alone).await), "done", "{kind}");
         assert!(
             !scene.gitlab.opens(made.token.expose()) && scene.gitlab.opens(other.token.expose()),
             "{kind}"
         );
-        assert_eq!(client.find(&holder, &name).await.unwrap(), [], "{kind}");
-        assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{kind}: again");
-        assert_eq!(outcome(&client.revoke(&holder, other.minted.id).await), "done", "{kind}");
+        assert_eq!(client.find(&holder, &name, &Alone).await.unwrap(), [], "{kind}");
+        assert_eq!(outcome(&client.revoke(&holder, made.minted.id, &Alone).await), "done", "{kind}: again");
+        assert_eq!(outcome(&client.revoke(&holder, other.minted.id, &Alone).await), "done", "{kind}");
         assert_eq!(scene.live(), [""; 0], "{kind}");
     }
 }
@@ -79,7 +79,11 @@ async fn defect_4_gone_is_gone_for_every_kind() {
             let live = scene.gitlab.live_tokens();
             assert_eq!(live.len(), 1, "{kind}");
             scene.gitlab.revoke_by_hand(&live[0]);
-            assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{version} {kind}");
+            assert_eq!(
+                outcome(&client.revoke(&holder, made.minted.id, &Alone).await),
+                "done",
+                "{version} {kind}"
+            );
         }
     }
 }
@@ -130,8 +134,8 @@ async fn a_project_that_moves_keeps_its_tokens_revocable() {
         let holder = scene.holder(&client, kind).await;
         let made = mint(&client, &holder, "moves").await.unwrap();
         scene.gitlab.rename(scene.project, "acme/moved");
-        assert_eq!(client.find(&holder, "moves").await.unwrap().len(), 1, "{kind}");
-        assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{kind}");
+        assert_eq!(client.find(&holder, "moves", &Alone).await.unwrap().len(), 1, "{kind}");
+        assert_eq!(outcome(&client.revoke(&holder, made.minted.id, &Alone).await), "done", "{kind}");
         assert_eq!(scene.live(), [""; 0], "{kind}");
     }
 }
@@ -146,13 +150,13 @@ async fn long_lists_are_read_to_their_end() {
         made.push(mint(&client, &holder, &format!("t{number}")).await.unwrap().minted.id);
     }
     let route = &routes(Kind::PipelineTrigger)[1];
-    assert_eq!(client.find(&holder, "t204").await.unwrap()[0].id, made[204]);
+    assert_eq!(client.find(&holder, "t204", &Alone).await.unwrap()[0].id, made[204]);
     assert_eq!(scene.gitlab.asked(route), 3);
     // While the second page is on its way, the first gets shorter, and what was to come moves up into it.
     let gate = crate::support::gitlab::Gate::closed();
     use crate::support::gitlab::Fault::{HeldBefore, Pass};
     scene.gitlab.faults().script(route, [Pass, HeldBefore(gate.clone())]);
-    let (found, ()) = tokio::join!(client.find(&holder, "t100"), async {
+    let (found, ()) = tokio::join!(client.find(&holder, "t100", &Alone), async {
         gate.reached(1).await;
         scene.gitlab.live_tokens().iter().take(2).for_each(|live| scene.gitlab.revoke_by_hand(live));
         gate.open();

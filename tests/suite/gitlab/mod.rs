@@ -14,6 +14,7 @@ use crate::support::gitlab::{Builder, MakeBelieve, Place};
 use countersign::broker::{AccessLevel, Expiry, Kind, Lease};
 use countersign::environment::UnixMillis;
 use countersign::gitlab::{RestClient, Settings, Surroundings};
+use countersign::issuance::Answer;
 use countersign::leasing::ports::{CallError, Gitlab as _, Holder, Made, Observer, Order, Secret};
 use countersign::leasing::{Attempt, Event};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,15 @@ use std::time::Duration;
 
 /// 2026-06-29T10:00:00Z.
 const NOW: UnixMillis = UnixMillis::from_secs(1_782_727_200);
+
+/// A place that nobody else wants.
+struct Alone;
+
+impl countersign::leasing::ports::Place for Alone {
+    fn give_way(&self) -> Answer<'_, ()> {
+        Box::pin(async {})
+    }
+}
 
 /// Notes the calls that it hears of.
 #[derive(Default)]

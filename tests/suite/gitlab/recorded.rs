@@ -198,7 +198,7 @@ async fn what_is_asked_for_wrongly_is_refused_as_recorded() {
 /// anything about that but choose another kind.
 #[tokio::test]
 async fn defect_13_only_tokens_of_projects_and_groups_leave_a_user_behind() {
-    use super::{Scene, mint};
+    use super::{Alone, Scene, mint};
     use countersign::broker::Kind;
     use countersign::leasing::ports::Gitlab as _;
 
@@ -209,7 +209,7 @@ async fn defect_13_only_tokens_of_projects_and_groups_leave_a_user_behind() {
         let before = scene.gitlab.users();
         for name in ["one", "two"] {
             let made = mint(&client, &holder, name).await.unwrap();
-            client.revoke(&holder, made.minted.id).await.unwrap();
+            client.revoke(&holder, made.minted.id, &Alone).await.unwrap();
         }
         let left = if matches!(kind, Kind::Project | Kind::Group) { 2 } else { 0 };
         assert_eq!(scene.gitlab.users() - before, left, "{kind}");

@@ -1,6 +1,6 @@
 //! What a credential may not do, told from a credential that is lost.
 
-use super::{Scene, mint, outcome, word};
+use super::{Alone, Scene, mint, outcome, word};
 use crate::support::gitlab::MakeBelieve;
 use countersign::broker::Kind;
 use countersign::leasing::ports::{CallError, Gitlab as _};
@@ -27,16 +27,16 @@ async fn a_project_without_rights_is_no_lost_credential() {
     let id = made("a member").await.unwrap().minted.id;
     // Out again: GitLab says 404 of the project, and the token lives.
     scene.gitlab.leave(bob, scene.project);
-    let error = client.revoke(&holder, id).await.unwrap_err();
+    let error = client.revoke(&holder, id, &Alone).await.unwrap_err();
     assert!(error.to_string().contains("not seen by the main credential any more"), "{error}");
     assert_eq!(scene.live(), ["a member"]);
     scene.gitlab.join(bob, scene.project);
-    assert_eq!(outcome(&client.revoke(&holder, id).await), "done");
+    assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done");
     // A project that is gone is gone for an administrator, and not known to be for others.
     let id = made("a member").await.unwrap().minted.id;
     scene.gitlab.remove(scene.project);
-    assert_eq!(outcome(&client.revoke(&holder, id).await), "refused");
-    assert_eq!(outcome(&scene.client().revoke(&holder, id).await), "done");
+    assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "refused");
+    assert_eq!(outcome(&scene.client().revoke(&holder, id, &Alone).await), "done");
     assert_eq!(scene.live(), [""; 0]);
 }
 
@@ -63,12 +63,12 @@ async fn a_holder_that_is_gone_has_no_live_tokens_for_an_administrator() {
                 }
             }
             assert_eq!(scene.live().len(), usize::from(is_account), "{kind}");
-            assert_ne!(outcome(&member.find(&holder, "n").await), "done", "{version} {kind}");
-            assert_ne!(outcome(&member.revoke(&holder, id).await), "done", "{version} {kind}");
-            let found = admin.find(&holder, "n").await.unwrap();
+            assert_ne!(outcome(&member.find(&holder, "n", &Alone).await), "done", "{version} {kind}");
+            assert_ne!(outcome(&member.revoke(&holder, id, &Alone).await), "done", "{version} {kind}");
+            let found = admin.find(&holder, "n", &Alone).await.unwrap();
             assert_eq!(found.len(), usize::from(is_account), "{version} {kind}");
-            assert_eq!(outcome(&admin.revoke(&holder, id).await), "done", "{version} {kind}");
-            assert_eq!(admin.find(&holder, "n").await.unwrap(), [], "{version} {kind}");
+            assert_eq!(outcome(&admin.revoke(&holder, id, &Alone).await), "done", "{version} {kind}");
+            assert_eq!(admin.find(&holder, "n", &Alone).await.unwrap(), [], "{version} {kind}");
             assert_eq!(scene.live(), [""; 0], "{version} {kind}");
         }
     }
@@ -85,13 +85,13 @@ async fn a_lost_credential_is_one_whatever_is_asked() {
     scene.gitlab.revoke(&lost);
     for client in [&client, &scene.client_of("glpat-of-nobody"), &scene.client_of(&narrow)] {
         assert_eq!(outcome(&mint(client, &holder, "n").await), "credential");
-        assert_eq!(outcome(&client.find(&holder, "n").await), "credential");
-        assert_eq!(outcome(&client.revoke(&holder, id).await), "credential");
+        assert_eq!(outcome(&client.find(&holder, "n", &Alone).await), "credential");
+        assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "credential");
         assert_eq!(outcome(&client.holder(Kind::Project, "acme/app").await), "credential");
     }
     assert_eq!(outcome(&client.itself(None).await), "credential");
     assert_eq!(scene.live(), ["before"]);
-    assert_eq!(outcome(&scene.client().revoke(&holder, id).await), "done");
+    assert_eq!(outcome(&scene.client().revoke(&holder, id, &Alone).await), "done");
     assert_eq!(scene.live(), [""; 0]);
 }
 
@@ -110,15 +110,15 @@ async fn old_gitlabs_give_tokens_of_service_accounts_only_to_administrators() {
         let admin = scene.client();
         let holder = scene.holder(&admin, kind).await;
         let id = mint(&admin, &holder, "by number").await.unwrap().minted.id;
-        assert_eq!(admin.find(&holder, "by number").await.unwrap()[0].id, id);
-        assert_eq!(outcome(&admin.revoke(&holder, id).await), "done");
+        assert_eq!(admin.find(&holder, "by number", &Alone).await.unwrap()[0].id, id);
+        assert_eq!(outcome(&admin.revoke(&holder, id, &Alone).await), "done");
         assert_eq!(scene.live(), [""; 0]);
     }
     scene.gitlab.upgrade("17.11.0-ee");
     let client = scene.client_of(&credential);
     let holder = scene.holder(&client, Kind::GroupServiceAccount).await;
     let id = mint(&client, &holder, "by account").await.unwrap().minted.id;
-    assert_eq!(outcome(&client.revoke(&holder, id).await), "done");
+    assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done");
     assert_eq!(scene.live(), [""; 0]);
 }
 
@@ -133,8 +133,8 @@ async fn impersonation_tokens_are_made_as_somebody_else() {
     let client = as_user(root, "deputy");
     let holder = scene.holder(&client, Kind::Impersonation).await;
     let id = mint(&client, &holder, "sudo").await.unwrap().minted.id;
-    assert_eq!(client.find(&holder, "sudo").await.unwrap()[0].id, id);
-    assert_eq!(outcome(&client.revoke(&holder, id).await), "done");
+    assert_eq!(client.find(&holder, "sudo", &Alone).await.unwrap()[0].id, id);
+    assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done");
     let calls = scene.gitlab.calls();
     let of_tokens: Vec<_> = calls.iter().filter(|call| call.route.contains("impersonation")).collect();
     assert_eq!(of_tokens.len(), 3);
@@ -143,10 +143,10 @@ async fn impersonation_tokens_are_made_as_somebody_else() {
     assert_eq!(outcome(&mint(&as_user(root, "alice"), &holder, "n").await), "refused");
     // 404, but of the one who is acted as: the token is not dead for that.
     let id = mint(&client, &holder, "alive").await.unwrap().minted.id;
-    assert_eq!(outcome(&as_user(root, "a-token").revoke(&holder, id).await), "refused");
+    assert_eq!(outcome(&as_user(root, "a-token").revoke(&holder, id, &Alone).await), "refused");
     let without = scene.gitlab.credential_of(1, &["api"], None);
-    assert_eq!(outcome(&as_user(&without, "deputy").revoke(&holder, id).await), "credential");
+    assert_eq!(outcome(&as_user(&without, "deputy").revoke(&holder, id, &Alone).await), "credential");
     assert_eq!(scene.live(), ["alive"]);
-    assert_eq!(outcome(&client.revoke(&holder, id).await), "done");
+    assert_eq!(outcome(&client.revoke(&holder, id, &Alone).await), "done");
     assert_eq!(scene.live(), [""; 0]);
 }

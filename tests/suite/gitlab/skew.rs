@@ -1,6 +1,6 @@
 //! Two clocks that do not agree: GitLab's, and this machine's.
 
-use super::{NOW, Scene, mint, outcome};
+use super::{Alone, NOW, Scene, mint, outcome};
 use crate::support::TestClock;
 use crate::support::gitlab::Fault;
 use countersign::broker::{Expiry, Kind};
@@ -28,7 +28,7 @@ async fn a_token_that_is_dead_when_it_is_made_is_given_to_nobody() {
         let made = mint(&client, &holder, "late").await;
         let Err(CallError::Unknown { detail, .. }) = &made else { panic!("{kind}: {:?}", outcome(&made)) };
         assert!(detail.contains("clock"), "{kind}: {detail}");
-        assert_eq!(client.find(&holder, "late").await.unwrap(), [], "{kind}");
+        assert_eq!(client.find(&holder, "late", &Alone).await.unwrap(), [], "{kind}");
     }
     assert_eq!(scene.live(), [""; 0]);
 }
@@ -43,7 +43,7 @@ async fn a_gitlab_that_is_behind_changes_nothing() {
         let made = mint(&client, &holder, "early").await.unwrap();
         let end = kind.expires_at_gitlab().then(|| Expiry::parse("2026-06-30").unwrap());
         assert_eq!(made.minted.expires, end, "{kind}");
-        assert_eq!(outcome(&client.revoke(&holder, made.minted.id).await), "done", "{kind}");
+        assert_eq!(outcome(&client.revoke(&holder, made.minted.id, &Alone).await), "done", "{kind}");
     }
     assert_eq!(scene.live(), [""; 0]);
 }
