@@ -84,7 +84,17 @@ impl Roles {
     /// # Errors
     /// [`Code::TokenRefused`]; the record says why.
     pub fn job(&self, issuer: &Issuer, token: &VerifiedToken) -> Result<Job, Refused> {
-        self.check_audience(issuer, token.claims())?;
+        self.check_claims(issuer, token.claims())?;
+        if !GitlabRules::default().algorithms().contains(&token.algorithm()) {
+            return Err(refused("its algorithm is not GitLab's"));
+        }
+        let expires = token.expires();
+        Job::of(&issuer.url, token.claims(), expires.ok_or_else(|| refused("it has no exp"))?)
+    }
+
+    /// What can be said of claims, whoever wrote them.
+    fn check_claims(&self, issuer: &Issuer, claims: &Claims) -> Result<(), Refused> {
+        self.check_audience(issuer, claims)?;
         let mut gitlabs =
             issuer.entries.iter().filter_map(|entry| entry.kind.as_type::<GitlabRules>()).peekable();
         if gitlabs.peek().is_none() {
@@ -94,13 +104,9 @@ impl Roles {
             // Whoever lets forks have certificates of their parent does not mean its tokens.
             let strict =
                 GitlabRules { allow_fork_pipelines: false, allow_undecidable_forks: false, ..rules.clone() };
-            if !strict.algorithms().contains(&token.algorithm()) {
-                return Err(refused("its algorithm is not GitLab's"));
-            }
-            strict.principal(&issuer.url, token)?;
+            strict.named(&issuer.url, claims)?;
         }
-        let expires = token.expires();
-        Job::of(&issuer.url, token.claims(), expires.ok_or_else(|| refused("it has no exp"))?)
+        Ok(())
     }
 
     /// Whether this job may have a token of this role.
@@ -119,19 +125,26 @@ impl Roles {
     }
 
     /// What [`Self::grant`] would say of such claims, and why. `None`: there is no such role. The claims need no signature: this hands out
-    /// nothing.
+    /// nothing. `iss`: theirs. `issuer`: whose they are, unless their times, for instance, are not accepted. `check`: what else a grant must pass.
     pub fn explain(
         &self,
-        issuer: &str,
+        iss: &str,
+        issuer: Result<Issuer, Refused>,
         claims: &Claims,
         request: &TokenRequest,
-        now: UnixMillis,
+        check: impl FnOnce(&Grant) -> Result<(), Refused>,
     ) -> Option<Explained> {
         let role = self.get(&request.role)?;
         let path = request.path.as_deref().unwrap_or_default();
-        let steps = role.when.steps(&RoleFacts { issuer, claims, path });
-        let outcome = Job::of(issuer, claims, now).and_then(|job| self.decide(job, claims, request));
-        Some(Explained { steps, outcome: outcome.map(|grant| grant.describe()) })
+        let steps = role.when.steps(&RoleFacts { issuer: iss, claims, path });
+        let decide = |issuer: Issuer| {
+            self.check_claims(&issuer, claims)?;
+            let job = Job::of(&issuer.url, claims, UnixMillis(0))?;
+            let grant = self.decide(job, claims, request)?;
+            check(&grant)?;
+            Ok(grant.describe())
+        };
+        Some(Explained { steps, outcome: issuer.and_then(decide) })
     }
 
     /// The broker's audience and no other, and no entry for certificates that has the same.

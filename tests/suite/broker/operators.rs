@@ -198,6 +198,52 @@ async fn roles_can_be_tried_on_paper() {
     assert_eq!(said["when"][0]["holds"], false);
     assert_eq!(test(json!({ "role": "nobody", "claims": world.claims() })).await.status, 400);
     assert_eq!(test(json!({ "role": "tag" })).await.status, 400);
+    // What the exchange refuses is not allowed on paper, be it for the token alone.
+    let with = |name: &str, value: Value| {
+        let mut claims = world.claims();
+        claims[name] = value;
+        claims
+    };
+    for (case, claims) in [
+        ("for signing", with("aud", json!("sigstore"))),
+        ("expired", with("exp", json!(1))),
+        ("a fork's", with("job_project_path", json!("mallory/my-project"))),
+        ("of nobody", with("iss", json!("https://gitlab.example.com"))),
+    ] {
+        for asked in [
+            json!({ "role": "tag", "claims": claims }),
+            json!({ "role": "tag", "token": world.token_of(&claims) }),
+        ] {
+            let said = test(asked).await.json();
+            let (allowed, reason) = (&said["allowed"], &said["reason"]);
+            assert_eq!((allowed, reason), (&json!(false), &json!("BROKER_TOKEN_REFUSED")), "{case}: {said}");
+            assert!(said["when"][0]["text"].is_string(), "{said}");
+        }
+    }
+    let asking = |more: Value| {
+        let mut asked = json!({ "role": "chosen", "claims": world.claims() });
+        asked.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        test(asked)
+    };
+    let resource = format!("{}/my-group/tools", world.gitlab.url());
+    let said = asking(json!({ "resource": resource, "scope": "read_api", "ttl": 60 })).await.json();
+    assert_eq!((&said["path"], &said["ttl_seconds"]), (&json!("my-group/tools"), &json!(60)), "{said}");
+    for (more, reason) in [
+        (json!({ "path": "my-group/tools", "scope": "api" }), "BROKER_SCOPE_REFUSED"),
+        (json!({ "path": "my-group/tools", "ttl": 7200 }), "BROKER_TTL_REFUSED"),
+        (json!({ "resource": "https://elsewhere.example/my-group/tools" }), "BROKER_TARGET_REFUSED"),
+    ] {
+        assert_eq!(asking(more).await.json()["reason"], reason);
+    }
+    for odd in [
+        json!({ "scopes": "api" }),
+        json!({ "ttl": "60" }),
+        json!({ "ttl": -1 }),
+        json!({ "path": 7 }),
+        json!({ "path": "a", "resource": "b" }),
+    ] {
+        assert_eq!(asking(odd.clone()).await.status, 400, "{odd}");
+    }
     assert!(world.live().is_empty());
 }
 
@@ -233,6 +279,31 @@ async fn an_order_with_anything_odd_in_it_is_none() {
             assert!(said.contains(why.as_str()), "{asked}: {said}");
         }
     }
+    for list in [
+        "/v1/roles?x=1",
+        "/v1/targets?x=1",
+        "/v1/attempts?x=1",
+        "/v1/attempts?state=active",
+        "/v1/attempts?limit=0",
+    ] {
+        assert_eq!(world.ca.get_admin(list).await.status, 400, "{list}");
+    }
+    let one = leases(&world, "").await[0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(world.ca.get_admin(&format!("/v1/leases/{one}?x=1")).await.status, 400);
+    for order in ["revoke", "abandon"] {
+        assert_eq!(
+            post(&world, &format!("/v1/leases/{one}/{order}"), "role=xx").await.status,
+            400,
+            "{order}"
+        );
+        assert_eq!(
+            post(&world, &format!("/v1/leases/{one}/{order}?role=xx"), "").await.status,
+            400,
+            "{order}"
+        );
+    }
+    assert_eq!(post(&world, "/v1/targets/gitlab/rotate", "method=create").await.status, 400);
+    assert_eq!(post(&world, "/v1/leases/revoke?role=other", "all=true").await.status, 400);
     for wrong in ["role=tag&all=true", "all=1", "all=", "all=true&all=true", "limit=1", "role=tag&limit=1"] {
         assert_eq!(post(&world, "/v1/leases/revoke", wrong).await.status, 400, "{wrong}");
     }
@@ -279,6 +350,28 @@ async fn a_lease_that_is_over_still_says_which_token_it_was_and_why_it_ended() {
     let refused = world.ca.get_admin("/v1/attempts").await.json();
     let refused = &refused["refused"][0];
     assert!(is_time(&refused["time"]) && is_time(&refused["job"]["expires"]), "{refused}");
+}
+
+/// What is no UTF-8 names nothing: that is told like any other refusal, on both listeners.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_text_is_nobodys() {
+    let world = World::start().await;
+    let token = world.id_token();
+    let job = async |bearer: &str| {
+        Answer::of(world.ca.http.get(world.ca.url("/v1/leases/%ff")).bearer_auth(bearer)).await
+    };
+    for (answer, status, reason) in [
+        (world.ca.get_admin("/v1/leases/%ff").await, 404, "BROKER_LEASE_UNKNOWN"),
+        (post(&world, "/v1/leases/%ff/revoke", "").await, 404, "BROKER_LEASE_UNKNOWN"),
+        (post(&world, "/v1/targets/%ff/rotate", "").await, 404, "BROKER_TARGET_UNKNOWN"),
+        (post(&world, "/v1/targets/gitlab/rotate", "").await, 409, "BROKER_NOT_ROTATED"),
+        (job(&token).await, 404, "BROKER_LEASE_UNKNOWN"),
+        (job("x.y.z").await, 400, "BROKER_TOKEN_REFUSED"),
+    ] {
+        let told = (answer.status.as_u16(), answer.json()["reason"].as_str().map(str::to_owned));
+        assert_eq!(told, (status, Some(reason.to_owned())), "{}", answer.text());
+        assert_eq!(answer.header("cache-control"), "no-store", "{reason}");
+    }
 }
 
 /// An operator who is told that nothing was replaced orders it again.
