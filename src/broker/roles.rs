@@ -92,8 +92,11 @@ impl Roles {
         Job::of(&issuer.url, token.claims(), expires.ok_or_else(|| refused("it has no exp"))?)
     }
 
-    /// What can be said of claims, whoever wrote them.
-    fn check_claims(&self, issuer: &Issuer, claims: &Claims) -> Result<(), Refused> {
+    /// What [`Self::job`] asks of claims, whoever wrote them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_claims(&self, issuer: &Issuer, claims: &Claims) -> Result<(), Refused> {
         self.check_audience(issuer, claims)?;
         let mut gitlabs =
             issuer.entries.iter().filter_map(|entry| entry.kind.as_type::<GitlabRules>()).peekable();
@@ -124,12 +127,12 @@ impl Roles {
         self.decide(job, token.claims(), request)
     }
 
-    /// What [`Self::grant`] would say of such claims, and why. `None`: there is no such role. The claims need no signature: this hands out
-    /// nothing. `iss`: theirs. `issuer`: whose they are, unless their times, for instance, are not accepted. `check`: what else a grant must pass.
+    /// What a role says of such claims, and why. `None`: there is no such role. The claims need no signature: this hands out nothing. `iss`: theirs.
+    /// `held`: why they are refused before any role is asked, if they are. `check`: what a grant must pass after it.
     pub fn explain(
         &self,
         iss: &str,
-        issuer: Result<Issuer, Refused>,
+        held: Result<(), Refused>,
         claims: &Claims,
         request: &TokenRequest,
         check: impl FnOnce(&Grant) -> Result<(), Refused>,
@@ -137,14 +140,11 @@ impl Roles {
         let role = self.get(&request.role)?;
         let path = request.path.as_deref().unwrap_or_default();
         let steps = role.when.steps(&RoleFacts { issuer: iss, claims, path });
-        let decide = |issuer: Issuer| {
-            self.check_claims(&issuer, claims)?;
-            let job = Job::of(&issuer.url, claims, UnixMillis(0))?;
-            let grant = self.decide(job, claims, request)?;
-            check(&grant)?;
-            Ok(grant.describe())
+        let decide = || {
+            let grant = self.decide(Job::of(iss, claims, UnixMillis(0))?, claims, request)?;
+            check(&grant).map(|()| grant.describe())
         };
-        Some(Explained { steps, outcome: issuer.and_then(decide) })
+        Some(Explained { steps, outcome: held.and_then(|()| decide()) })
     }
 
     /// The broker's audience and no other, and no entry for certificates that has the same.

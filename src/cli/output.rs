@@ -161,13 +161,12 @@ impl Output {
         if error.message.is_empty() && error.json.is_none() {
             return;
         }
-        let _ = if self.json {
-            let document = error.json.clone().unwrap_or_else(|| json!({ "error": error.message }));
-            self.document(&document)
-        } else {
+        let document = || error.json.clone().unwrap_or_else(|| json!({ "error": error.message }));
+        let is_told = self.json && self.hand_over(&format!("{:#}", document())).is_ok();
+        // Where standard output is what failed, it is told all the same.
+        if !is_told {
             self.note(format_args!("error: {}", error.message));
-            Ok(())
-        };
+        }
     }
 
     /// A progress bar over `length` steps of `what`; it draws on a terminal, for people, and nowhere else.

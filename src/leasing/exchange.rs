@@ -184,11 +184,11 @@ impl Inner {
         request: &TokenRequest,
     ) -> Option<Explained> {
         let roles = self.roles();
-        let held = self.held(iss, claims, token);
+        let held = self.held(&roles, iss, claims, token);
         roles.explain(iss, held, claims, request, |grant| self.check_version(&roles, grant))
     }
 
-    fn held(&self, iss: &str, claims: &Claims, token: Option<&str>) -> Result<Issuer, Refused> {
+    fn held(&self, roles: &Roles, iss: &str, claims: &Claims, token: Option<&str>) -> Result<(), Refused> {
         let issuer = self.issuer(iss)?;
         if let Some(token) = token {
             let algorithms = issuer.algorithms();
@@ -196,7 +196,7 @@ impl Inner {
             expected.admit(&parse(token)?)?;
         }
         check_times(claims, self.time.of_day(), &TIMES)?;
-        Ok(issuer)
+        roles.check_claims(&issuer, claims)
     }
 
     /// The lease, if it is one of the token's job: same issuer, project and job by their numbers.

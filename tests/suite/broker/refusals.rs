@@ -121,7 +121,7 @@ async fn weakness_4_a_token_for_anybody_else_buys_nothing() {
 /// Every attempt is an event and a record, whatever is wrong with it, and counts for its project.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_not_understood_is_an_attempt_all_the_same() {
-    let world = World::with(super::ROLES, "  rate_per_project: 7\n").await;
+    let world = World::start().await;
     let token = world.id_token();
     let elsewhere = "https://elsewhere.example/my-group/tools";
     let whole = [("subject_token", &*token), ("subject_token_type", ID_TOKEN), ("role", "tag")];
@@ -153,8 +153,6 @@ async fn a_request_that_is_not_understood_is_an_attempt_all_the_same() {
     let request = world.ca.http.get(world.ca.url("/token?role=&role=tag")).bearer_auth(&token);
     is(&Answer::of(request).await, INVALID, "twice");
     assert_eq!(world.ca.get_admin("/v1/attempts").await.json()["refused"].as_array().map(Vec::len), Some(7));
-    let limited = Answer::of(world.form("/v1/token-exchange", &whole)).await;
-    is(&limited, (429, "temporarily_unavailable", "BROKER_LIMIT_REACHED"), "the eighth");
     // Without a token that holds there is a line, and no record that could push out another.
     for form in [
         &[("grant_type", GRANT)][..],
@@ -170,11 +168,19 @@ async fn a_request_that_is_not_understood_is_an_attempt_all_the_same() {
         r#"countersign_broker_exchanges_total{result="BROKER_TTL_REFUSED",role="tag"} 1"#,
         r#"countersign_broker_exchanges_total{result="BROKER_REQUEST_INVALID",role="unknown"} 4"#,
         r#"countersign_broker_exchanges_total{result="BROKER_GRANT_TYPE_UNSUPPORTED",role="unknown"} 1"#,
-        r#"countersign_broker_exchanges_total{result="BROKER_LIMIT_REACHED",role="tag"} 1"#,
     ] {
         assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
     }
     nothing_was_asked(&world);
+    let world = World::with(super::ROLES, "  rate_per_project: 1\n").await;
+    let (one, other) = (world.id_token(), world.id_token());
+    is(
+        &world.exchange(&one, &[("role", "tag"), ("path", "a"), ("resource", "b")]).await,
+        INVALID,
+        "the first",
+    );
+    let limited = (429, "temporarily_unavailable", "BROKER_LIMIT_REACHED");
+    is(&world.exchange(&other, &[("role", "tag"), ("ttl", "5m")]).await, limited, "the second");
 }
 
 /// Which instances are configured is learnt by nobody without an ID token that holds, nor by whoever has one.

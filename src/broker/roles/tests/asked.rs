@@ -261,7 +261,7 @@ fn a_dry_run_says_which_part_says_no_and_gives_nothing() {
     let roles = Roles::new(AUDIENCE, [role(|_| {})]);
     let explain = |changes: Json| {
         let token = token(changes);
-        roles.explain(ISSUER, Ok(gitlab()), token.claims(), &request(), |_| Ok(())).expect("a role")
+        roles.explain(ISSUER, Ok(()), token.claims(), &request(), |_| Ok(())).expect("a role")
     };
     let yes = explain(json!({}));
     assert_eq!(yes.outcome.expect("granted").path, "acme/widgets");
@@ -272,7 +272,7 @@ fn a_dry_run_says_which_part_says_no_and_gives_nothing() {
     assert_eq!(failing, ["all of", r#"claims.ref_protected == "true""#]);
     let nobody = TokenRequest { role: "x".into(), ..request() };
     let claims = token(json!({}));
-    assert!(roles.explain(ISSUER, Ok(gitlab()), claims.claims(), &nobody, |_| Ok(())).is_none());
+    assert!(roles.explain(ISSUER, Ok(()), claims.claims(), &nobody, |_| Ok(())).is_none());
 }
 
 /// A dry run that says yes where the exchange says no is of no use.
@@ -297,15 +297,16 @@ fn a_dry_run_says_what_the_exchange_says() {
     ] {
         let token = token(changes.clone());
         let said = roles.grant(&gitlab(), &token, &asked).map(|grant| grant.describe());
-        let explained = roles.explain(ISSUER, Ok(gitlab()), token.claims(), &asked, |_| Ok(()));
+        let held = roles.check_claims(&gitlab(), token.claims());
+        let explained = roles.explain(ISSUER, held, token.claims(), &asked, |_| Ok(()));
         assert_eq!(explained.expect("a role").outcome, said, "{changes} {asked:?}");
     }
     let no = || Refused::new(Code::TargetRefused).because("too old");
-    let said = |issuer, check: fn(&Grant) -> Result<(), Refused>| {
-        roles.explain(ISSUER, issuer, token(json!({})).claims(), &request(), check).expect("a role").outcome
+    let said = |held, check: fn(&Grant) -> Result<(), Refused>| {
+        roles.explain(ISSUER, held, token(json!({})).claims(), &request(), check).expect("a role").outcome
     };
     assert_eq!(said(Err(no()), |_| Ok(())), Err(no()));
-    assert_eq!(said(Ok(gitlab()), |_| Err(Code::LimitReached.into())), Err(Code::LimitReached.into()));
+    assert_eq!(said(Ok(()), |_| Err(Code::LimitReached.into())), Err(Code::LimitReached.into()));
 }
 
 #[test]
