@@ -234,7 +234,9 @@ impl Inner {
         drop(record);
         let now = self.time.elapsed();
         let over = now.saturating_sub(since.unwrap_or(now));
-        let wait = SETTLED.saturating_sub(over).max(SOON);
+        let left = SETTLED.saturating_sub(over).max(SOON);
+        // Whole seconds, as it is said: whoever waits as long is not told to wait again.
+        let wait = Duration::from_millis(left.as_millis().div_ceil(1000) as u64 * 1000);
         let mut why = format!(
             "An earlier change had no certain answer, and GitLab may still be at work on it: it is waited for, {} s more.",
             wait.as_secs()
