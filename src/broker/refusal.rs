@@ -59,6 +59,10 @@ codes! {
     LeaseOfAnother = "BROKER_LEASE_OF_ANOTHER", 403, "access_denied";
     /// There is no such lease.
     LeaseUnknown = "BROKER_LEASE_UNKNOWN", 404, "invalid_request";
+    /// There is no such target.
+    TargetUnknown = "BROKER_TARGET_UNKNOWN", 404, "invalid_request";
+    /// The main credential was not replaced.
+    NotRotated = "BROKER_NOT_ROTATED", 409, "invalid_request";
     /// GitLab refused to make the token; the operator finds why in the lease's record.
     GitlabRefused = "BROKER_GITLAB_REFUSED", 502, "invalid_target";
     /// GitLab cannot be reached or does not answer. Try again later.

@@ -84,7 +84,20 @@ impl Roles {
     /// # Errors
     /// [`Code::TokenRefused`]; the record says why.
     pub fn job(&self, issuer: &Issuer, token: &VerifiedToken) -> Result<Job, Refused> {
-        self.check_audience(issuer, token.claims())?;
+        self.check_claims(issuer, token.claims())?;
+        if !GitlabRules::default().algorithms().contains(&token.algorithm()) {
+            return Err(refused("its algorithm is not GitLab's"));
+        }
+        let expires = token.expires();
+        Job::of(&issuer.url, token.claims(), expires.ok_or_else(|| refused("it has no exp"))?)
+    }
+
+    /// What [`Self::job`] asks of claims, whoever wrote them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_claims(&self, issuer: &Issuer, claims: &Claims) -> Result<(), Refused> {
+        self.check_audience(issuer, claims)?;
         let mut gitlabs =
             issuer.entries.iter().filter_map(|entry| entry.kind.as_type::<GitlabRules>()).peekable();
         if gitlabs.peek().is_none() {
@@ -94,13 +107,9 @@ impl Roles {
             // Whoever lets forks have certificates of their parent does not mean its tokens.
             let strict =
                 GitlabRules { allow_fork_pipelines: false, allow_undecidable_forks: false, ..rules.clone() };
-            if !strict.algorithms().contains(&token.algorithm()) {
-                return Err(refused("its algorithm is not GitLab's"));
-            }
-            strict.principal(&issuer.url, token)?;
+            strict.named(&issuer.url, claims)?;
         }
-        let expires = token.expires();
-        Job::of(&issuer.url, token.claims(), expires.ok_or_else(|| refused("it has no exp"))?)
+        Ok(())
     }
 
     /// Whether this job may have a token of this role.
@@ -118,20 +127,24 @@ impl Roles {
         self.decide(job, token.claims(), request)
     }
 
-    /// What [`Self::grant`] would say of such claims, and why. `None`: there is no such role. The claims need no signature: this hands out
-    /// nothing.
+    /// What a role says of such claims, and why. `None`: there is no such role. The claims need no signature: this hands out nothing. `iss`: theirs.
+    /// `held`: why they are refused before any role is asked, if they are. `check`: what a grant must pass after it.
     pub fn explain(
         &self,
-        issuer: &str,
+        iss: &str,
+        held: Result<(), Refused>,
         claims: &Claims,
         request: &TokenRequest,
-        now: UnixMillis,
+        check: impl FnOnce(&Grant) -> Result<(), Refused>,
     ) -> Option<Explained> {
         let role = self.get(&request.role)?;
         let path = request.path.as_deref().unwrap_or_default();
-        let steps = role.when.steps(&RoleFacts { issuer, claims, path });
-        let outcome = Job::of(issuer, claims, now).and_then(|job| self.decide(job, claims, request));
-        Some(Explained { steps, outcome: outcome.map(|grant| grant.describe()) })
+        let steps = role.when.steps(&RoleFacts { issuer: iss, claims, path });
+        let decide = || {
+            let grant = self.decide(Job::of(iss, claims, UnixMillis(0))?, claims, request)?;
+            check(&grant).map(|()| grant.describe())
+        };
+        Some(Explained { steps, outcome: held.and_then(|()| decide()) })
     }
 
     /// The broker's audience and no other, and no entry for certificates that has the same.

@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
 
 /// Runs a command line, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match CommandLine::try_parse_from(arguments) {
+    let line = match CommandLine::read(arguments) {
         Ok(line) => line,
         Err(error) => {
             // `--help` and `--version` come this way too, with code 0. A reader that left is not told.
@@ -153,6 +153,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             output.failure(&error);
             ExitCode::from(error.code())
         }
+    }
+}
+
+impl CommandLine {
+    fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        let mut line = Self::try_parse_from(&arguments)?;
+        // A `--` with nothing behind it is to clap as if it were not there.
+        if let (Command::Broker(args), Some(last)) = (&mut line.command, arguments.last())
+            && last == "--"
+        {
+            args.expect_command();
+        }
+        Ok(line)
     }
 }
 

@@ -137,6 +137,14 @@ impl Output {
         reader_may_leave(writeln!(self.out, "{document:#}").and_then(|()| self.out.flush()))
     }
 
+    /// An answer, in either form, that is of use only to whoever gets it.
+    ///
+    /// # Errors
+    /// It was not written, be it that the reader is gone.
+    pub fn hand_over(&mut self, answer: &str) -> Result<(), CliError> {
+        Ok(writeln!(self.out, "{answer}").and_then(|()| self.out.flush())?)
+    }
+
     /// Bytes that are the answer for people and programs alike: a completion script.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         reader_may_leave(self.out.write_all(bytes).and_then(|()| self.out.flush()))
@@ -153,13 +161,12 @@ impl Output {
         if error.message.is_empty() && error.json.is_none() {
             return;
         }
-        let _ = if self.json {
-            let document = error.json.clone().unwrap_or_else(|| json!({ "error": error.message }));
-            self.document(&document)
-        } else {
+        let document = || error.json.clone().unwrap_or_else(|| json!({ "error": error.message }));
+        let is_told = self.json && self.hand_over(&format!("{:#}", document())).is_ok();
+        // Where standard output is what failed, it is told all the same.
+        if !is_told {
             self.note(format_args!("error: {}", error.message));
-            Ok(())
-        };
+        }
     }
 
     /// A progress bar over `length` steps of `what`; it draws on a terminal, for people, and nowhere else.
@@ -246,5 +253,13 @@ mod tests {
     #[test]
     fn a_reader_that_leaves_is_no_failure() {
         assert!(Output::to(Gone, Gone, false).say("line").is_ok());
+    }
+
+    #[test]
+    fn what_is_handed_over_has_a_reader_or_failed() {
+        let out = Buffer::default();
+        Output::to(out.clone(), Gone, true).hand_over("token").expect("written");
+        assert_eq!(out.text(), "token\n");
+        assert!(Output::to(Gone, Gone, false).hand_over("token").is_err());
     }
 }

@@ -41,11 +41,18 @@ fn read_names(field: &Field<'_>) -> Option<Vec<String>> {
 /// A host's name as clients write it into `Host`: what a URL has for it, and nothing else.
 fn name(text: &str) -> Result<String, String> {
     let url = Url::parse(&format!("http://{text}/")).ok();
-    match url.as_ref().and_then(Url::host_str).filter(|host| *host == text) {
+    let is_matched = |host: &&str| *host == text && (host.starts_with('[') || host.split('.').all(is_label));
+    match url.as_ref().and_then(Url::host_str).filter(is_matched) {
         Some(host) => Ok(host.to_owned()),
         None => Err(format!(
-            "{} is no host's name; write it in lower case, without scheme, port and path",
+            "{} is no host's name; write it in lower case, without scheme, port, path, wildcard and a full stop at its end",
             values::quoted(text)
         )),
     }
+}
+
+/// A part of a name: what is anything else, `*` for instance, is compared with `Host` as it stands and never equal to it.
+fn is_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
 }

@@ -4,10 +4,10 @@ use super::attempt::Attempt;
 use super::inner::Inner;
 use super::minting::Handed;
 use super::secret::sha256_hex;
-use crate::broker::{Code, Grant, Lease, LeaseId, Refused, Roles, TokenRequest};
+use crate::broker::{Code, Explained, Grant, Lease, LeaseId, Refused, Roles, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
-use crate::token::{Expectations, Times, UnverifiedToken, VerifiedToken};
+use crate::token::{Claims, Expectations, Times, UnverifiedToken, VerifiedToken, check_times};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -60,6 +60,29 @@ impl Inner {
         }
     }
 
+    /// A request that is not understood is an attempt all the same: it counts for the project whose ID token comes with it, and is told, and kept
+    /// where that token holds.
+    ///
+    /// # Errors
+    /// [`Code::LimitReached`]: the project asks too often, and is to be told that.
+    pub(super) async fn turn_away(
+        &self,
+        id_token: Option<&str>,
+        request: &TokenRequest,
+        refused: Refused,
+    ) -> Result<(), Refused> {
+        let mut attempt = Attempt::of(request, &self.roles(), self.time.of_day());
+        if let Some(id_token) = id_token
+            && let Err(limited) = self.caller(id_token, &mut attempt).await
+            && limited.code() == Code::LimitReached
+        {
+            self.tell(&mut attempt, &Err(limited.clone()));
+            return Err(limited);
+        }
+        self.record(attempt, &Err(refused));
+        Ok(())
+    }
+
     /// Makes what was granted, in a task of its own.
     pub(super) async fn make(
         self: &Arc<Self>,
@@ -88,13 +111,12 @@ impl Inner {
         }
     }
 
-    /// What the token's job may have of what it asks for.
-    async fn granted(
+    /// Who asks: a verified token, whose project has asked once more.
+    async fn caller(
         &self,
         id_token: &str,
-        request: &TokenRequest,
         attempt: &mut Attempt,
-    ) -> Result<Grant, Refused> {
+    ) -> Result<(Issuer, VerifiedToken), Refused> {
         let (issuer, token) = self.verified(id_token).await?;
         let roles = self.roles();
         let job = roles.job(&issuer, &token)?;
@@ -105,6 +127,18 @@ impl Inner {
             let why = "the project asks more often than rate_per_project";
             Refused::new(Code::LimitReached).retry_after(wait).because(why)
         })?;
+        Ok((issuer, token))
+    }
+
+    /// What the token's job may have of what it asks for.
+    async fn granted(
+        &self,
+        id_token: &str,
+        request: &TokenRequest,
+        attempt: &mut Attempt,
+    ) -> Result<Grant, Refused> {
+        let (issuer, token) = self.caller(id_token, attempt).await?;
+        let roles = self.roles();
         let grant = roles.grant(&issuer, &token, request)?;
         attempt.note(&grant);
         self.check_version(&roles, &grant)?;
@@ -125,21 +159,44 @@ impl Inner {
     }
 
     async fn verified(&self, id_token: &str) -> Result<(Issuer, VerifiedToken), Refused> {
-        if id_token.len() > MAX_ID_TOKEN {
-            return Err(Refusal::from(Reason::TokenTooLarge).into());
-        }
-        let rules = (self.issuers)();
-        let token = UnverifiedToken::parse(id_token)?;
-        let issuer = rules
-            .issuers
-            .find(token.issuer())
-            .ok_or(Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss"))?;
+        let token = parse(id_token)?;
+        let issuer = self.issuer(token.issuer())?;
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms, times: TIMES };
         expected.admit(&token)?;
         let keys = self.keys.keys(&issuer, token.key_id()).await?;
         let token = token.verify(&keys, &expected, self.time.of_day())?;
         Ok((issuer, token))
+    }
+
+    fn issuer(&self, iss: &str) -> Result<Issuer, Refusal> {
+        let unknown = || Refusal::new(Reason::TokenIssuerUnknown).of_claim("iss");
+        (self.issuers)().issuers.find(iss).ok_or_else(unknown)
+    }
+
+    /// What the exchange would say to these claims now, but for what was handed out already. `token`: the text that has them; its signature is
+    /// not verified. `None`: there is no such role.
+    pub(super) fn test(
+        &self,
+        iss: &str,
+        claims: &Claims,
+        token: Option<&str>,
+        request: &TokenRequest,
+    ) -> Option<Explained> {
+        let roles = self.roles();
+        let held = self.held(&roles, iss, claims, token);
+        roles.explain(iss, held, claims, request, |grant| self.check_version(&roles, grant))
+    }
+
+    fn held(&self, roles: &Roles, iss: &str, claims: &Claims, token: Option<&str>) -> Result<(), Refused> {
+        let issuer = self.issuer(iss)?;
+        if let Some(token) = token {
+            let algorithms = issuer.algorithms();
+            let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms, times: TIMES };
+            expected.admit(&parse(token)?)?;
+        }
+        check_times(claims, self.time.of_day(), &TIMES)?;
+        roles.check_claims(&issuer, claims)
     }
 
     /// The lease, if it is one of the token's job: same issuer, project and job by their numbers.
@@ -172,4 +229,11 @@ impl Inner {
             Refused::new(Code::StoreUnavailable).retry_after(LATER).because(error.to_string())
         })
     }
+}
+
+fn parse(id_token: &str) -> Result<UnverifiedToken<'_>, Refusal> {
+    if id_token.len() > MAX_ID_TOKEN {
+        return Err(Reason::TokenTooLarge.into());
+    }
+    UnverifiedToken::parse(id_token)
 }

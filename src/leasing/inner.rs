@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) closing: AtomicBool,
     /// One for each exchange under way.
     pub(super) exchanges: Arc<Semaphore>,
-    pub(super) attempts: Mutex<super::records::Attempts>,
+    pub(super) attempts: Mutex<super::records::Ring>,
     pub(super) rates: Mutex<Rates>,
     pub(super) book: Mutex<Book>,
 }

@@ -53,6 +53,7 @@ pub use book::{Filter, Page};
 pub use minting::Handed;
 pub use opening::{OpenError, Parts};
 pub use operators::{Reading, TargetReading};
+pub use records::{Attempts, Slot};
 pub use rotation::{Method, Rotated, Rotation};
 pub use sealed_token::{open_sealed_token, place_of_sealed_token, seal_token};
 pub use sealing::SealKey;
@@ -85,6 +86,19 @@ impl Broker {
     /// [`Refused`], each with its code. None of them leaves a token that nobody revokes.
     pub async fn exchange(&self, id_token: &str, request: &TokenRequest) -> Result<Handed, Refused> {
         self.inner.exchange(id_token, request).await
+    }
+
+    /// A request for a token that is not understood, and why: it is told like any other, of the job whose ID token comes with it.
+    ///
+    /// # Errors
+    /// [`Code::LimitReached`]: the job's project asks too often, which is to be answered.
+    pub async fn turn_away(
+        &self,
+        id_token: Option<&str>,
+        request: &TokenRequest,
+        refused: Refused,
+    ) -> Result<(), Refused> {
+        self.inner.turn_away(id_token, request, refused).await
     }
 
     /// The answer could not be written: the token is revoked at once.
@@ -134,9 +148,9 @@ impl Broker {
         self.inner.list(filter, after, most)
     }
 
-    /// Attempts that got no token, the newest first.
-    pub fn refused(&self, most: usize) -> Vec<Arc<Attempt>> {
-        self.inner.refused(most)
+    /// Attempts that got no token, the newest first, for operators.
+    pub fn refused(&self, filter: &Filter, after: Option<Slot>, most: usize) -> Attempts {
+        self.inner.refused(filter, after, most)
     }
 
     /// Tells a lease to die, for operators. `false`: it is over, or not known.
@@ -167,13 +181,11 @@ impl Broker {
     /// Replaces a target's main credential now.
     ///
     /// # Errors
-    /// [`Code::TargetRefused`]: no such target, or one without `rotate`. [`Code::GitlabUnavailable`]: it was not replaced, or that is not known
-    /// yet; the record says why.
+    /// [`Code::TargetUnknown`]; [`Code::GitlabRefused`]; [`Code::GitlabUnavailable`]: whether it was replaced may not be known yet;
+    /// [`Code::NotRotated`]: for another reason, with a wait where an earlier one has to end first. The record says why, in words for the operator.
     pub async fn rotate(&self, target: &str) -> Result<Rotated, Refused> {
         let site = self.inner.sites.get(target);
-        let site =
-            site.ok_or_else(|| Refused::new(Code::TargetRefused).because("there is no such target"))?;
-        self.inner.rotate(site).await
+        self.inner.rotate(site.ok_or(Code::TargetUnknown)?).await
     }
 
     /// From now on these roles hold. Leases of roles that are gone end as they would have.
@@ -186,9 +198,16 @@ impl Broker {
         self.inner.roles()
     }
 
-    /// What a role says of such claims, and which part of its condition says no; `None`: there is no such role. Nothing is handed out.
-    pub fn test(&self, issuer: &str, claims: &Claims, request: &TokenRequest) -> Option<Explained> {
-        self.inner.roles().explain(issuer, claims, request, self.inner.time.of_day())
+    /// What [`Self::exchange`] would say to such claims, and which part of the role's condition says no; `None`: there is no such role. `iss`:
+    /// theirs; `token`: the text that they are of, whose signature is not verified. Nothing is handed out, nor counted.
+    pub fn test(
+        &self,
+        iss: &str,
+        claims: &Claims,
+        token: Option<&str>,
+        request: &TokenRequest,
+    ) -> Option<Explained> {
+        self.inner.test(iss, claims, token, request)
     }
 
     /// What keeps the broker from working as it should, in words for operators; empty: nothing.

@@ -6,7 +6,7 @@ use super::inner::{EXCHANGES, Inner};
 use super::life;
 use super::ports::{KeepError, Kept, LeaseStore, Observer};
 use super::rates::Rates;
-use super::records::Attempts;
+use super::records::Ring;
 use super::site::{Site, Target};
 use super::time::Time;
 use super::writer::Writer;
@@ -123,7 +123,7 @@ impl Broker {
             observer,
             closing: AtomicBool::new(false),
             exchanges: Arc::new(Semaphore::new(EXCHANGES as usize)),
-            attempts: Mutex::new(Attempts::load(attempts)),
+            attempts: Mutex::new(Ring::load(attempts)),
             rates: Mutex::new(Rates::new(parts.rate_per_project)),
             book: Mutex::new(book),
         });

@@ -14,7 +14,9 @@ pub use glance::{ClaimedTexts, Payload};
 pub use json::MAX_DEPTH;
 pub(crate) use json::parse_object;
 pub use keys::{KeySet, MAX_KEYS, VerificationKey};
-pub use times::{EXPIRY_LEEWAY, FUTURE_LEEWAY, Times, check_form as check_form_of_times};
+pub use times::{
+    EXPIRY_LEEWAY, FUTURE_LEEWAY, Times, check as check_times, check_form as check_form_of_times,
+};
 
 use crate::environment::UnixMillis;
 use crate::refusal::{Reason, Refusal};

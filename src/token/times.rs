@@ -33,6 +33,9 @@ impl Times {
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
 /// Checks the token's times. `exp` is required; `nbf` and `iat`, which GitLab always sends, are checked when present.
+///
+/// # Errors
+/// [`Reason::TokenExpired`], [`Reason::TokenNotYetValid`], and those of [`check_form`].
 pub fn check(claims: &Claims, now: UnixMillis, times: &Times) -> Result<(), Refusal> {
     check_at(claims, Some(now), times)
 }

@@ -3,7 +3,7 @@
 use super::delivery::hand_over;
 use super::error::Told;
 use super::form::Form;
-use super::{Answer, api, bearer, uncached};
+use super::{Answer, api, bearer, turned_away, uncached};
 use crate::api::{ApiState, plain};
 use crate::broker::{Code, Refused, TokenRequest};
 use axum::extract::State;
@@ -22,12 +22,17 @@ pub(super) async fn token(State(state): State<Arc<ApiState>>, headers: HeaderMap
 
 async fn answer(state: &ApiState, headers: &HeaderMap, uri: &Uri) -> Answer {
     let api = api(state)?;
-    let id_token = bearer(headers).ok_or(Refused::new(Code::TokenRefused))?.to_owned();
-    let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let Some(id_token) = bearer(headers) else {
+        return Err(turned_away(api, None, None, Refused::new(Code::TokenRefused).into()).await);
+    };
+    let query = match Form::parse(uri.query().unwrap_or_default().as_bytes()) {
+        Ok(query) => query,
+        Err(told) => return Err(turned_away(api, Some(id_token), None, told).await),
+    };
     let roles = api.broker.roles();
-    let role = query.get("role")?.or(roles.compat()).unwrap_or_default().to_owned();
+    let role = query.get("role").or(roles.compat()).unwrap_or_default().to_owned();
     let request = TokenRequest { role, ..TokenRequest::default() };
-    let handed = hand_over(api.broker.clone(), id_token, request).await?;
+    let handed = hand_over(api.broker.clone(), id_token.to_owned(), request).await?;
     // Where it cannot be said the token is of no use, and dies with what is dropped here.
     let username = handed.handed().username.as_deref().map(username).transpose()?;
     let text = handed.handed().token.expose().to_owned();

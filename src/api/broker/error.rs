@@ -26,12 +26,19 @@ pub struct Told {
     /// Of the request's form, never of a token or role.
     hint: Cow<'static, str>,
     is_compat: bool,
+    /// The hint is all that is said: what a reason means to a job is not what it means to an operator.
+    is_operator: bool,
 }
 
 impl Told {
     /// The request's form is wrong: `hint` says how.
     pub const fn invalid(hint: &'static str) -> Self {
-        Self { refused: Refused::new(Code::RequestInvalid), hint: Cow::Borrowed(hint), is_compat: false }
+        Self {
+            refused: Refused::new(Code::RequestInvalid),
+            hint: Cow::Borrowed(hint),
+            is_compat: false,
+            is_operator: false,
+        }
     }
 
     /// The same in words that are made for it, for operators.
@@ -41,7 +48,7 @@ impl Told {
 
     /// With this hint.
     pub const fn with_hint(refused: Refused, hint: &'static str) -> Self {
-        Self { refused, hint: Cow::Borrowed(hint), is_compat: false }
+        Self { refused, hint: Cow::Borrowed(hint), is_compat: false, is_operator: false }
     }
 
     /// A body that did not come, or not whole.
@@ -52,7 +59,18 @@ impl Told {
             Reason::ShuttingDown => (Code::ShuttingDown, ""),
             _ => (Code::RequestInvalid, "The body did not arrive whole."),
         };
-        Self { refused: Refused::new(code), hint: Cow::Borrowed(hint), is_compat: false }
+        Self { refused: Refused::new(code), hint: Cow::Borrowed(hint), is_compat: false, is_operator: false }
+    }
+
+    /// What the operator's record says of it: the hint is all there is to know.
+    pub fn for_the_record(&self) -> Refused {
+        self.refused.clone().because(self.hint.clone())
+    }
+
+    /// What an operator ordered was not done: why, in the record's words, which are for him.
+    pub fn to_operator(refused: Refused) -> Self {
+        let words = Cow::Owned(refused.record().to_owned());
+        Self { refused, hint: words, is_compat: false, is_operator: true }
     }
 
     /// As gitlab-jwt-2-pat answers: a token that is not accepted is 401 with a challenge and no body.
@@ -77,7 +95,10 @@ impl IntoResponse for Told {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             response
         } else {
-            let description = [code.explanation(), &self.hint].join(" ");
+            let description = match self.is_operator && !self.hint.is_empty() {
+                true => self.hint.into_owned(),
+                false => [code.explanation(), &self.hint].join(" "),
+            };
             let body = json!({
                 "error": code.error(),
                 "error_description": description.trim_end(),
@@ -122,6 +143,23 @@ mod tests {
         assert_eq!(body["error"], "invalid_target");
         assert_eq!(body["reason"], "BROKER_GITLAB_REFUSED");
         assert!(!body.to_string().contains("404"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn an_operator_is_told_what_the_record_says() {
+        let pending = || Refused::new(Code::NotRotated).retry_after(Duration::from_secs(540));
+        for (refused, wait, words) in [
+            (Refused::new(Code::GitlabRefused).because("refused with 403: no"), None, "refused with 403: no"),
+            (pending().because("It is waited for."), Some("540"), "It is waited for."),
+            (Code::TargetUnknown.into(), None, "There is no such target."),
+        ] {
+            let response = Told::to_operator(refused).into_response();
+            let told = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(told, wait, "{words}");
+            let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["error_description"], words);
+        }
     }
 
     #[tokio::test]

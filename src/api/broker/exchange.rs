@@ -3,7 +3,7 @@
 use super::delivery::{Delivery, hand_over};
 use super::error::Told;
 use super::form::Form;
-use super::{Answer, BrokerApi, api, read_form, uncached};
+use super::{Answer, BrokerApi, api, read_form, turned_away, uncached};
 use crate::api::{ApiState, plain};
 use crate::broker::{Code, Phase, Refused, TokenRequest};
 use crate::environment::UnixMillis;
@@ -23,8 +23,17 @@ const SUBJECT_TYPES: [&str; 2] =
 
 pub(super) async fn exchange(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
     let api = api(&state)?;
-    let form = read_form(&state, &headers, body).await?;
-    let (id_token, request) = read(&form, api)?;
+    let form = match read_form(&state, &headers, body).await {
+        Ok(form) => form,
+        Err(told) => return Err(turned_away(api, None, None, told).await),
+    };
+    let (id_token, request) = match read(&form, api) {
+        Ok(read) => read,
+        Err(told) => {
+            let role = form.get("role").or(form.get("audience"));
+            return Err(turned_away(api, form.get("subject_token"), role, told).await);
+        }
+    };
     let handed = hand_over(api.broker.clone(), id_token.to_owned(), request).await?;
     let body = body_of(&handed, state.authority.clock.now());
     Ok(uncached(plain(StatusCode::OK, "application/json", handed.into_body(body))))
@@ -32,15 +41,15 @@ pub(super) async fn exchange(State(state): State<Arc<ApiState>>, headers: Header
 
 /// The ID token and what is asked for.
 fn read<'f>(form: &'f Form, api: &BrokerApi) -> Result<(&'f str, TokenRequest), Told> {
-    match form.get("grant_type")? {
+    match form.get("grant_type") {
         Some(GRANT) => {}
         Some(_) => return Err(Refused::new(Code::GrantTypeUnsupported).into()),
         None => return Err(Told::invalid("grant_type is missing.")),
     }
-    if form.get("requested_token_type")?.is_some_and(|wanted| wanted != ACCESS_TOKEN) {
+    if form.get("requested_token_type").is_some_and(|wanted| wanted != ACCESS_TOKEN) {
         return Err(Told::invalid("requested_token_type can be an access_token only."));
     }
-    if form.get("actor_token")?.is_some() || form.get("actor_token_type")?.is_some() {
+    if form.get("actor_token").is_some() || form.get("actor_token_type").is_some() {
         return Err(Told::invalid("actor_token has no meaning here."));
     }
     let kind = form.require("subject_token_type", "subject_token_type is missing.")?;
@@ -49,17 +58,32 @@ fn read<'f>(form: &'f Form, api: &BrokerApi) -> Result<(&'f str, TokenRequest), 
     }
     let id_token = form.require("subject_token", "subject_token is missing: the job's ID token.")?;
     let role = form.either("role", "audience")?.ok_or(Told::invalid("role is missing."))?.into_owned();
-    let (target, path) = match (form.get("path")?, form.get("resource")?) {
-        (Some(_), Some(_)) => return Err(Told::invalid("Give path or resource, not both.")),
-        (path, None) => (None, path.map(str::to_owned)),
-        (None, Some(resource)) => {
-            let (target, path) = api.find(resource).ok_or(Refused::new(Code::TargetRefused))?;
-            (Some(target.to_owned()), Some(path.to_owned()))
-        }
-    };
-    let scopes = form.get("scope")?.map(|scopes| scopes.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    let ttl = form.get("ttl")?.map(seconds).transpose()?;
+    let (target, path) = place(api, form.get("path"), form.get("resource"))?;
+    let scopes = form.get("scope").map(scopes);
+    let ttl = form.get("ttl").map(seconds).transpose()?;
     Ok((id_token, TokenRequest { role, target, path, scopes, ttl }))
+}
+
+/// The target and the path that are asked for. Which targets there are is learnt by nobody without an ID token: a resource below none is at one that
+/// no role is for.
+pub(super) fn place(
+    api: &BrokerApi,
+    path: Option<&str>,
+    resource: Option<&str>,
+) -> Result<(Option<String>, Option<String>), Told> {
+    match (path, resource) {
+        (Some(_), Some(_)) => Err(Told::invalid("Give path or resource, not both.")),
+        (path, None) => Ok((None, path.map(str::to_owned))),
+        (None, Some(resource)) => {
+            let (target, path) = api.find(resource).unwrap_or_default();
+            Ok((Some(target.to_owned()), Some(path.to_owned())))
+        }
+    }
+}
+
+/// Scopes with a space between each (RFC 6749 §3.3).
+pub(super) fn scopes(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// Whole seconds, in plain digits.

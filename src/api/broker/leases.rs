@@ -1,10 +1,10 @@
 //! `GET /v1/leases/{id}`: a lease's state, for the job that has it.
 
-use super::{Answer, api, bearer, uncached};
+use super::{Answer, Named, api, bearer, uncached};
 use crate::api::{ApiState, plain};
 use crate::broker::{Code, Job, Lease, LeaseId, Phase, Refused};
 use crate::environment::UnixMillis;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const GIVEN_UP: &str = "An operator has given it up. The token may live until Gi
 
 pub(super) async fn of_the_job(
     State(state): State<Arc<ApiState>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
 ) -> Answer {
     let api = api(&state)?;

@@ -11,22 +11,27 @@ mod form;
 mod leases;
 mod operators;
 mod page;
+mod paper;
 mod revoke;
 
 pub use error::BrokerCode;
 pub use operators::routes as operators_routes;
 
 use super::{ApiState, not_found, only};
-use crate::broker::{Code, Refused};
+use crate::broker::{Code, Refused, TokenRequest};
 use crate::leasing::Broker;
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use axum::routing::{get, post};
 use error::Told;
+use std::convert::Infallible;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// The largest request, in octets: an ID token and a few names.
 const MOST_BYTES: usize = 64 * 1024;
@@ -61,6 +66,35 @@ pub(super) fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
 /// The broker of a state whose routes are served.
 fn api(state: &ApiState) -> Result<&BrokerApi, Refused> {
     state.broker.as_ref().ok_or(Refused::new(Code::ShuttingDown))
+}
+
+/// A request for a token that is not understood: it is written down whose it is, where its ID token tells, and for which role. What to answer.
+async fn turned_away(api: &BrokerApi, id_token: Option<&str>, role: Option<&str>, told: Told) -> Told {
+    let broker = api.broker.clone();
+    let id_token = id_token.map(|text| Zeroizing::new(text.to_owned()));
+    let request = TokenRequest { role: role.unwrap_or_default().to_owned(), ..TokenRequest::default() };
+    let refused = told.for_the_record();
+    // A task of its own: whoever hangs up meanwhile is written down as well.
+    let noted = tokio::spawn(async move {
+        let id_token = id_token.as_ref().map(|text| text.as_str());
+        broker.turn_away(id_token, &request, refused).await
+    });
+    match noted.await {
+        Ok(Err(limited)) => limited.into(),
+        Ok(Ok(())) | Err(_) => told,
+    }
+}
+
+/// The one part of a path that is a name; empty where it is not UTF-8, as nothing is called.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(path.map(|Path(text)| text).unwrap_or_default()))
+    }
 }
 
 /// The parameters of a form.

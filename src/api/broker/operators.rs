@@ -3,14 +3,13 @@
 use super::error::Told;
 use super::form::Form;
 use super::leases::{shown, shown_job};
-use super::{Answer, BrokerApi, api, page, uncached};
+use super::{Answer, BrokerApi, Named, api, page, paper, uncached};
 use crate::api::{ApiState, only, plain};
-use crate::broker::{Code, Described, Explained, LeaseId, Phase, Refused, TokenRequest};
-use crate::leasing::{Attempt, Filter, Page};
-use crate::token::{Claims, Payload};
+use crate::broker::{Code, LeaseId, Phase, Refused};
+use crate::leasing::{Attempt, Attempts, Filter, Page, Slot};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
@@ -20,10 +19,10 @@ use std::sync::Arc;
 
 /// How many leases one answer has, unless fewer are asked for.
 const MOST_LEASES: usize = 1000;
-/// How large a request may be, in octets: an ID token, at most.
-const MOST_BYTES: usize = 128 * 1024;
 /// What a list may be asked for.
 const LIST: [&str; 7] = ["role", "project", "job", "user", "state", "cursor", "limit"];
+/// What the list of refused requests may be asked for.
+const ATTEMPTS: [&str; 6] = ["role", "project", "job", "user", "cursor", "limit"];
 /// What an order to revoke may say.
 const ORDER: [&str; 6] = ["role", "project", "job", "user", "state", "all"];
 
@@ -41,53 +40,79 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
         .route("/v1/roles", only(get(roles)))
         .route("/v1/targets", only(get(targets)))
         .route("/v1/targets/{name}/rotate", only(post(rotate)))
-        .route("/v1/policy/test", only(post(test)))
+        .route("/v1/policy/test", only(post(paper::test)))
         .route_layer(from_fn_with_state(names, page::refuse))
         .with_state(state.clone())
 }
 
-fn answered(status: StatusCode, body: &Value) -> Response {
+pub(super) fn answered(status: StatusCode, body: &Value) -> Response {
     uncached(plain(status, "application/json", body.to_string()))
 }
 
 /// `role`, `project`, `job`, `user`, `state` of a query or a form.
 fn filter(form: &Form) -> Result<Filter, Told> {
-    if form.get("state")?.is_some_and(|state| !Phase::CODES.contains(&state)) {
+    if form.get("state").is_some_and(|state| !Phase::CODES.contains(&state)) {
         return Err(Told::saying(format!("state is one of {}.", Phase::CODES.join(", "))));
     }
-    let text = |name| Ok::<_, Told>(form.get(name)?.map(str::to_owned));
+    let text = |name| form.get(name).map(str::to_owned);
     Ok(Filter {
-        role: text("role")?,
-        project: text("project")?,
-        job_id: text("job")?,
-        user: text("user")?,
-        phase: text("state")?,
+        role: text("role"),
+        project: text("project"),
+        job_id: text("job"),
+        user: text("user"),
+        phase: text("state"),
     })
+}
+
+/// `cursor` and `limit`.
+fn part<C>(query: &Form, parse: impl Fn(&str) -> Option<C>) -> Result<(Option<C>, usize), Told> {
+    let after = query.get("cursor").map(|cursor| {
+        parse(cursor).ok_or(Told::invalid("cursor is not what the answer before had as `next`."))
+    });
+    let most = query.get("limit").map(|limit| {
+        let limit = limit.parse().ok().filter(|limit| (1..=MOST_LEASES).contains(limit));
+        limit.ok_or(Told::invalid("limit is a number from 1 to 1000."))
+    });
+    Ok((after.transpose()?, most.transpose()?.unwrap_or(MOST_LEASES)))
+}
+
+/// Of what takes no parameters: what somebody has sent all the same he meant to say something with.
+pub(super) fn no_query(uri: &Uri) -> Result<(), Told> {
+    Form::strict(uri.query().unwrap_or_default().as_bytes(), &[]).map(drop)
+}
+
+/// The same of an order, whose body would be the parameters.
+async fn no_parameters(state: &ApiState, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<(), Told> {
+    let read = state.bodies.read_capped(headers, body, state.draining(), super::MOST_BYTES).await;
+    let octets = read.map_err(|refusal| Told::of_transport(&refusal))?;
+    no_query(uri)?;
+    Form::strict(&octets, &[]).map(drop)
 }
 
 async fn leases(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
     let api = api(&state)?;
     let query = Form::strict(uri.query().unwrap_or_default().as_bytes(), &LIST)?;
-    let after = query.get("cursor")?.map(|cursor| {
-        LeaseId::parse(cursor).ok_or(Told::invalid("cursor is not what the answer before had as `next`."))
-    });
-    let most = query.get("limit")?.map(|limit| {
-        let limit = limit.parse().ok().filter(|limit| (1..=MOST_LEASES).contains(limit));
-        limit.ok_or(Told::invalid("limit is a number from 1 to 1000."))
-    });
-    let most = most.transpose()?.unwrap_or(MOST_LEASES);
-    let Page { leases, next } = api.broker.leases(&filter(&query)?, after.transpose()?, most);
+    let (after, most) = part(&query, LeaseId::parse)?;
+    let Page { leases, next } = api.broker.leases(&filter(&query)?, after, most);
     let leases: Vec<Value> = leases.iter().map(|lease| shown(lease)).collect();
     Ok(answered(StatusCode::OK, &json!({ "leases": leases, "next": next })))
 }
 
-async fn lease(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
+async fn lease(State(state): State<Arc<ApiState>>, Named(id): Named, uri: Uri) -> Answer {
+    no_query(&uri)?;
     let lease = LeaseId::parse(&id).and_then(|id| api(&state).ok()?.broker.find(id));
     let lease = lease.ok_or(Refused::new(Code::LeaseUnknown))?;
     Ok(answered(StatusCode::OK, &shown(&lease)))
 }
 
-async fn revoke_one(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
+async fn revoke_one(
+    State(state): State<Arc<ApiState>>,
+    Named(id): Named,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    no_parameters(&state, &headers, &uri, body).await?;
     let id = LeaseId::parse(&id).ok_or(Refused::new(Code::LeaseUnknown))?;
     let broker = &api(&state)?.broker;
     let is_live = broker.revoke(id).await?;
@@ -98,7 +123,14 @@ async fn revoke_one(State(state): State<Arc<ApiState>>, Path(id): Path<String>) 
 }
 
 /// One lease by its name, and never by a filter: whoever says so has looked at it.
-async fn abandon(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> Answer {
+async fn abandon(
+    State(state): State<Arc<ApiState>>,
+    Named(id): Named,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    no_parameters(&state, &headers, &uri, body).await?;
     let id = LeaseId::parse(&id).ok_or(Refused::new(Code::LeaseUnknown))?;
     let broker = &api(&state)?.broker;
     if !broker.abandon(id).await? {
@@ -111,10 +143,11 @@ async fn abandon(State(state): State<Arc<ApiState>>, Path(id): Path<String>) -> 
 }
 
 /// A form that says which: `role`, `project`, `job`, `user`, `state`, or `all=true`. What is half understood is no order.
-async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
+async fn revoke_many(State(state): State<Arc<ApiState>>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     let form = Form::strict(&super::form_of(&state, &headers, body).await?, &ORDER)?;
+    no_query(&uri)?;
     let filter = filter(&form)?;
-    let is_all = match form.get("all")? {
+    let is_all = match form.get("all") {
         None => false,
         Some("true") => true,
         Some(_) => return Err(Told::invalid("all is true, or is not there.")),
@@ -126,11 +159,14 @@ async fn revoke_many(State(state): State<Arc<ApiState>>, headers: HeaderMap, bod
     Ok(answered(StatusCode::ACCEPTED, &json!({ "revoking": count })))
 }
 
-/// The last requests that were refused, newest first.
-async fn attempts(State(state): State<Arc<ApiState>>) -> Answer {
-    let attempts = api(&state)?.broker.refused(MOST_LEASES);
+/// Requests that were refused, newest first.
+async fn attempts(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
+    let query = Form::strict(uri.query().unwrap_or_default().as_bytes(), &ATTEMPTS)?;
+    let (after, most) = part(&query, Slot::parse)?;
+    let Attempts { attempts, next } = api(&state)?.broker.refused(&filter(&query)?, after, most);
     let attempts: Vec<Value> = attempts.iter().map(|attempt| refused(attempt)).collect();
-    Ok(answered(StatusCode::OK, &json!({ "refused": attempts })))
+    let next = next.map(|next| next.to_string());
+    Ok(answered(StatusCode::OK, &json!({ "refused": attempts, "next": next })))
 }
 
 fn refused(attempt: &Attempt) -> Value {
@@ -142,7 +178,8 @@ fn refused(attempt: &Attempt) -> Value {
     shown
 }
 
-async fn roles(State(state): State<Arc<ApiState>>) -> Answer {
+async fn roles(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
+    no_query(&uri)?;
     let roles: Vec<Value> = api(&state)?.broker.roles().iter().map(role).collect();
     Ok(answered(StatusCode::OK, &json!({ "roles": roles })))
 }
@@ -162,7 +199,8 @@ fn role(role: &crate::broker::Role) -> Value {
     })
 }
 
-async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
+async fn targets(State(state): State<Arc<ApiState>>, uri: Uri) -> Answer {
+    no_query(&uri)?;
     let BrokerApi { broker, targets, .. } = api(&state)?;
     let reading = broker.reading();
     let targets = targets.iter().map(|(name, url)| {
@@ -181,56 +219,18 @@ async fn targets(State(state): State<Arc<ApiState>>) -> Answer {
     Ok(answered(StatusCode::OK, &json!({ "targets": targets.collect::<Vec<_>>() })))
 }
 
-async fn rotate(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Answer {
-    let rotated = api(&state)?.broker.rotate(&name).await?;
+async fn rotate(
+    State(state): State<Arc<ApiState>>,
+    Named(name): Named,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    no_parameters(&state, &headers, &uri, body).await?;
+    let rotated = api(&state)?.broker.rotate(&name).await.map_err(Told::to_operator)?;
     let end = rotated.expires.map(|expiry| expiry.date());
     Ok(answered(
         StatusCode::OK,
         &json!({ "target": name, "credential_id": rotated.id, "credential_expires_at": end }),
     ))
-}
-
-/// `{"role": …, "claims": {…}}`, or `"token": "…"` in place of the claims: what the broker would say, and why. Nothing is made, and a token is
-/// not verified.
-async fn test(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
-    let octets = state
-        .bodies
-        .read_capped(&headers, body, state.draining(), MOST_BYTES)
-        .await
-        .map_err(|refusal| Told::of_transport(&refusal))?;
-    let asked = Claims::parse(&octets)
-        .map_err(|_| Told::invalid("Send a JSON object with role, and claims or token."))?;
-    let text = |name| asked.member(name).and_then(Value::as_str);
-    let claims = match (asked.member("claims"), text("token")) {
-        (Some(claims), None) => Claims::parse(claims.to_string().as_bytes()).ok(),
-        (None, Some(token)) => Payload::decode(token).and_then(|payload| payload.claims().ok()),
-        _ => return Err(Told::invalid("Send claims or token.")),
-    };
-    let claims =
-        claims.ok_or(Told::invalid("What was sent has no claims: a JSON object with distinct members."))?;
-    let issuer =
-        claims.member("iss").and_then(Value::as_str).ok_or(Told::invalid("The claims have no iss."))?;
-    let request = TokenRequest {
-        role: text("role").ok_or(Told::invalid("role is missing."))?.to_owned(),
-        path: text("path").map(str::to_owned),
-        ..TokenRequest::default()
-    };
-    let explained = api(&state)?.broker.test(issuer, &claims, &request);
-    let Some(Explained { steps, outcome }) = explained else {
-        return Err(Told::with_hint(Refused::new(Code::TargetRefused), "There is no such role."));
-    };
-    let steps: Vec<Value> = steps
-        .iter()
-        .map(|step| json!({ "text": step.text, "depth": step.depth, "holds": step.holds.as_ref().ok() }))
-        .collect();
-    let shown = match outcome {
-        Ok(Described { kind, target, path, scopes, ttl }) => json!({
-            "allowed": true, "kind": kind.code(), "target": target, "path": path, "scopes": scopes,
-            "ttl_seconds": ttl.as_secs(), "when": steps,
-        }),
-        Err(refused) => json!({
-            "allowed": false, "reason": refused.code().code(), "detail": refused.record(), "when": steps,
-        }),
-    };
-    Ok(answered(StatusCode::OK, &shown))
 }

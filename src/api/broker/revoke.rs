@@ -12,12 +12,12 @@ use std::sync::Arc;
 pub(super) async fn revoke(State(state): State<Arc<ApiState>>, headers: HeaderMap, body: Body) -> Answer {
     let api = api(&state)?;
     let form = read_form(&state, &headers, body).await?;
-    match (form.get("token")?, form.get("lease_id")?) {
+    match (form.get("token"), form.get("lease_id")) {
         (Some(token), None) => api.broker.revoke_token(token).await?,
         (None, Some(lease)) => {
             let lease =
                 LeaseId::parse(lease).ok_or(Told::invalid("lease_id is not one: it has 32 hex digits."))?;
-            let id_token = match form.get("subject_token")? {
+            let id_token = match form.get("subject_token") {
                 Some(id_token) => Some(id_token),
                 None => bearer(&headers),
             };

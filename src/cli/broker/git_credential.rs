@@ -1,6 +1,7 @@
 //! `countersign broker git-credential`: git's credential helper (gitcredentials(7), git-credential(1)).
 
-use super::exchange::{Wanted, revoke_lease};
+use super::exchange::{Handed, Wanted, revoke_lease};
+use super::token::end;
 use crate::broker::LeaseId;
 use crate::cli::client::is_loopback;
 use crate::cli::report::printable;
@@ -124,12 +125,31 @@ pub fn run(args: GitCredentialArgs, output: &mut Output) -> Result<(), CliError>
 }
 
 fn get(wanted: &Wanted, output: &mut Output) -> Result<(), CliError> {
-    let answer = exchange(wanted, output);
-    if answer.is_err() {
-        // No other helper, and no question to a person who is not there.
-        output.raw(b"quit=1\n")?;
+    let got = wanted.broker().and_then(|broker| {
+        let id_token = wanted.id_token()?;
+        let exchange = wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
+        let handed = broker.runtime.block_on(exchange)?;
+        Ok((broker, handed))
+    });
+    let (broker, handed) = match got {
+        Ok(got) => got,
+        Err(error) => return quit(error, output),
+    };
+    let told = match login(&handed) {
+        Ok(login) => output.hand_over(&login),
+        Err(error) => quit(error, output),
+    };
+    if told.is_err() {
+        // Nobody has the token.
+        broker.runtime.block_on(end(&broker, &handed, output));
     }
-    output.raw(answer?.as_bytes())
+    told
+}
+
+/// No other helper, and no question to a person who is not there.
+fn quit(error: CliError, output: &mut Output) -> Result<(), CliError> {
+    output.raw(b"quit=1\n")?;
+    Err(error)
 }
 
 /// A password of another helper's is none of the broker's business, and one of this helper's need not be sent: the lease is ended by its name.
@@ -140,11 +160,8 @@ fn erase(wanted: &Wanted, lease: LeaseId, output: &mut Output) -> Result<(), Cli
     broker.runtime.block_on(ended)
 }
 
-fn exchange(wanted: &Wanted, output: &mut Output) -> Result<Zeroizing<String>, CliError> {
-    let broker = wanted.broker()?;
-    let id_token = wanted.id_token()?;
-    let exchange = wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
-    let handed = broker.runtime.block_on(exchange)?;
+/// The lines that git reads, without the last one's end.
+fn login(handed: &Handed) -> Result<Zeroizing<String>, CliError> {
     if handed.kind() == "pipeline-trigger" {
         return Err(CliError::refused("the role gives pipeline triggers, which git cannot log in with"));
     }
@@ -153,7 +170,7 @@ fn exchange(wanted: &Wanted, output: &mut Output) -> Result<Zeroizing<String>, C
     let username = username.unwrap_or_else(|| USERNAME.to_owned());
     let ends = Environment::system().clock.now().as_secs().saturating_add(handed.expires_in());
     Ok(Zeroizing::new(format!(
-        "username={username}\npassword={}\npassword_expiry_utc={ends}\n",
+        "username={username}\npassword={}\npassword_expiry_utc={ends}",
         handed.token.as_str()
     )))
 }

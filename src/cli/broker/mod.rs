@@ -32,6 +32,15 @@ enum BrokerCommand {
     ImportEnv(import_env::ImportEnvArgs),
 }
 
+impl BrokerArgs {
+    /// The command line ends with `--`, so that a command was to follow.
+    pub fn expect_command(&mut self) {
+        if let BrokerCommand::Token(args) = &mut self.command {
+            args.is_cut_off = true;
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(args: BrokerArgs, output: &mut Output) -> Result<(), CliError> {
     match args.command {

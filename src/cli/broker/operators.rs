@@ -58,7 +58,8 @@ impl Which {
     after_long_help = "Examples:\n  \
         countersign broker leases --admin http://127.0.0.1:8081\n  \
         countersign broker leases --state stuck\n  \
-        countersign broker leases --project acme/app --json\n\n\
+        countersign broker leases --project acme/app --json\n  \
+        countersign broker leases --refused --role bot\n\n\
         Exit codes: 0 listed, 1 the broker did not answer, 2 usage."
 )]
 pub struct LeasesArgs {
@@ -72,16 +73,17 @@ pub struct LeasesArgs {
     #[arg(long, value_name = "STATE", value_parser = crate::broker::Phase::CODES)]
     pub state: Option<String>,
     /// List requests that were refused instead
-    #[arg(long, conflicts_with_all = ["role", "project", "job", "user", "state"])]
+    #[arg(long, conflicts_with = "state")]
     pub refused: bool,
 }
 
 /// Lists them.
 pub fn leases(args: LeasesArgs, output: &mut Output) -> Result<(), CliError> {
     let broker = Broker::for_operators(&args.operators.admin, &args.operators.reach)?;
-    if args.refused {
-        return refused(&broker, output);
-    }
+    let (path, name, line): (_, _, fn(&Value) -> String) = match args.refused {
+        true => ("/v1/attempts", "refused", refused_line),
+        false => ("/v1/leases", "leases", line),
+    };
     let mut all = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -89,19 +91,19 @@ pub fn leases(args: LeasesArgs, output: &mut Output) -> Result<(), CliError> {
         fields.push(("limit", PAGE));
         fields.extend(args.state.as_deref().map(|state| ("state", state)));
         fields.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let ask = Ask { method: Method::GET, path: "/v1/leases".into(), fields, repeatable: true };
+        let ask = Ask { method: Method::GET, path: path.to_owned(), fields, repeatable: true };
         let mut page = broker.ask_now(&ask, output)?;
-        let Value::Array(leases) = page["leases"].take() else { return Err(no_broker()) };
-        for lease in &leases {
-            output.say(line(lease))?;
+        let Value::Array(listed) = page[name].take() else { return Err(no_broker()) };
+        for one in &listed {
+            output.say(line(one))?;
         }
         if output.is_json() {
-            all.extend(leases);
+            all.extend(listed);
         }
         let next = page["next"].as_str().map(str::to_owned);
         // The same again would go on for ever.
         if next.is_none() || next == cursor {
-            return output.json(&json!({ "leases": all }));
+            return output.json(&json!({ name: all }));
         }
         cursor = next;
     }
@@ -134,26 +136,20 @@ fn line(lease: &Value) -> String {
     printable(&line).into_owned()
 }
 
-fn refused(broker: &Broker, output: &mut Output) -> Result<(), CliError> {
-    let ask = Ask { method: Method::GET, path: "/v1/attempts".into(), fields: vec![], repeatable: true };
-    let answer = broker.ask_now(&ask, output)?;
-    let attempts = answer["refused"].as_array().ok_or_else(no_broker)?;
-    for attempt in attempts {
-        let job = &attempt["job"];
-        let time = attempt["time"].as_u64().map(|time| crate::environment::UnixMillis(time).to_string());
-        let time = time.unwrap_or_else(|| text(attempt, "time").to_owned());
-        let line = format!(
-            "{time}  {}  {}  {} job {} by {}  {}",
-            text(attempt, "outcome"),
-            text(attempt, "role"),
-            text(job, "project_path"),
-            text(job, "job_id"),
-            text(job, "user"),
-            text(attempt, "detail"),
-        );
-        output.say(printable(&line))?;
-    }
-    output.json(&answer)
+fn refused_line(attempt: &Value) -> String {
+    let job = &attempt["job"];
+    let time = attempt["time"].as_u64().map(|time| crate::environment::UnixMillis(time).to_string());
+    let time = time.unwrap_or_else(|| text(attempt, "time").to_owned());
+    let line = format!(
+        "{time}  {}  {}  {} job {} by {}  {}",
+        text(attempt, "outcome"),
+        text(attempt, "role"),
+        text(job, "project_path"),
+        text(job, "job_id"),
+        text(job, "user"),
+        text(attempt, "detail"),
+    );
+    printable(&line).into_owned()
 }
 
 /// End tokens now

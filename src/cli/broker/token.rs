@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::pin::pin;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How long the broker's answer is waited for by one that is told to stop. What comes later is revoked by the broker, since nobody takes it.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -33,7 +34,7 @@ const ANSWER: Duration = Duration::from_secs(30);
         Without a command:\n  \
         countersign broker token --role bot-comment >token       ends when its role says; sooner with `broker revoke --token-file token`\n\n\
         Exit codes: those of the command, 128 and more when a signal ended it, 126 or 127 when it could not be started; without a command 0. \
-        1 the broker gave no token, 2 usage."
+        1 the broker gave no token, or it could not be written anywhere and was revoked, 2 usage."
 )]
 pub struct TokenArgs {
     #[expect(missing_docs, reason = "a text here would become the help of the whole command")]
@@ -54,6 +55,9 @@ pub struct TokenArgs {
     /// A command to run with the token, and its arguments
     #[arg(value_name = "CMD", last = true)]
     pub command: Vec<OsString>,
+    /// `--` is the last word of the command line.
+    #[arg(skip)]
+    pub is_cut_off: bool,
 }
 
 impl TokenArgs {
@@ -64,6 +68,11 @@ impl TokenArgs {
             Some(_) => &self.exec,
             None => &self.command,
         }
+    }
+
+    /// Whether there was to be one, and there is none: `-- $UNSET`. The token would be printed where it was to be kept from.
+    fn lacks_command(&self) -> bool {
+        self.line().is_empty() && (self.is_cut_off || !self.exec.is_empty())
     }
 }
 
@@ -77,14 +86,23 @@ fn variable(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub fn run(args: TokenArgs, output: &mut Output) -> Result<(), CliError> {
+    if args.lacks_command() {
+        return Err(CliError::usage("there is no command behind --; is a variable empty?"));
+    }
     let broker = args.wanted.broker()?;
     let id_token = args.wanted.id_token()?;
     let line = args.line();
     let Some((program, arguments)) = line.split_first() else {
         let exchange = args.wanted.exchange(&broker, &id_token, |line| output.note(printable(line)));
         let handed = broker.runtime.block_on(exchange)?;
-        output.say(handed.token.as_str())?;
-        return output.json(&handed.document);
+        let printed = match output.is_json() {
+            true => output.hand_over(&Zeroizing::new(format!("{:#}", handed.document))),
+            false => output.hand_over(&handed.token),
+        };
+        if printed.is_err() {
+            broker.runtime.block_on(end(&broker, &handed, output));
+        }
+        return printed;
     };
     broker.runtime.block_on(with_command(&args, &broker, &id_token, program, arguments, output))
 }
@@ -170,7 +188,7 @@ async fn get(
 }
 
 /// Revokes the token; where that cannot be done, says how long it lives.
-async fn end(broker: &Broker, handed: &Handed, output: &mut Output) {
+pub async fn end(broker: &Broker, handed: &Handed, output: &mut Output) {
     let revoked = revoke(broker, &handed.token, |line| output.note(printable(line))).await;
     if let Err(error) = revoked {
         let seconds = handed.expires_in();

@@ -17,7 +17,7 @@ use super::backoff;
 use super::inner::Inner;
 use super::life::MARGIN;
 use super::ports::{CallError, Change, Credential, Secret};
-use super::site::{Site, detail_of};
+use super::site::{Site, asked_wait, detail_of};
 use crate::broker::{Code, Expiry, Refused};
 use crate::issuance::Answer;
 use record::{Record, Retired, Sealed, Step};
@@ -165,6 +165,20 @@ impl Site {
     }
 }
 
+/// What the one is told who ordered it. That GitLab says no is no reason to ask again.
+fn refusal(error: &RotationError) -> Refused {
+    let refused = match error {
+        RotationError::Call(CallError::Refused { .. } | CallError::Credential { .. }) => {
+            Refused::new(Code::GitlabRefused)
+        }
+        RotationError::Call(error) => {
+            Refused::new(Code::GitlabUnavailable).retry_after(asked_wait(error).unwrap_or(SOON))
+        }
+        RotationError::Other(_) => Refused::new(Code::NotRotated),
+    };
+    refused.because(format!("The main credential was not replaced: {error}."))
+}
+
 fn other(why: &str) -> RotationError {
     RotationError::Other(why.to_owned())
 }
@@ -197,9 +211,8 @@ pub(super) async fn keep(inner: Arc<Inner>, site: Arc<Site>) {
 impl Inner {
     /// Replaces a target's credential now, in a task of its own: whoever ordered it may hang up.
     pub(super) async fn rotate(self: &Arc<Self>, site: &Arc<Site>) -> Result<Rotated, Refused> {
-        let unavailable = |why: String| Refused::new(Code::GitlabUnavailable).because(why).retry_after(SOON);
         if site.rotation.is_none() {
-            return Err(Refused::new(Code::TargetRefused).because("the target has no `rotate`"));
+            return Err(Refused::new(Code::NotRotated).because("The target has no `rotate`."));
         }
         let (inner, of) = (self.clone(), site.clone());
         let tended = tokio::spawn(async move { inner.tend(&of, true).await }).await;
@@ -209,9 +222,33 @@ impl Inner {
         }
         match tended {
             Ok((_, Some(new))) => Ok(Rotated { id: new.id, expires: new.expires }),
-            Ok((_, None)) => Err(unavailable("an earlier change has not ended".to_owned())),
-            Err(error) => Err(unavailable(error.to_string())),
+            Ok((_, None)) => Err(self.unsettled(site).await),
+            Err(error) => {
+                let detail = error.to_string();
+                self.observer.event(Event::RotationFailed { target: &site.name, detail: &detail });
+                Err(refusal(&error))
+            }
         }
+    }
+
+    /// Why an order has to wait for an earlier change, and for how long.
+    async fn unsettled(&self, site: &Site) -> Refused {
+        let record = site.credentials.record.lock().await;
+        let since = record.lost.iter().map(|lost| lost.since).chain([record.since]).flatten().max();
+        drop(record);
+        let now = self.time.elapsed();
+        let over = now.saturating_sub(since.unwrap_or(now));
+        let left = SETTLED.saturating_sub(over).max(SOON);
+        // Whole seconds, as it is said: whoever waits as long is not told to wait again.
+        let wait = Duration::from_millis(left.as_millis().div_ceil(1000) as u64 * 1000);
+        let mut why = format!(
+            "An earlier change had no certain answer, and GitLab may still be at work on it: it is waited for, {} s more.",
+            wait.as_secs()
+        );
+        for (_, told) in site.credentials.known().to_find {
+            why = format!("{why} And {told}.");
+        }
+        Refused::new(Code::NotRotated).because(why).retry_after(wait)
     }
 
     /// Ends what was begun, looks at the credential, replaces it where that is due or `now`, and ends what is left of earlier ones. The new one,

@@ -275,8 +275,9 @@ async fn a_credential_that_the_operator_configures_anew_goes_before_the_one_in_t
 #[tokio::test(start_paused = true)]
 async fn a_target_without_rotation_is_not_rotated_and_its_end_is_told() {
     let machine = Machine::new().await;
-    assert_eq!(machine.broker.rotate("default").await.unwrap_err().code(), Code::TargetRefused);
-    assert_eq!(machine.broker.rotate("another").await.unwrap_err().code(), Code::TargetRefused);
+    let refused = machine.broker.rotate("default").await.unwrap_err();
+    assert_eq!((refused.code(), refused.record()), (Code::NotRotated, "The target has no `rotate`."));
+    assert_eq!(machine.broker.rotate("another").await.unwrap_err().code(), Code::TargetUnknown);
     machine.world.set_end(Some(expiry_after(machine.watch.true_time(), Duration::from_secs(1))));
     machine.pass(3600).await;
     assert!(machine.broker.problems().iter().any(|line| line.contains("ends in")));
@@ -286,4 +287,34 @@ async fn a_target_without_rotation_is_not_rotated_and_its_end_is_told() {
         "{:?}",
         machine.broker.problems()
     );
+}
+
+/// Whoever believes that GitLab is away orders it again, and each order is a POST.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_told_why_nothing_was_replaced() {
+    let methods = [(Method::Create, true, "make-credential"), (Method::Itself, false, "rotate-credential")];
+    for (method, is_admin, route) in methods {
+        let machine = Machine::rotating(rotation(method), i64::MAX, |world| world.set_admin(is_admin)).await;
+        machine.pass(5).await;
+        for status in [400, 403, 405] {
+            machine.world.script(route, [Some(Fault::Refused(status))]);
+            let refused = machine.broker.rotate("default").await.unwrap_err();
+            assert_eq!((refused.code(), refused.wait()), (Code::GitlabRefused, None), "{route} {status}");
+            assert!(refused.record().contains(&format!("refused with {status}")), "{}", refused.record());
+        }
+        assert_eq!(machine.events("config-rotate-failed"), 3, "{route}");
+        machine.world.script(route, [Some(Fault::Lost)]);
+        let refused = machine.broker.rotate("default").await.unwrap_err();
+        assert_eq!((refused.code(), refused.wait().is_some()), (Code::GitlabUnavailable, true), "{route}");
+        machine.pass(100).await;
+        // GitLab may still be at work on that one.
+        let refused = machine.broker.rotate("default").await.unwrap_err();
+        let wait = refused.wait().expect("a wait");
+        assert_eq!(refused.code(), Code::NotRotated, "{route}: {}", refused.record());
+        assert!((480..=510).contains(&wait.as_secs()), "{route}: {wait:?}");
+        assert!(refused.record().contains(&format!("{} s", wait.as_secs())), "{}", refused.record());
+        assert_eq!(machine.world.calls(route), 4, "{route}");
+        machine.pass(wait.as_secs()).await;
+        machine.broker.rotate("default").await.unwrap();
+    }
 }

@@ -107,7 +107,7 @@ async fn weakness_8_every_attempt_leaves_a_record_without_a_token() {
     assert!(!written.contains(handed.token.expose()));
     machine.pass(1).await;
     let machine = machine.restart().await;
-    let refused = machine.broker.refused(10);
+    let refused = machine.broker.refused(&Default::default(), None, 10).attempts;
     assert_eq!(refused.iter().map(|attempt| &*attempt.outcome).collect::<Vec<_>>(), ["BROKER_TOKEN_USED"]);
     finish(&machine).await;
 }

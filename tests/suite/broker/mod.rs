@@ -4,6 +4,7 @@ mod compat;
 mod delivery;
 mod exchange;
 mod operators;
+mod paper;
 mod refusals;
 mod revocation;
 mod running;

@@ -176,31 +176,6 @@ async fn the_listener_may_have_names() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn roles_can_be_tried_on_paper() {
-    let world = World::start().await;
-    let roles = world.ca.get_admin("/v1/roles").await.json();
-    assert_eq!(roles["roles"].as_array().map(Vec::len), Some(3));
-    let targets = world.ca.get_admin("/v1/targets").await.json();
-    assert_eq!(targets["targets"][0]["url"], world.gitlab.url());
-    let test = async |body: Value| {
-        let request = world.ca.http.post(world.ca.admin_url("/v1/policy/test")).body(body.to_string());
-        Answer::of(request).await
-    };
-    let said = test(json!({ "role": "tag", "claims": world.claims() })).await.json();
-    assert_eq!((&said["allowed"], &said["path"]), (&json!(true), &json!("my-group/my-project")), "{said}");
-    let said = test(json!({ "role": "other", "token": world.id_token() })).await.json();
-    assert_eq!(
-        (&said["allowed"], &said["reason"]),
-        (&json!(false), &json!("BROKER_TARGET_REFUSED")),
-        "{said}"
-    );
-    assert_eq!(said["when"][0]["holds"], false);
-    assert_eq!(test(json!({ "role": "nobody", "claims": world.claims() })).await.status, 400);
-    assert_eq!(test(json!({ "role": "tag" })).await.status, 400);
-    assert!(world.live().is_empty());
-}
-
 /// An order that is half understood would end what nobody meant, and a list would hide what there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_with_anything_odd_in_it_is_none() {
@@ -233,6 +208,31 @@ async fn an_order_with_anything_odd_in_it_is_none() {
             assert!(said.contains(why.as_str()), "{asked}: {said}");
         }
     }
+    for list in [
+        "/v1/roles?x=1",
+        "/v1/targets?x=1",
+        "/v1/attempts?x=1",
+        "/v1/attempts?state=active",
+        "/v1/attempts?limit=0",
+    ] {
+        assert_eq!(world.ca.get_admin(list).await.status, 400, "{list}");
+    }
+    let one = leases(&world, "").await[0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(world.ca.get_admin(&format!("/v1/leases/{one}?x=1")).await.status, 400);
+    for order in ["revoke", "abandon"] {
+        assert_eq!(
+            post(&world, &format!("/v1/leases/{one}/{order}"), "role=xx").await.status,
+            400,
+            "{order}"
+        );
+        assert_eq!(
+            post(&world, &format!("/v1/leases/{one}/{order}?role=xx"), "").await.status,
+            400,
+            "{order}"
+        );
+    }
+    assert_eq!(post(&world, "/v1/targets/gitlab/rotate", "method=create").await.status, 400);
+    assert_eq!(post(&world, "/v1/leases/revoke?role=other", "all=true").await.status, 400);
     for wrong in ["role=tag&all=true", "all=1", "all=", "all=true&all=true", "limit=1", "role=tag&limit=1"] {
         assert_eq!(post(&world, "/v1/leases/revoke", wrong).await.status, 400, "{wrong}");
     }
@@ -279,6 +279,25 @@ async fn a_lease_that_is_over_still_says_which_token_it_was_and_why_it_ended() {
     let refused = world.ca.get_admin("/v1/attempts").await.json();
     let refused = &refused["refused"][0];
     assert!(is_time(&refused["time"]) && is_time(&refused["job"]["expires"]), "{refused}");
+}
+
+/// What is no UTF-8 names nothing: that is told like any other refusal, on both listeners.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_text_is_nobodys() {
+    let world = World::start().await;
+    let of_the_job = world.ca.http.get(world.ca.url("/v1/leases/%ff")).bearer_auth(world.id_token());
+    for (answer, status, reason) in [
+        (world.ca.get_admin("/v1/leases/%ff").await, 404, "BROKER_LEASE_UNKNOWN"),
+        (post(&world, "/v1/leases/%ff/revoke", "").await, 404, "BROKER_LEASE_UNKNOWN"),
+        (post(&world, "/v1/targets/%ff/rotate", "").await, 404, "BROKER_TARGET_UNKNOWN"),
+        (post(&world, "/v1/targets/gitlab/rotate", "").await, 409, "BROKER_NOT_ROTATED"),
+        (Answer::of(of_the_job).await, 404, "BROKER_LEASE_UNKNOWN"),
+        (world.ca.get("/v1/leases/%ff").await, 400, "BROKER_TOKEN_REFUSED"),
+    ] {
+        let told = (answer.status.as_u16(), answer.json()["reason"].as_str().map(str::to_owned));
+        assert_eq!(told, (status, Some(reason.to_owned())), "{}", answer.text());
+        assert_eq!(answer.header("cache-control"), "no-store", "{reason}");
+    }
 }
 
 /// An operator who is told that nothing was replaced orders it again.

@@ -44,6 +44,8 @@ async fn parameters_are_as_the_rfc_has_them() {
         (instead("subject_token_type", ACCESS), INVALID),
         (without("role"), INVALID),
         (with("role", "other"), INVALID),
+        (with("role", ""), INVALID),
+        ([&whole[..], &[("unknown", "1"), ("unknown", "1")]].concat(), INVALID),
         (with("audience", "other"), INVALID),
         (with("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token"), INVALID),
         (with("actor_token", "x"), INVALID),
@@ -114,6 +116,90 @@ async fn weakness_4_a_token_for_anybody_else_buys_nothing() {
     let mut request = world.ca.signing_request();
     request["credentials"]["oidcIdentityToken"] = world.id_token().into();
     assert_eq!(world.ca.sign(&request).await.reason(), "TOKEN_AUDIENCE_MISMATCH");
+}
+
+/// Every attempt is an event and a record, whatever is wrong with it, and counts for its project.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_not_understood_is_an_attempt_all_the_same() {
+    let world = World::start().await;
+    let token = world.id_token();
+    let elsewhere = "https://elsewhere.example/my-group/tools";
+    let whole = [("subject_token", &*token), ("subject_token_type", ID_TOKEN), ("role", "tag")];
+    let unsupported = "BROKER_GRANT_TYPE_UNSUPPORTED";
+    for (form, reason) in [
+        ([&whole[..], &[("grant_type", "password")]].concat(), unsupported),
+        (whole.to_vec(), "BROKER_REQUEST_INVALID"),
+        ([&whole[..2], &[("grant_type", GRANT)]].concat(), "BROKER_REQUEST_INVALID"),
+        ([&whole[..], &[("grant_type", GRANT), ("ttl", "5m")]].concat(), "BROKER_TTL_REFUSED"),
+        ([&whole[..], &[("grant_type", GRANT), ("resource", elsewhere)]].concat(), "BROKER_TARGET_REFUSED"),
+        ([&whole[..], &[("grant_type", GRANT), ("actor_token", "x")]].concat(), "BROKER_REQUEST_INVALID"),
+    ] {
+        let answer = Answer::of(world.form("/v1/token-exchange", &form)).await;
+        assert_eq!(refusal(&answer).2, reason, "{}", answer.text());
+        let newest = world.ca.get_admin("/v1/attempts?limit=1&job=302").await.json()["refused"][0].clone();
+        assert_eq!(
+            (&newest["outcome"], &newest["job"]["job_id"]),
+            (&json!(reason), &json!("302")),
+            "{newest}"
+        );
+        assert!(
+            newest["detail"].as_str().is_some_and(|why| !why.is_empty())
+                || reason == unsupported
+                || reason == "BROKER_TTL_REFUSED",
+            "{newest}"
+        );
+    }
+    // On the old path as well.
+    let request = world.ca.http.get(world.ca.url("/token?role=&role=tag")).bearer_auth(&token);
+    is(&Answer::of(request).await, INVALID, "twice");
+    assert_eq!(world.ca.get_admin("/v1/attempts").await.json()["refused"].as_array().map(Vec::len), Some(7));
+    // Without a token that holds there is a line, and no record that could push out another.
+    for form in [
+        &[("grant_type", GRANT)][..],
+        &[("grant_type", "x"), ("subject_token", "a.b.c")],
+        &[("a", "1"), ("a", "2")],
+    ] {
+        assert_eq!(Answer::of(world.form("/v1/token-exchange", form)).await.status, 400);
+    }
+    assert_eq!(world.ca.get_admin("/v1/attempts").await.json()["refused"].as_array().map(Vec::len), Some(7));
+    let metrics = world.ca.get_admin("/metrics").await.text().to_owned();
+    for line in [
+        r#"countersign_broker_exchanges_total{result="BROKER_REQUEST_INVALID",role="tag"} 2"#,
+        r#"countersign_broker_exchanges_total{result="BROKER_TTL_REFUSED",role="tag"} 1"#,
+        r#"countersign_broker_exchanges_total{result="BROKER_REQUEST_INVALID",role="unknown"} 4"#,
+        r#"countersign_broker_exchanges_total{result="BROKER_GRANT_TYPE_UNSUPPORTED",role="unknown"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
+    }
+    nothing_was_asked(&world);
+    let world = World::with(super::ROLES, "  rate_per_project: 1\n").await;
+    let (one, other) = (world.id_token(), world.id_token());
+    is(
+        &world.exchange(&one, &[("role", "tag"), ("path", "a"), ("resource", "b")]).await,
+        INVALID,
+        "the first",
+    );
+    let limited = (429, "temporarily_unavailable", "BROKER_LIMIT_REACHED");
+    is(&world.exchange(&other, &[("role", "tag"), ("ttl", "5m")]).await, limited, "the second");
+}
+
+/// Which instances are configured is learnt by nobody without an ID token that holds, nor by whoever has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_tells_nothing_of_the_targets() {
+    let world = World::start().await;
+    let here = format!("{}/my-group/tools", world.gitlab.url());
+    let elsewhere = "https://elsewhere.example/my-group/tools";
+    let (token, other) = (world.id_token(), [("role", "other")]);
+    for (token, expected) in [("x.y.z", TOKEN), (&*token, (400, "invalid_target", "BROKER_TARGET_REFUSED"))] {
+        let mut bodies = Vec::new();
+        for resource in [&*here, elsewhere, "no URL"] {
+            let answer = world.exchange(token, &[&other[..], &[("resource", resource)]].concat()).await;
+            is(&answer, expected, resource);
+            bodies.push(answer.text().to_owned());
+        }
+        bodies.dedup();
+        assert_eq!(bodies.len(), 1, "{bodies:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,10 +32,22 @@ fn operators_list_and_end_leases() {
     assert_eq!(broker.run(&["leases", "--state", "dead"]).code, 2);
     broker.script("GET /v1/leases", [(200, json!({}))]);
     assert_eq!(broker.run(&["leases"]).code, 1);
-    broker.script("GET /v1/attempts", [(200, json!({ "refused": [{ "time": 0, "outcome": "BROKER_TARGET_REFUSED", "role": "x", "job": { "job_id": "9" } }] }))]);
-    let refused = broker.run(&["leases", "--refused"]).out;
-    assert_eq!(refused, "1970-01-01T00:00:00Z  BROKER_TARGET_REFUSED  x  - job 9 by -  -\n");
     broker.asked();
+    let attempt = |job: &str| json!({ "time": 0, "outcome": "BROKER_TARGET_REFUSED", "role": "x", "job": { "job_id": job } });
+    broker.script(
+        "GET /v1/attempts",
+        [
+            (200, json!({ "refused": [attempt("9")], "next": "7-1" })),
+            (200, json!({ "refused": [attempt("8")], "next": null })),
+        ],
+    );
+    let refused = broker.run(&["leases", "--refused", "--role", "x"]).out;
+    let line = "1970-01-01T00:00:00Z  BROKER_TARGET_REFUSED  x  - job";
+    assert_eq!(refused, format!("{line} 9 by -  -\n{line} 8 by -  -\n"));
+    let asked = broker.asked();
+    assert_eq!((asked[0].1["role"].as_str(), asked[0].1.get("cursor")), ("x", None));
+    assert_eq!((asked[1].1["cursor"].as_str(), asked.len()), ("7-1", 2));
+    assert_eq!(broker.run(&["leases", "--refused", "--state", "active"]).code, 2);
     let ended = |arguments: &[&str], route: &str| {
         broker.script(route, [(202, json!({ "revoking": 3 }))]);
         let ended = broker.run(&[&["revoke"], arguments].concat());
@@ -88,6 +100,13 @@ fn operators_replace_a_credential_once() {
     broker.script(route, [(0, json!({}))]);
     assert_eq!(broker.run(&["rotate", "default"]).code, 1);
     assert_eq!(broker.routes(), [route, route]);
+    // What was not done for a reason is not ordered again, and the reason is told.
+    for status in [404, 409, 502] {
+        broker.script(route, [(status, json!({ "error_description": "It is waited for, 540 s more." }))]);
+        let ended = broker.run(&["rotate", "default"]);
+        assert_eq!((ended.code, broker.routes().len()), (1, 1), "{status}");
+        assert!(ended.err.contains("It is waited for, 540 s more."), "{}", ended.err);
+    }
     broker.run(&["rotate", "a/../b"]);
     assert_eq!(broker.routes(), ["POST /v1/targets/a%2F%2E%2E%2Fb/rotate"]);
 }

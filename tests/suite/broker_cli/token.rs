@@ -32,6 +32,47 @@ fn a_token_is_printed_alone() {
     assert_eq!(broker.asked()[0].1.len(), 4);
 }
 
+/// `-- $UNSET`: what was to be kept from the job's log would be printed into it, and live on.
+#[test]
+fn a_command_that_is_empty_is_none() {
+    let broker = Broker::start();
+    for how in [&["--"][..], &["--exec", "--"], &["--exec"], &["--ttl", "60", "--"]] {
+        let ended = broker.run(&[&["token", "--role", "bot"], how].concat());
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{how:?}: {}", ended.err);
+    }
+    assert_eq!(broker.routes(), [""; 0]);
+    let ended = broker.run(&["token", "--role", "bot", "--", "echo", "--"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "--\n"), "{}", ended.err);
+}
+
+/// Nobody has such a token, so nobody revokes it.
+#[test]
+fn a_token_that_cannot_be_written_is_revoked() {
+    let broker = Broker::start();
+    let git = ["git-credential", "--role", "bot", "--gitlab", "https://gitlab.example.com", "get"];
+    for arguments in [&["token", "--role", "bot"][..], &["--json", "token", "--role", "bot"], &git] {
+        for place in ["full", "gone"] {
+            let mut command = broker.command(arguments);
+            if place == "full" {
+                command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+            } else {
+                command.stdout(std::io::pipe().unwrap().1);
+            }
+            let mut process = command.spawn().unwrap();
+            drop(command);
+            let about = b"protocol=https\nhost=gitlab.example.com\n\n";
+            let _ = std::io::Write::write_all(&mut process.stdin.take().unwrap(), about);
+            let ended = Ended::of(process.wait_with_output().unwrap());
+            assert_eq!(ended.code, 1, "{arguments:?} {place}: {}", ended.err);
+            assert!(ended.err.contains("cannot write the output"), "{arguments:?} {place}: {}", ended.err);
+            let asked = broker.asked();
+            let routes: Vec<_> = asked.iter().map(|(route, _)| route.as_str()).collect();
+            assert_eq!(routes, [EXCHANGE, REVOKE], "{arguments:?} {place}");
+            assert_eq!(asked[1].1["token"], TOKEN);
+        }
+    }
+}
+
 #[test]
 fn a_refusal_is_told_in_the_brokers_words() {
     let broker = Broker::start();

@@ -124,12 +124,27 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "data: data",
         "data: data\nadmin: { listen: 127.0.0.1:2112, names: [ops.example.com, 'https://ops.example.com'] }",
-        "countersign.yaml:3: admin.names[1]: \"https://ops.example.com\" is no host's name; write it in lower case, without scheme, port and path",
+        "countersign.yaml:3: admin.names[1]: \"https://ops.example.com\" is no host's name; write it in lower case, without scheme, port, path, wildcard and a full stop at its end",
     ),
     (
         "data: data",
         "data: data\nadmin: { listen: 127.0.0.1:2112, names: ['OPS.example.com:80'] }",
-        "countersign.yaml:3: admin.names[0]: \"OPS.example.com:80\" is no host's name; write it in lower case, without scheme, port and path",
+        "countersign.yaml:3: admin.names[0]: \"OPS.example.com:80\" is no host's name; write it in lower case, without scheme, port, path, wildcard and a full stop at its end",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: { listen: 127.0.0.1:2112, names: [a_b.example, 'ops.example.com.'] }",
+        "countersign.yaml:3: admin.names[1]: \"ops.example.com.\" is no host's name; write it in lower case, without scheme, port, path, wildcard and a full stop at its end",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: { listen: 127.0.0.1:2112, names: ['[::1]', '*.example.org'] }",
+        "countersign.yaml:3: admin.names[1]: \"*.example.org\" is no host's name; write it in lower case, without scheme, port, path, wildcard and a full stop at its end",
+    ),
+    (
+        "data: data",
+        "data: data\nadmin: { listen: 127.0.0.1:2112, names: ['*'] }",
+        "countersign.yaml:3: admin.names[0]: \"*\" is no host's name; write it in lower case, without scheme, port, path, wildcard and a full stop at its end",
     ),
     (
         "data: data",

@@ -261,7 +261,7 @@ fn a_dry_run_says_which_part_says_no_and_gives_nothing() {
     let roles = Roles::new(AUDIENCE, [role(|_| {})]);
     let explain = |changes: Json| {
         let token = token(changes);
-        roles.explain(ISSUER, token.claims(), &request(), NOW).expect("a role")
+        roles.explain(ISSUER, Ok(()), token.claims(), &request(), |_| Ok(())).expect("a role")
     };
     let yes = explain(json!({}));
     assert_eq!(yes.outcome.expect("granted").path, "acme/widgets");
@@ -271,7 +271,42 @@ fn a_dry_run_says_which_part_says_no_and_gives_nothing() {
         no.steps.iter().filter(|step| step.holds == Ok(false)).map(|step| &*step.text).collect();
     assert_eq!(failing, ["all of", r#"claims.ref_protected == "true""#]);
     let nobody = TokenRequest { role: "x".into(), ..request() };
-    assert!(roles.explain(ISSUER, token(json!({})).claims(), &nobody, NOW).is_none());
+    let claims = token(json!({}));
+    assert!(roles.explain(ISSUER, Ok(()), claims.claims(), &nobody, |_| Ok(())).is_none());
+}
+
+/// A dry run that says yes where the exchange says no is of no use.
+#[test]
+fn a_dry_run_says_what_the_exchange_says() {
+    let roles = Roles::new(AUDIENCE, [role(|_| {})]);
+    let long = TokenRequest { ttl: Some(Duration::from_secs(7200)), ..request() };
+    let wide = TokenRequest { scopes: Some(vec!["api".into()]), ..request() };
+    let elsewhere = TokenRequest { target: Some("other".into()), ..request() };
+    for (changes, asked) in [
+        (json!({}), request()),
+        (json!({ "aud": "sigstore" }), request()),
+        (json!({ "aud": [AUDIENCE, "sigstore"] }), request()),
+        (json!({ "job_project_path": "mallory/widgets", "job_project_id": "66" }), request()),
+        (json!({ "job_project_id": null, "pipeline_source": "merge_request_event" }), request()),
+        (json!({ "jti": null }), request()),
+        (json!({ "ref_path": "refs/heads/other" }), request()),
+        (json!({ "ref_protected": "false" }), request()),
+        (json!({}), long),
+        (json!({}), wide),
+        (json!({}), elsewhere),
+    ] {
+        let token = token(changes.clone());
+        let said = roles.grant(&gitlab(), &token, &asked).map(|grant| grant.describe());
+        let held = roles.check_claims(&gitlab(), token.claims());
+        let explained = roles.explain(ISSUER, held, token.claims(), &asked, |_| Ok(()));
+        assert_eq!(explained.expect("a role").outcome, said, "{changes} {asked:?}");
+    }
+    let no = || Refused::new(Code::TargetRefused).because("too old");
+    let said = |held, check: fn(&Grant) -> Result<(), Refused>| {
+        roles.explain(ISSUER, held, token(json!({})).claims(), &request(), check).expect("a role").outcome
+    };
+    assert_eq!(said(Err(no()), |_| Ok(())), Err(no()));
+    assert_eq!(said(Ok(()), |_| Err(Code::LimitReached.into())), Err(Code::LimitReached.into()));
 }
 
 #[test]
