@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::inner::Inner;
 use super::minting::Handed;
 use super::secret::sha256_hex;
-use crate::broker::{Code, Grant, Lease, LeaseId, Refused, Roles, TokenRequest};
+use crate::broker::{Code, Grant, Lease, LeaseId, Refused, TokenRequest};
 use crate::identity::Issuer;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, Times, UnverifiedToken, VerifiedToken};
@@ -31,8 +31,11 @@ struct Parcel {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
-        if let Some(handed) = self.handed.take() {
-            self.inner.condemn_soon(handed.lease.id, super::NOT_DELIVERED);
+        let Some(handed) = self.handed.take() else { return };
+        let undelivered = self.inner.undelivered(handed.lease.id);
+        // Without a runtime nobody can wait for the store, which writes it all the same.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(undelivered);
         }
     }
 }
@@ -107,21 +110,8 @@ impl Inner {
         })?;
         let grant = roles.grant(&issuer, &token, request)?;
         attempt.note(&grant);
-        self.check_version(&roles, &grant)?;
+        self.check_version(&grant).await?;
         Ok(grant)
-    }
-
-    /// A scope or access level that the instance is too old for, once its version is known: GitLab would refuse it as well, and say less.
-    fn check_version(&self, roles: &Roles, grant: &Grant) -> Result<(), Refused> {
-        let known = self.sites.get(grant.target()).and_then(|site| site.version());
-        let faults = match (roles.get(grant.role()), known) {
-            (Some(role), Some(version)) => role.check_version(version),
-            _ => return Ok(()),
-        };
-        match faults.first() {
-            Some(fault) => Err(Refused::new(Code::TargetRefused).because(fault.to_string())),
-            None => Ok(()),
-        }
     }
 
     async fn verified(&self, id_token: &str) -> Result<(Issuer, VerifiedToken), Refused> {

@@ -5,7 +5,7 @@ use super::error::Told;
 use super::form::Form;
 use super::{Answer, BrokerApi, api, read_form, uncached};
 use crate::api::{ApiState, plain};
-use crate::broker::{Code, Phase, Refused, TokenRequest};
+use crate::broker::{Code, Phase, Refused, Role, TokenRequest};
 use crate::environment::UnixMillis;
 use crate::leasing::Handed;
 use axum::body::Body;
@@ -53,7 +53,10 @@ fn read<'f>(form: &'f Form, api: &BrokerApi) -> Result<(&'f str, TokenRequest), 
         (Some(_), Some(_)) => return Err(Told::invalid("Give path or resource, not both.")),
         (path, None) => (None, path.map(str::to_owned)),
         (None, Some(resource)) => {
-            let (target, path) = api.find(resource).ok_or(Refused::new(Code::TargetRefused))?;
+            let roles = api.broker.roles();
+            let own = roles.get(&role).map(Role::target);
+            let (target, path) =
+                find(&api.targets, own, resource).ok_or(Refused::new(Code::TargetRefused))?;
             (Some(target.to_owned()), Some(path.to_owned()))
         }
     };
@@ -69,16 +72,18 @@ fn seconds(text: &str) -> Result<Duration, Told> {
     seconds.map(Duration::from_secs).ok_or_else(|| Refused::new(Code::TtlRefused).into())
 }
 
-impl BrokerApi {
-    /// The target whose URL a resource is below, and the path there.
-    fn find<'r>(&self, resource: &'r str) -> Option<(&str, &'r str)> {
-        let below = self.targets.iter().filter_map(|(name, url)| {
-            let path = resource.strip_prefix(url.trim_end_matches('/'))?.strip_prefix('/')?;
-            Some((name.as_str(), path))
-        });
-        // One may live below another.
-        below.min_by_key(|(_, path)| path.len())
-    }
+/// The target, of these by name and URL, that a resource is below, and the path there. `own`: the role's, which goes before others, since several may be
+/// at one URL, and one below another.
+fn find<'t, 'r>(
+    targets: &'t [(String, String)],
+    own: Option<&str>,
+    resource: &'r str,
+) -> Option<(&'t str, &'r str)> {
+    let below = targets.iter().filter_map(|(name, url)| {
+        let path = resource.strip_prefix(url.trim_end_matches('/'))?.strip_prefix('/')?;
+        Some((name.as_str(), path))
+    });
+    below.min_by_key(|(name, path)| (own != Some(*name), path.len()))
 }
 
 /// RFC 8693 §2.2.1, and what a job may want to know of its lease.
@@ -115,6 +120,28 @@ fn body_of(delivery: &Delivery, now: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_targets_above_a_resource_the_roles_own_is_meant() {
+        let of = |names: [&str; 4]| {
+            let urls =
+                ["https://a.example", "https://a.example", "https://a.example/git", "https://b.example"];
+            names.iter().zip(urls).map(|(name, url)| ((*name).to_owned(), url.to_owned())).collect::<Vec<_>>()
+        };
+        let targets = of(["one", "two", "below", "other"]);
+        for (own, resource, expected) in [
+            (Some("one"), "https://a.example/acme/app", Some(("one", "acme/app"))),
+            (Some("two"), "https://a.example/acme/app", Some(("two", "acme/app"))),
+            (Some("below"), "https://a.example/git/acme/app", Some(("below", "acme/app"))),
+            (Some("one"), "https://a.example/git/acme/app", Some(("one", "git/acme/app"))),
+            (Some("other"), "https://a.example/git/acme/app", Some(("below", "acme/app"))),
+            (None, "https://a.example/git/acme/app", Some(("below", "acme/app"))),
+            (Some("two"), "https://a.example.evil/acme/app", None),
+            (Some("two"), "acme/app", None),
+        ] {
+            assert_eq!(find(&targets, own, resource), expected, "{own:?} {resource}");
+        }
+    }
 
     #[test]
     fn a_ttl_is_plain_seconds() {

@@ -10,4 +10,6 @@ mod replaced;
 mod rotation;
 mod succession;
 mod table;
+mod undelivered;
+mod version;
 mod weaknesses;

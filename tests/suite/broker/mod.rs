@@ -5,12 +5,14 @@ mod delivery;
 mod exchange;
 mod operators;
 mod refusals;
+mod renamed;
 mod revocation;
 mod running;
 mod sealed;
 mod standalone;
 mod storm;
 mod table;
+mod targets;
 mod weaknesses;
 
 use crate::support::gitlab::{Builder, Live, MakeBelieve};
