@@ -8,12 +8,14 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_is_gone_leaves_no_token() {
     let once = super::ROLES.replacen("max_per_token: 20", "max_per_token: 1", 1);
-    let world = World::with(&once, "").await;
+    let world = World::with(&once, "  rate_per_project: 60000\n").await;
     let route = "POST /projects/{id}/access_tokens";
-    for held in [Fault::HeldBefore as fn(Gate) -> Fault, Fault::HeldAfter] {
+    for (jti, held) in [("one", Fault::HeldBefore as fn(Gate) -> Fault), ("two", Fault::HeldAfter)] {
         let gate = Gate::closed();
         world.gitlab.faults().script(route, [held(gate.clone())]);
-        let token = world.id_token();
+        let mut claims = world.claims();
+        claims["jti"] = jti.into();
+        let token = world.token_of(&claims);
         let form = [
             ("grant_type", GRANT),
             ("subject_token", &*token),

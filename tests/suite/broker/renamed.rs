@@ -39,14 +39,13 @@ async fn what_lies_in_another_group_of_the_same_name_is_not_the_jobs() {
         secrets::note(answer.json()["access_token"].as_str().expect("a token").as_bytes());
     }
     world.revoke_all().await;
-    for (path, name) in
-        [("my-group", "before"), ("my-group/sub", "before/sub"), ("my-group/sub/deep", "before/sub/deep")]
-    {
-        gitlab.rename(Place::Group(gitlab.group(path)), name);
-    }
     for path in ["tools", "sub/deep/tools", "my-project"] {
         let project = Place::Project(gitlab.project(&format!("my-group/{path}")));
         gitlab.rename(project, &format!("before/{path}"));
+    }
+    for path in ["/sub/deep", "/sub", ""] {
+        let group = Place::Group(gitlab.group(&format!("my-group{path}")));
+        gitlab.rename(group, &format!("before{path}"));
     }
     gitlab.rename(Place::Group(gitlab.group("stranger")), "my-group");
     gitlab.project("my-group/tools");
