@@ -110,7 +110,7 @@ impl Inner {
         })?;
         let grant = roles.grant(&issuer, &token, request)?;
         attempt.note(&grant);
-        self.check_version(&grant).await?;
+        self.check_version_anew(&grant).await?;
         Ok(grant)
     }
 

@@ -65,18 +65,26 @@ impl Inner {
         .collect()
     }
 
-    /// A scope or access level that the instance is too old for, once its version is known: GitLab would refuse it as well, and say less. The
-    /// instance may have become newer since it was asked.
+    /// A scope or access level that the instance is too old for, once its version is known: GitLab would refuse it as well, and say less.
     ///
     /// # Errors
     /// [`Code::TargetRefused`].
-    pub(super) async fn check_version(&self, grant: &Grant) -> Result<(), Refused> {
-        let Some(site) = self.sites.get(grant.target()) else { return Ok(()) };
-        if refused_by(site, grant).is_ok() {
-            return Ok(());
+    pub(super) fn check_version(&self, grant: &Grant) -> Result<(), Refused> {
+        let known = self.sites.get(grant.target()).and_then(|site| site.version.known());
+        match known.map(|version| grant.check_version(version)).unwrap_or_default().first() {
+            Some(fault) => Err(Refused::new(Code::TargetRefused).because(fault.to_string())),
+            None => Ok(()),
         }
-        self.ask_version_again(site).await;
-        refused_by(site, grant)
+    }
+
+    /// The same before a job is refused: the instance may have become newer since it was asked.
+    pub(super) async fn check_version_anew(&self, grant: &Grant) -> Result<(), Refused> {
+        if self.check_version(grant).is_err()
+            && let Some(site) = self.sites.get(grant.target())
+        {
+            self.ask_version_again(site).await;
+        }
+        self.check_version(grant)
     }
 
     /// Asks, unless a refusal did so a moment ago. What fails leaves what was known.
@@ -92,13 +100,5 @@ impl Inner {
         if let Ok((version, _)) = self.call(site, site.gitlab.version()).await {
             self.learned(site, version);
         }
-    }
-}
-
-fn refused_by(site: &Site, grant: &Grant) -> Result<(), Refused> {
-    let faults = site.version.known().map(|version| grant.check_version(version)).unwrap_or_default();
-    match faults.first() {
-        Some(fault) => Err(Refused::new(Code::TargetRefused).because(fault.to_string())),
-        None => Ok(()),
     }
 }

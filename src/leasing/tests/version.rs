@@ -21,7 +21,7 @@ async fn old() -> Machine {
 }
 
 async fn check(machine: &Machine, grant: &Grant) -> Result<(), Refused> {
-    machine.broker.inner.check_version(grant).await
+    machine.broker.inner.check_version_anew(grant).await
 }
 
 fn full() -> Grant {
