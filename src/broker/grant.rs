@@ -2,7 +2,10 @@
 
 use super::name::{NameFacts, NameTemplate};
 use super::roles::Described;
-use super::{AccessLevel, Code, Kind, Lease, LeaseId, Phase, Refused, Revocation, Role, expiry_after};
+use super::scopes::{ScopeFault, check_since};
+use super::{
+    AccessLevel, Code, GitlabVersion, Kind, Lease, LeaseId, Phase, Refused, Revocation, Role, expiry_after,
+};
 use crate::environment::UnixMillis;
 use crate::token::Claims;
 use serde::{Deserialize, Serialize};
@@ -102,6 +105,15 @@ impl Job {
     }
 }
 
+/// GitLab's number for the job's own project or group, as its ID token has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// It.
+    pub id: u64,
+    /// How many steps above the end of the grant's path what it numbers is: of `acme/sub/app` 0 is the project, 1 `acme/sub`, 2 `acme`.
+    pub above: usize,
+}
+
 /// That this job may have this token. Only [`Roles::grant`](super::Roles::grant) makes one, of a verified token.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -110,7 +122,7 @@ pub struct Grant {
     kind: Kind,
     path: String,
     user_id: Option<u64>,
-    place_id: Option<u64>,
+    number: Option<Number>,
     scopes: Vec<String>,
     access_level: Option<AccessLevel>,
     ttl: Duration,
@@ -147,7 +159,7 @@ impl Grant {
             kind: role.kind,
             path,
             user_id,
-            place_id: None,
+            number: None,
             scopes,
             access_level: role.access_level,
             ttl,
@@ -161,9 +173,9 @@ impl Grant {
         }
     }
 
-    /// The same where the path is the job's own project or group, with the number that the token has for it.
-    pub(super) fn of_place(self, place_id: Option<u64>) -> Self {
-        Self { place_id, ..self }
+    /// The same where the path leads to the job's own project or group or into its group, with the number that the token has for that.
+    pub(super) fn numbered(self, number: Option<Number>) -> Self {
+        Self { number, ..self }
     }
 
     /// The role that gives it.
@@ -191,9 +203,9 @@ impl Grant {
         self.user_id
     }
 
-    /// GitLab's number for the job's own project or group, where the path is its: what has the path by now may be another one.
-    pub const fn place_id(&self) -> Option<u64> {
-        self.place_id
+    /// GitLab's number for the job's own project or group, where the path is its or leads into it: what has the path by now may be another one.
+    pub const fn number(&self) -> Option<Number> {
+        self.number
     }
 
     /// Whether the user must not be an administrator: of impersonation, and of a personal token whose user the operator did not write out.
@@ -204,6 +216,11 @@ impl Grant {
     /// What it may do, in the role's order.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
+    }
+
+    /// What an instance of this version does not have of it: a scope, or the access level.
+    pub fn check_version(&self, version: GitlabVersion) -> Vec<ScopeFault> {
+        check_since(self.kind, &self.scopes, self.access_level, version)
     }
 
     /// How long it lives.
@@ -305,7 +322,17 @@ impl Grant {
 
     /// The same for a job whose own project or group has this number.
     pub(crate) fn at(self, place_id: u64) -> Self {
-        self.of_place(Some(place_id))
+        self.below(place_id, 0)
+    }
+
+    /// The same for a job whose group, so many steps above the path's end, has this number.
+    pub(crate) fn below(self, id: u64, above: usize) -> Self {
+        self.numbered(Some(Number { id, above }))
+    }
+
+    /// The same of a job that asked for these scopes alone.
+    pub(crate) fn narrowed(self, scopes: &[&str]) -> Self {
+        Self { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), ..self }
     }
 
     /// The same for a job of another project.

@@ -19,7 +19,7 @@ mod scopes;
 mod version;
 
 pub use expiry::{Expiry, expiry_after};
-pub use grant::{Grant, Job, TokenRequest};
+pub use grant::{Grant, Job, Number, TokenRequest};
 pub use hosting::Hosting;
 pub use kind::Kind;
 pub use lease::{Lease, LeaseId, Minted, Past, Phase};

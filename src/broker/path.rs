@@ -60,22 +60,31 @@ impl Claim {
     }
 }
 
-/// Whether this path leads to the job's own project or group: the claim that then has GitLab's number for it. `claim`: the texts of the job's
-/// claims.
-pub(super) fn own_number(
+/// Whether this path leads to the job's own project or group, or to something in its group: the claim that then has GitLab's number, and how many
+/// steps above the path's end what it numbers is. `claim`: the texts of the job's claims.
+pub(super) fn numbered(
     kind: Kind,
     path: &str,
     claim: impl Fn(&str) -> Option<String>,
-) -> Option<&'static str> {
-    let (own, number) = match place(kind) {
-        Place::Project => (Claim::ProjectPath, Claim::ProjectId),
-        Place::Group => (Claim::NamespacePath, Claim::NamespaceId),
-        Place::User => return None,
-    };
-    // Paths are the same to GitLab whatever their case.
-    claim(own.name())
-        .filter(|own| own.eq_ignore_ascii_case(split_account(kind, path).0))
-        .map(|_| number.name())
+) -> Option<(&'static str, usize)> {
+    let path = split_account(kind, path).0;
+    let above = |own: Claim| steps_between(&claim(own.name())?, path);
+    let in_group = || above(Claim::NamespacePath).map(|steps| (Claim::NamespaceId.name(), steps));
+    match place(kind) {
+        Place::Project if above(Claim::ProjectPath) == Some(0) => Some((Claim::ProjectId.name(), 0)),
+        Place::Project => in_group().filter(|(_, steps)| *steps > 0),
+        Place::Group => in_group(),
+        Place::User => None,
+    }
+}
+
+/// How many segments `path` has below `above`; `None`: it is not below it. Paths are the same to GitLab whatever their case.
+fn steps_between(above: &str, path: &str) -> Option<usize> {
+    let mut rest = path.split('/');
+    let mut segments = above.split('/');
+    segments
+        .all(|segment| rest.next().is_some_and(|other| other.eq_ignore_ascii_case(segment)))
+        .then(|| rest.count())
 }
 
 /// How a role comes to the path of its tokens.
@@ -107,7 +116,7 @@ impl PathRule {
         let of_place = |claim: &Claim| match place(kind) {
             Place::Group => !claim.is_of_a_project(),
             Place::Project => *claim != Claim::NamespaceId,
-            Place::User => true,
+            Place::User => *claim != Claim::ProjectPath,
         };
         for piece in &pieces {
             if let Piece::Name(claim) = piece
@@ -118,6 +127,11 @@ impl PathRule {
                     claim.name()
                 ));
             }
+        }
+        if place(kind) == Place::User && is_made_of_numbers(&pieces) {
+            return fault(
+                "is made of numbers, and whoever is called so would be meant; write a name around them, bot-{project_id} for instance",
+            );
         }
         check_path(kind, &make(&pieces, |claim| Some(claim.sample().to_owned()))?)?;
         // Written so, the operator means the number.
@@ -208,6 +222,17 @@ fn claim(name: &str) -> Result<Claim, String> {
         let known = Claim::ALL.map(Claim::name).join(", ");
         format!("names {name:?}, which paths are not made of; there are {known}")
     })
+}
+
+/// Whether a number of GitLab's stands in it without a letter that the operator wrote: it is no user's name.
+fn is_made_of_numbers(pieces: &[Piece<Claim>]) -> bool {
+    let is_number =
+        |piece: &Piece<Claim>| matches!(piece, Piece::Name(Claim::ProjectId | Claim::NamespaceId));
+    let has_letter = |piece: &Piece<Claim>| match piece {
+        Piece::Text(text) => text.bytes().any(|octet| octet.is_ascii_alphabetic()),
+        Piece::Name(_) => false,
+    };
+    pieces.iter().any(is_number) && !pieces.iter().any(has_letter)
 }
 
 fn sample(name: &str) -> Option<&'static str> {

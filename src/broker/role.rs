@@ -1,6 +1,6 @@
 //! A role: which token, for whom.
 
-use super::scopes::ScopeFault;
+use super::scopes::{ScopeFault, check_since};
 use super::{AccessLevel, GitlabVersion, Hosting, Kind, NameTemplate, PathRule, check_scopes};
 use crate::condition::{Condition, Member, Pin, Record, Scope, Type};
 use crate::identity::IdentityType;
@@ -151,9 +151,7 @@ impl Role {
 
     /// What a target of this version does not have.
     pub fn check_version(&self, version: GitlabVersion) -> Vec<ScopeFault> {
-        let mut faults = check_scopes(self.kind, &self.scopes, Some(version));
-        faults.extend(self.access_level.and_then(|level| level.check(Some(version))));
-        faults
+        check_since(self.kind, &self.scopes, self.access_level, version)
     }
 
     /// Its name.

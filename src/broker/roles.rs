@@ -1,7 +1,7 @@
 //! All roles, and the way to a grant.
 
-use super::grant::{Grant, Job, TokenRequest};
-use super::path::own_number;
+use super::grant::{Grant, Job, Number, TokenRequest};
+use super::path::numbered;
 use super::role::{LONGEST_TTL, Revocation, Role, SHORTEST_TTL};
 use super::{Code, Kind, Refused};
 use crate::condition::{Facts, Step, Undecided, Value};
@@ -190,16 +190,15 @@ impl Roles {
             Kind::Impersonation => Some(user_id(&job).map_err(no)?),
             _ => None,
         };
-        let place_id = own_number(role.kind, &path, text)
-            .and_then(|claim| {
-                claims
-                    .member(claim)
-                    .map(|id| number(id).ok_or_else(|| no(format!("the token's {claim} is no number"))))
+        let number = numbered(role.kind, &path, text)
+            .map(|(claim, above)| match claims.member(claim).and_then(number) {
+                Some(id) => Ok(Number { id, above }),
+                None => Err(no(format!("the token's {claim} is no number"))),
             })
             .transpose()?;
         let scopes = narrowed(&role.scopes, request.scopes.as_deref())?;
         let ttl = ttl(role, request.ttl)?;
-        Ok(Grant::new(role, job, path, user_id, scopes, ttl).of_place(place_id))
+        Ok(Grant::new(role, job, path, user_id, scopes, ttl).numbered(number))
     }
 }
 

@@ -120,6 +120,18 @@ pub fn check_scopes(kind: Kind, scopes: &[String], version: Option<GitlabVersion
     faults
 }
 
+/// Of what was checked before: what an instance of this version does not have.
+pub(super) fn check_since(
+    kind: Kind,
+    scopes: &[String],
+    level: Option<AccessLevel>,
+    version: GitlabVersion,
+) -> Vec<ScopeFault> {
+    let mut faults = check_scopes(kind, scopes, Some(version));
+    faults.extend(level.and_then(|level| level.check(Some(version))));
+    faults
+}
+
 fn unknown(kind: Kind, scope: &str) -> ScopeFault {
     let names = names_of(kind);
     let advice = match nearest(scope, names.iter().copied(), |_| 2) {

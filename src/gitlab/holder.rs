@@ -32,6 +32,25 @@ impl RestClient {
         Ok(Holder { kind, path: path.to_owned(), owner })
     }
 
+    /// Goes up by numbers: whatever is renamed meanwhile, it is what the token would be of.
+    pub(super) async fn look_above(&self, holder: &Holder, steps: usize) -> Result<Option<u64>, CallError> {
+        let Some(id) = holder.owner.first() else { return Ok(None) };
+        let mut record: PlaceRecord = match holder.kind {
+            Kind::Project | Kind::ProjectDeploy | Kind::PipelineTrigger | Kind::ProjectServiceAccount => {
+                self.look(project_route(&id.to_string())).await?
+            }
+            Kind::Group | Kind::GroupDeploy | Kind::GroupServiceAccount => {
+                self.look(group_route(&id.to_string())).await?
+            }
+            Kind::Impersonation | Kind::Personal | Kind::UserServiceAccount => return Ok(None),
+        };
+        for _ in 1..steps {
+            let Some(above) = record.parent() else { return Ok(None) };
+            record = self.look(group_route(&above.to_string())).await?;
+        }
+        Ok(record.parent())
+    }
+
     /// Before 17.11 only administrators can revoke tokens of service accounts without having them: whoever is none must not make any.
     async fn can_revoke(&self) -> Result<(), CallError> {
         if !self.is_old().await? || self.ask_itself(None).await?.is_admin {
@@ -54,14 +73,21 @@ impl RestClient {
     }
 
     async fn project(&self, path: &str) -> Result<u64, CallError> {
-        let route = Route::new("GET projects/:id", format!("projects/{}", segment(path)));
-        named(&self.look(route).await?, path)
+        named(&self.look(project_route(path)).await?, path)
     }
 
     async fn group(&self, path: &str) -> Result<u64, CallError> {
-        let route = Route::new("GET groups/:id", format!("groups/{}", segment(path)));
-        named(&self.look(route.with("with_projects", false)).await?, path)
+        named(&self.look(group_route(path)).await?, path)
     }
+}
+
+/// By a path, or by a number.
+fn project_route(path: &str) -> Route {
+    Route::new("GET projects/:id", format!("projects/{}", segment(path)))
+}
+
+fn group_route(path: &str) -> Route {
+    Route::new("GET groups/:id", format!("groups/{}", segment(path))).with("with_projects", false)
 }
 
 /// The number, where the answer is about what was asked for: GitLab answers for an old path, too, and for a number.
@@ -91,5 +117,14 @@ mod tests {
         let group = place(r#"{"id":7,"full_path":"acme"}"#);
         assert_eq!(named(&group, "acme"), Ok(7));
         assert!(named(&place(r#"{"id":7}"#), "acme").is_err());
+        // What it lies in is told in another way of projects than of groups, and not at all of a group at the top.
+        for (text, parent) in [
+            (r#"{"id":42,"namespace":{"id":7,"parent_id":3}}"#, Some(7)),
+            (r#"{"id":7,"parent_id":3}"#, Some(3)),
+            (r#"{"id":7,"parent_id":null}"#, None),
+            (r#"{"id":7}"#, None),
+        ] {
+            assert_eq!(place(text).parent(), parent, "{text}");
+        }
     }
 }

@@ -193,6 +193,14 @@ impl Gitlab for RestClient {
         Box::pin(self.look_up(kind, path))
     }
 
+    fn group_above<'a>(
+        &'a self,
+        holder: &'a Holder,
+        steps: usize,
+    ) -> Answer<'a, Result<Option<u64>, CallError>> {
+        Box::pin(self.look_above(holder, steps))
+    }
+
     fn user(&self, id: u64) -> Answer<'_, Result<User, CallError>> {
         Box::pin(async move {
             let route = Route::new("GET users/:id", format!("users/{id}"));

@@ -127,9 +127,26 @@ pub struct PlaceRecord {
     path_with_namespace: Option<String>,
     #[serde(default)]
     full_path: Option<String>,
+    /// Of a group: the one that it lies in.
+    #[serde(default)]
+    parent_id: Option<u64>,
+    /// Of a project: the group, or the user, that has it.
+    #[serde(default)]
+    namespace: Option<NamespaceRecord>,
+}
+
+/// What a project lies in.
+#[derive(Deserialize)]
+struct NamespaceRecord {
+    id: u64,
 }
 
 impl PlaceRecord {
+    /// The number of what it lies in; `None`: of nothing, or GitLab does not say.
+    pub fn parent(&self) -> Option<u64> {
+        self.namespace.as_ref().map(|namespace| namespace.id).or(self.parent_id)
+    }
+
     /// Its full path.
     pub fn path(&self) -> &str {
         self.path_with_namespace.as_deref().or(self.full_path.as_deref()).unwrap_or_default()

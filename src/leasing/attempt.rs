@@ -144,6 +144,15 @@ pub enum Event<'e> {
         /// How long it still has.
         left: Duration,
     },
+    /// A role asks for what the target's GitLab does not have.
+    RoleTooNew {
+        /// The target.
+        target: &'e str,
+        /// The role.
+        role: &'e str,
+        /// What, and since when there is such a thing.
+        detail: &'e str,
+    },
     /// The store has a credential's record of a target, or of an instance, that is not configured: it is left as it is.
     CredentialElsewhere {
         /// The target's name, a space, and the instance's URL.
@@ -153,7 +162,7 @@ pub enum Event<'e> {
 
 impl Event<'_> {
     /// The names in log lines and metrics.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 13] = [
         "reconcile-orphan",
         "revoke-retry",
         "revoke-stuck",
@@ -166,6 +175,7 @@ impl Event<'_> {
         "store-up",
         "config-ending",
         "config-elsewhere",
+        "role-too-new",
     ];
 
     /// Its name.
@@ -183,6 +193,7 @@ impl Event<'_> {
             Self::StoreUp => "store-up",
             Self::CredentialEnding { .. } => "config-ending",
             Self::CredentialElsewhere { .. } => "config-elsewhere",
+            Self::RoleTooNew { .. } => "role-too-new",
         }
     }
 
@@ -197,7 +208,8 @@ impl Event<'_> {
             | Self::TargetUp { target }
             | Self::CredentialRotated { target, .. }
             | Self::RotationFailed { target, .. }
-            | Self::CredentialEnding { target, .. } => Some(target),
+            | Self::CredentialEnding { target, .. }
+            | Self::RoleTooNew { target, .. } => Some(target),
             Self::CredentialElsewhere { place } => place.split(' ').next(),
             Self::StoreDown { .. } | Self::StoreUp => None,
         }

@@ -31,8 +31,11 @@ struct Parcel {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
-        if let Some(handed) = self.handed.take() {
-            self.inner.condemn_soon(handed.lease.id, super::NOT_DELIVERED);
+        let Some(handed) = self.handed.take() else { return };
+        let undelivered = self.inner.undelivered(handed.lease.id);
+        // Without a runtime nobody can wait for the store, which writes it all the same.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(undelivered);
         }
     }
 }
@@ -141,21 +144,8 @@ impl Inner {
         let roles = self.roles();
         let grant = roles.grant(&issuer, &token, request)?;
         attempt.note(&grant);
-        self.check_version(&roles, &grant)?;
+        self.check_version_anew(&grant).await?;
         Ok(grant)
-    }
-
-    /// A scope or access level that the instance is too old for, once its version is known: GitLab would refuse it as well, and say less.
-    fn check_version(&self, roles: &Roles, grant: &Grant) -> Result<(), Refused> {
-        let known = self.sites.get(grant.target()).and_then(|site| site.version());
-        let faults = match (roles.get(grant.role()), known) {
-            (Some(role), Some(version)) => role.check_version(version),
-            _ => return Ok(()),
-        };
-        match faults.first() {
-            Some(fault) => Err(Refused::new(Code::TargetRefused).because(fault.to_string())),
-            None => Ok(()),
-        }
     }
 
     async fn verified(&self, id_token: &str) -> Result<(Issuer, VerifiedToken), Refused> {
@@ -185,7 +175,7 @@ impl Inner {
     ) -> Option<Explained> {
         let roles = self.roles();
         let held = self.held(&roles, iss, claims, token);
-        roles.explain(iss, held, claims, request, |grant| self.check_version(&roles, grant))
+        roles.explain(iss, held, claims, request, |grant| self.check_version(grant))
     }
 
     fn held(&self, roles: &Roles, iss: &str, claims: &Claims, token: Option<&str>) -> Result<(), Refused> {

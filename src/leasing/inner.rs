@@ -132,7 +132,8 @@ impl Inner {
         }
     }
 
-    fn condemned(&self, lease: &Lease, why: &str) -> Option<Phase> {
+    /// What becomes of a lease that is told to die; `None`: nothing.
+    pub(super) fn condemned(&self, lease: &Lease, why: &str) -> Option<Phase> {
         let minted = match &lease.phase {
             Phase::Intent => None,
             Phase::Active { minted } => Some(minted.clone()),

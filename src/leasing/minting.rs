@@ -7,7 +7,7 @@ use super::inner::{Busy, Inner, dying};
 use super::permits::MakingPermit;
 use super::ports::{CallError, Change, Holder, Made, Order, Secret};
 use super::site::{Deadline, Site, detail_of};
-use crate::broker::{Code, Grant, Lease, LeaseId, Minted, Phase, Refused};
+use crate::broker::{Code, Grant, Job, Lease, LeaseId, Minted, Phase, Refused};
 use crate::token::EXPIRY_LEEWAY;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,10 +144,16 @@ impl Inner {
             None => self.call(site, site.gitlab.holder(grant.kind(), grant.path())).await?,
         };
         let no = |why: &str| Ok(Err(Refused::new(Code::TargetRefused).because(why)));
-        if grant.place_id().is_some_and(|own| holder.owner.first() != Some(&own)) {
-            return no(
-                "the path is another project's or group's by now: GitLab has another number there than the ID token",
-            );
+        if let Some(own) = grant.number() {
+            let found = match own.above {
+                0 => holder.owner.first().copied(),
+                steps => self.call(site, site.gitlab.group_above(&holder, steps)).await?,
+            };
+            if found != Some(own.id) {
+                return no(
+                    "the path is another project's or group's by now: GitLab has another number there than the ID token",
+                );
+            }
         }
         let Some(id) =
             grant.user_id().or_else(|| grant.denies_admin().then(|| holder.owner.last().copied())?)
@@ -252,33 +258,55 @@ impl Inner {
                 let handed = self.activated(lease, made, busy, attempt).await;
                 if handed.as_ref().is_err_and(|refused| refused.code() == Code::StoreUnavailable) {
                     // Nobody has it.
-                    self.give_back(grant).await;
+                    self.give_back(grant.job(), grant.role()).await;
                 }
                 handed
             }
             Err(error @ CallError::Unknown { .. }) => {
                 // It may exist: its name is looked up, now and for a while. Nobody will ever have it, so the ID token may be used again.
-                self.give_back(grant).await;
+                self.give_back(grant.job(), grant.role()).await;
                 busy.done(None);
                 Err(refusal(&error))
             }
             Err(error) => {
-                self.give_back(grant).await;
+                self.give_back(grant.job(), grant.role()).await;
                 self.over(&lease, busy, |at| Phase::Aborted { at, why: detail_of(&error) }).await;
                 Err(refusal(&error))
             }
         }
     }
 
-    async fn give_back(&self, grant: &Grant) {
+    /// Nobody got a token of this role for the job's ID token.
+    async fn give_back(&self, job: &Job, role: &str) {
         let written = {
             let mut book = self.book();
-            let key = use_key(&grant.job().issuer, &grant.job().jti, grant.role());
+            let key = use_key(&job.issuer, &job.jti, role);
             book.uses.give_back(key).map(|change| self.writer.write(vec![change]))
         };
         if let Some(written) = written {
             // Should the store not take it, the ID token counts as used once more than it was.
             let _ = written.await;
+        }
+    }
+
+    /// Nobody was given the token of this lease. It is told to die at once, whether or not the future is waited for, which gives the ID token its
+    /// use back; but not before the order is durable, since after a crash the token would live, and another one beside it.
+    pub(super) fn undelivered(self: &Arc<Self>, id: LeaseId) -> impl Future<Output = ()> + Send + use<> {
+        let mut was_active = false;
+        let changed = self.change(id, |lease| {
+            was_active = matches!(lease.phase, Phase::Active { .. });
+            self.condemned(lease, super::NOT_DELIVERED)
+        });
+        if let Some((lease, _)) = &changed {
+            self.wake(&lease.target);
+        }
+        let inner = self.clone();
+        async move {
+            let Some((lease, written)) = changed else { return };
+            // What the store does not take is revoked all the same. One that was dying before has had its turn.
+            if written.await.is_ok() && was_active {
+                inner.give_back(&lease.job, &lease.role).await;
+            }
         }
     }
 

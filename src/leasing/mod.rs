@@ -41,6 +41,7 @@ mod secret;
 mod settling;
 mod site;
 mod time;
+mod version;
 mod writer;
 
 #[cfg(test)]
@@ -101,10 +102,9 @@ impl Broker {
         self.inner.turn_away(id_token, request, refused).await
     }
 
-    /// The answer could not be written: the token is revoked at once.
+    /// Nothing of the answer was written: the token is revoked at once, and once that is durable the ID token is as good as before.
     pub async fn not_delivered(&self, id: LeaseId) {
-        // What the store does not take is revoked all the same.
-        let _ = self.inner.condemn(id, NOT_DELIVERED).await;
+        self.inner.undelivered(id).await;
     }
 
     /// Revokes a token for whoever has it (RFC 7009). One that is not known is already as it should be.
@@ -191,6 +191,7 @@ impl Broker {
     /// From now on these roles hold. Leases of roles that are gone end as they would have.
     pub fn replace_roles(&self, roles: Arc<Roles>) {
         *self.inner.roles.write().unwrap_or_else(PoisonError::into_inner) = roles;
+        self.inner.sites.values().for_each(|site| self.inner.tell_too_new(site));
     }
 
     /// The roles that hold now.

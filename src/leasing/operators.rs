@@ -109,6 +109,8 @@ impl Inner {
             if let Some(fault) = site.fault(self.time.elapsed()) {
                 problems.push(format!("target {name} is left alone: {fault}"));
             }
+            problems
+                .extend(self.too_new(site).into_iter().map(|(role, what)| format!("role {role}: {what}")));
             let known = site.credentials.known();
             if let Some(why) = known.refused {
                 problems.push(format!("the main credential of target {name}: {why}"));
@@ -150,7 +152,7 @@ impl Inner {
                 credential_left: credential.as_ref().and_then(|credential| self.credential_left(credential)),
                 credential: credential.map(|credential| credential.id),
                 down: site.fault(self.time.elapsed()),
-                version: site.version(),
+                version: site.version.known(),
             }
         });
         let targets = targets.collect();

@@ -121,6 +121,14 @@ pub trait Gitlab: Send + Sync {
     /// Looks up whose token it is to be. Changes nothing.
     fn holder<'a>(&'a self, kind: Kind, path: &'a str) -> Answer<'a, Result<Holder, CallError>>;
 
+    /// The number of the group that so many steps above the holder's project or group is, one at least; `None`: there is none, or GitLab does not say.
+    /// Changes nothing.
+    fn group_above<'a>(
+        &'a self,
+        holder: &'a Holder,
+        steps: usize,
+    ) -> Answer<'a, Result<Option<u64>, CallError>>;
+
     /// A user. Changes nothing.
     fn user(&self, id: u64) -> Answer<'_, Result<User, CallError>>;
 

@@ -7,7 +7,7 @@ use super::inner::Inner;
 use super::permits::Permits;
 use super::ports::{CallError, Gitlab, Sealing};
 use super::rotation::{Credentials, Rotation};
-use crate::broker::GitlabVersion;
+use super::version::Versioned;
 use crate::issuance::Answer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) struct Site {
     pub(super) rotation: Option<Rotation>,
     pub(super) sealing: Option<Arc<dyn Sealing>>,
     pub(super) credentials: Credentials,
-    pub(super) version: Mutex<Option<(Option<GitlabVersion>, bool)>>,
+    pub(super) version: Versioned,
     /// Something is due earlier than it was.
     pub(super) wake: Notify,
     pub(super) permits: Permits,
@@ -64,7 +64,7 @@ impl Site {
             rotation: target.rotation,
             sealing: target.sealing,
             credentials: Credentials::default(),
-            version: Mutex::default(),
+            version: Versioned::default(),
             wake: Notify::new(),
             permits: Permits::new(target.max_inflight),
             breaker: Mutex::default(),
@@ -90,11 +90,6 @@ impl Site {
     /// Why nobody calls, or but one now and then.
     pub(super) fn fault(&self, now: Duration) -> Option<String> {
         self.breaker().fault(now).map(ToOwned::to_owned)
-    }
-
-    /// GitLab's version, where it told.
-    pub(super) fn version(&self) -> Option<GitlabVersion> {
-        self.version.lock().unwrap_or_else(PoisonError::into_inner).and_then(|(version, _)| version)
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {

@@ -58,13 +58,14 @@ pub(super) async fn open(
         observer: observer.clone(),
     };
     let open = |target| open_target(target, &sealed, sealing.clone(), surroundings.clone());
-    let targets = config.targets.iter().map(open);
+    let targets = config.targets.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    refuse_shared(&targets)?;
     metrics.begin_broker(config.roles.iter().map(|role| role.name())).map_err(StartError::Failed)?;
     let parts = Parts {
         roles: config.roles.clone(),
         issuers,
         keys,
-        targets: targets.collect::<Result<_, _>>()?,
+        targets,
         store,
         keep: config.keep,
         rate_per_project: config.rate_per_project,
@@ -76,6 +77,21 @@ pub(super) async fn open(
     let broker = Broker::open(parts).await.map_err(|error| StartError::Failed(format!("broker: {error}")))?;
     let targets = config.targets.iter().map(|target| (target.name.clone(), target.url.clone()));
     Ok(BrokerApi { broker, targets: targets.collect(), admin_names: Vec::new() })
+}
+
+/// One credential that lies in two places: to one of the two instances it would be given away, and were one target to replace it, the other's would be
+/// dead.
+fn refuse_shared(targets: &[Target]) -> Result<(), StartError> {
+    for (at, target) in targets.iter().enumerate() {
+        if let Some(first) = targets.iter().take(at).find(|other| other.configured == target.configured) {
+            return Err(StartError::Configuration(format!(
+                "broker.targets: {}: token: is the credential of target {} too, wherever the two lie: it would be sent to both, and a rotation of one \
+                 would end the other's; give each its own",
+                target.name, first.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn open_target(
@@ -215,6 +231,15 @@ impl Observer for Telling {
                     target_name = target,
                     hours,
                     "broker: the main credential ends soon"
+                );
+            }
+            Event::RoleTooNew { role, detail, .. } => {
+                tracing::warn!(
+                    event = name,
+                    target_name = target,
+                    role,
+                    detail,
+                    "broker: the target's GitLab is too old for the role"
                 );
             }
             Event::CredentialElsewhere { place } => {

@@ -5,7 +5,7 @@ use super::error::Told;
 use super::form::Form;
 use super::{Answer, BrokerApi, api, read_form, turned_away, uncached};
 use crate::api::{ApiState, plain};
-use crate::broker::{Code, Phase, Refused, TokenRequest};
+use crate::broker::{Code, Phase, Refused, Role, TokenRequest};
 use crate::environment::UnixMillis;
 use crate::leasing::Handed;
 use axum::body::Body;
@@ -58,7 +58,7 @@ fn read<'f>(form: &'f Form, api: &BrokerApi) -> Result<(&'f str, TokenRequest), 
     }
     let id_token = form.require("subject_token", "subject_token is missing: the job's ID token.")?;
     let role = form.either("role", "audience")?.ok_or(Told::invalid("role is missing."))?.into_owned();
-    let (target, path) = place(api, form.get("path"), form.get("resource"))?;
+    let (target, path) = place(api, &role, form.get("path"), form.get("resource"))?;
     let scopes = form.get("scope").map(scopes);
     let ttl = form.get("ttl").map(seconds).transpose()?;
     Ok((id_token, TokenRequest { role, target, path, scopes, ttl }))
@@ -68,6 +68,7 @@ fn read<'f>(form: &'f Form, api: &BrokerApi) -> Result<(&'f str, TokenRequest), 
 /// no role is for.
 pub(super) fn place(
     api: &BrokerApi,
+    role: &str,
     path: Option<&str>,
     resource: Option<&str>,
 ) -> Result<(Option<String>, Option<String>), Told> {
@@ -75,7 +76,9 @@ pub(super) fn place(
         (Some(_), Some(_)) => Err(Told::invalid("Give path or resource, not both.")),
         (path, None) => Ok((None, path.map(str::to_owned))),
         (None, Some(resource)) => {
-            let (target, path) = api.find(resource).unwrap_or_default();
+            let roles = api.broker.roles();
+            let own = roles.get(role).map(Role::target);
+            let (target, path) = find(&api.targets, own, resource).unwrap_or_default();
             Ok((Some(target.to_owned()), Some(path.to_owned())))
         }
     }
@@ -93,16 +96,18 @@ fn seconds(text: &str) -> Result<Duration, Told> {
     seconds.map(Duration::from_secs).ok_or_else(|| Refused::new(Code::TtlRefused).into())
 }
 
-impl BrokerApi {
-    /// The target whose URL a resource is below, and the path there.
-    fn find<'r>(&self, resource: &'r str) -> Option<(&str, &'r str)> {
-        let below = self.targets.iter().filter_map(|(name, url)| {
-            let path = resource.strip_prefix(url.trim_end_matches('/'))?.strip_prefix('/')?;
-            Some((name.as_str(), path))
-        });
-        // One may live below another.
-        below.min_by_key(|(_, path)| path.len())
-    }
+/// The target, of these by name and URL, that a resource is below, and the path there. `own`: the role's, which goes before others, since several may be
+/// at one URL, and one below another.
+fn find<'t, 'r>(
+    targets: &'t [(String, String)],
+    own: Option<&str>,
+    resource: &'r str,
+) -> Option<(&'t str, &'r str)> {
+    let below = targets.iter().filter_map(|(name, url)| {
+        let path = resource.strip_prefix(url.trim_end_matches('/'))?.strip_prefix('/')?;
+        Some((name.as_str(), path))
+    });
+    below.min_by_key(|(name, path)| (own != Some(*name), path.len()))
 }
 
 /// RFC 8693 §2.2.1, and what a job may want to know of its lease.
@@ -139,6 +144,28 @@ fn body_of(delivery: &Delivery, now: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_targets_above_a_resource_the_roles_own_is_meant() {
+        let of = |names: [&str; 4]| {
+            let urls =
+                ["https://a.example", "https://a.example", "https://a.example/git", "https://b.example"];
+            names.iter().zip(urls).map(|(name, url)| ((*name).to_owned(), url.to_owned())).collect::<Vec<_>>()
+        };
+        let targets = of(["one", "two", "below", "other"]);
+        for (own, resource, expected) in [
+            (Some("one"), "https://a.example/acme/app", Some(("one", "acme/app"))),
+            (Some("two"), "https://a.example/acme/app", Some(("two", "acme/app"))),
+            (Some("below"), "https://a.example/git/acme/app", Some(("below", "acme/app"))),
+            (Some("one"), "https://a.example/git/acme/app", Some(("one", "git/acme/app"))),
+            (Some("other"), "https://a.example/git/acme/app", Some(("below", "acme/app"))),
+            (None, "https://a.example/git/acme/app", Some(("below", "acme/app"))),
+            (Some("two"), "https://a.example.evil/acme/app", None),
+            (Some("two"), "acme/app", None),
+        ] {
+            assert_eq!(find(&targets, own, resource), expected, "{own:?} {resource}");
+        }
+    }
 
     #[test]
     fn a_ttl_is_plain_seconds() {

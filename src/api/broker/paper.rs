@@ -42,9 +42,10 @@ pub(super) async fn test(
     let claims =
         claims.ok_or(Told::invalid("What was sent has no claims: a JSON object with distinct members."))?;
     let broker = api(&state)?;
-    let (target, path) = exchange::place(broker, text(&asked, "path")?, text(&asked, "resource")?)?;
+    let role = text(&asked, "role")?.ok_or(Told::invalid("role is missing."))?;
+    let (target, path) = exchange::place(broker, role, text(&asked, "path")?, text(&asked, "resource")?)?;
     let request = TokenRequest {
-        role: text(&asked, "role")?.ok_or(Told::invalid("role is missing."))?.to_owned(),
+        role: role.to_owned(),
         target,
         path,
         scopes: text(&asked, "scope")?.map(exchange::scopes),

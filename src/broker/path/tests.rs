@@ -75,6 +75,14 @@ fn rules_that_can_never_hold_are_refused_when_they_are_read() {
         (Kind::ProjectServiceAccount, "{project_id}/bot", true),
         (Kind::Personal, "bot-{project_id}", true),
         (Kind::Personal, "{project_path}", false),
+        (Kind::Personal, "{namespace_path}", true),
+        (Kind::Personal, "{namespace_path}-bot-{project_id}", true),
+        // The user who is called by that number, whoever has taken the name.
+        (Kind::Personal, "{project_id}", false),
+        (Kind::Personal, "{namespace_id}", false),
+        (Kind::Personal, "1{project_id}", false),
+        (Kind::Personal, "{namespace_id}-{project_id}", false),
+        (Kind::Personal, "{namespace_path}{project_id}", false),
         (Kind::Personal, "{user_login}", false),
         (Kind::Project, "{ref}", false),
         (Kind::Project, "{project_path", false),
@@ -91,6 +99,22 @@ fn rules_that_can_never_hold_are_refused_when_they_are_read() {
     assert!(PathRule::requested("team/[a-z]+").expect("a rule").is_requested());
     assert!(PathRule::parse(Kind::Project, "a/b").expect("a rule").is_literal());
     assert!(!PathRule::parse(Kind::Project, "a/{project_id}").expect("a rule").is_literal());
+}
+
+#[test]
+fn what_is_below_a_path_is_told_by_whole_segments() {
+    for (above, path, steps) in [
+        ("acme", "acme", Some(0)),
+        ("acme", "ACME/app", Some(1)),
+        ("acme/sub", "acme/sub/x/app", Some(2)),
+        ("acme", "acme-evil/app", None),
+        ("acme", "acmeevil", None),
+        ("acme/sub", "acme", None),
+        ("acme/sub", "acme/app", None),
+        ("", "acme", None),
+    ] {
+        assert_eq!(steps_between(above, path), steps, "{above:?} {path:?}");
+    }
 }
 
 proptest! {

@@ -361,8 +361,8 @@ impl Inner {
         if let Some(left) = self.left(&credential).filter(|left| *left <= NEAR) {
             self.observer.event(Event::CredentialEnding { target: &site.name, left });
         }
-        if let Ok(version) = self.ask(site, site.gitlab.version()).await {
-            *site.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        if let Ok((version, _)) = self.ask(site, site.gitlab.version()).await {
+            self.learned(site, version);
         }
         Ok(credential)
     }

@@ -13,6 +13,22 @@ pub(in crate::leasing) fn grant(kind: Kind, ttl: u64, jti: &str) -> Grant {
 
 /// The same of another role.
 pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl FnOnce(&mut Draft)) -> Grant {
+    let job = Job {
+        issuer: "https://gitlab.example.com".to_owned(),
+        project_path: "acme/app".to_owned(),
+        project_id: "7".to_owned(),
+        job_id: "1000".to_owned(),
+        user: "ada".to_owned(),
+        user_id: "42".to_owned(),
+        jti: jti.to_owned(),
+        expires: UnixMillis(BEGIN + 3_600_000),
+        ..Job::default()
+    };
+    Grant::unconditional(&role_of(kind, ttl, edit), job)
+}
+
+/// A role of this kind, whose tokens live for so many seconds.
+pub(in crate::leasing) fn role_of(kind: Kind, ttl: u64, edit: impl FnOnce(&mut Draft)) -> Role {
     let path = match kind {
         Kind::Impersonation => None,
         Kind::Personal | Kind::UserServiceAccount => Some("bot"),
@@ -46,16 +62,5 @@ pub(in crate::leasing) fn grant_of(kind: Kind, ttl: u64, jti: &str, edit: impl F
         allow_admin: Some(false),
     };
     edit(&mut draft);
-    let job = Job {
-        issuer: "https://gitlab.example.com".to_owned(),
-        project_path: "acme/app".to_owned(),
-        project_id: "7".to_owned(),
-        job_id: "1000".to_owned(),
-        user: "ada".to_owned(),
-        user_id: "42".to_owned(),
-        jti: jti.to_owned(),
-        expires: UnixMillis(BEGIN + 3_600_000),
-        ..Job::default()
-    };
-    Grant::unconditional(&Role::check(draft).unwrap(), job)
+    Role::check(draft).unwrap()
 }

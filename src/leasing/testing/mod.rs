@@ -5,5 +5,5 @@ mod grants;
 mod machine;
 
 pub(super) use gitlab::{Fault, World};
-pub(super) use grants::{grant, grant_of};
-pub(super) use machine::{HERE, Machine, Seeded, finish, finish_asleep};
+pub(super) use grants::{grant, grant_of, role_of};
+pub(super) use machine::{HERE, Machine, Seeded, Watch, finish, finish_asleep};

@@ -126,6 +126,20 @@ async fn a_path_that_is_anothers_by_now_gets_no_token() {
     }
 }
 
+/// The same of what lies in the job's group, by the numbers of what it lies in now.
+#[tokio::test(start_paused = true)]
+async fn a_path_in_a_group_that_is_anothers_by_now_gets_no_token() {
+    let machine = Machine::new().await;
+    let below = |jti, id, above| machine.mint(grant(Kind::Project, 60, jti).below(id, above));
+    for (id, above) in [(500, 1), (71, 1), (72, 2), (72, 3)] {
+        assert_eq!(below("one", id, above).await.unwrap_err().code(), Code::TargetRefused, "{id} {above}");
+    }
+    assert_eq!((machine.world.calls("mint"), machine.phases().len()), (0, 0), "before anything is made");
+    below("one", 72, 1).await.unwrap();
+    below("two", 71, 2).await.unwrap();
+    finish(&machine).await;
+}
+
 fn plain(draft: &mut Draft) {
     draft.scopes = Some(vec!["read_api".to_owned()]);
 }

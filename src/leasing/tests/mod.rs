@@ -11,4 +11,6 @@ mod replaced;
 mod rotation;
 mod succession;
 mod table;
+mod undelivered;
+mod version;
 mod weaknesses;

@@ -6,12 +6,14 @@ mod exchange;
 mod operators;
 mod paper;
 mod refusals;
+mod renamed;
 mod revocation;
 mod running;
 mod sealed;
 mod standalone;
 mod storm;
 mod table;
+mod targets;
 mod weaknesses;
 
 use crate::support::gitlab::{Builder, Live, MakeBelieve};

@@ -395,3 +395,26 @@ async fn defect_3_what_the_instance_is_too_old_for_is_refused_and_the_operator_i
         world.revoke_all().await;
     }
 }
+
+/// The job that asks for less has it, operators see why the others have nothing, and after an upgrade nobody waits for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_too_new_for_its_gitlab_is_told_of_and_works_after_an_upgrade() {
+    let role = "
+    - { name: rotating, kind: project, path: '{project_path}', scopes: [read_api, self_rotate], access_level: developer, ttl: 5m,
+        max_per_token: 20, when: 'claims.namespace_path == \"my-group\"' }\n";
+    let gitlab = crate::support::gitlab::MakeBelieve::builder().version("17.8.9-ee");
+    let world = World::of(gitlab, role, "").await;
+    world.until_known().await;
+    let told = "role rotating: self_rotate is there since GitLab 17.9, and this one is 17.8";
+    assert!(world.ca.get_admin("/readyz").await.text().contains(told));
+    let ask = async |more: &[(&str, &str)]| {
+        let answer = world.exchange(&world.id_token(), &[&[("role", "rotating")], more].concat()).await;
+        assert_eq!(answer.status, 200, "{more:?}: {}", answer.text());
+        crate::support::secrets::note(answer.json()["access_token"].as_str().expect("a token").as_bytes());
+    };
+    ask(&[("scope", "read_api")]).await;
+    world.gitlab.upgrade("17.9.0-ee");
+    ask(&[]).await;
+    assert!(!world.ca.get_admin("/readyz").await.text().contains("rotating"));
+    world.revoke_all().await;
+}

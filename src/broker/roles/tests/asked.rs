@@ -367,25 +367,31 @@ fn a_path_of_the_jobs_own_goes_with_the_number_that_the_token_has() {
     let at = |path: &str| TokenRequest { path: Some(path.into()), ..request() };
     let requested = PathText::Requested("acme/[a-zA-Z]+".into());
     for (kind, path, request, expected) in [
-        (Kind::Project, made("{project_path}"), request(), Some(2)),
-        (Kind::ProjectDeploy, made("acme/Widgets"), request(), Some(2)),
-        (Kind::Project, requested.clone(), at("acme/widgets"), Some(2)),
-        (Kind::Project, requested, at("acme/gadgets"), None),
+        (Kind::Project, made("{project_path}"), request(), Some((2, 0))),
+        (Kind::ProjectDeploy, made("acme/Widgets"), request(), Some((2, 0))),
+        (Kind::Project, requested.clone(), at("acme/widgets"), Some((2, 0))),
+        // What is not the job's own lies in its group, and the token has that one's number.
+        (Kind::Project, requested, at("acme/gadgets"), Some((1, 1))),
+        (Kind::ProjectDeploy, made("{namespace_path}/sub/tools"), request(), Some((1, 2))),
+        (Kind::ProjectServiceAccount, made("ACME/tools/bot"), request(), Some((1, 1))),
+        (Kind::Group, made("{namespace_path}/sub"), request(), Some((1, 1))),
+        (Kind::Project, made("acme-mirror/tools"), request(), None),
         (Kind::Project, made("{project_id}"), request(), None),
-        (Kind::ProjectServiceAccount, made("{project_path}/bot"), request(), Some(2)),
-        (Kind::GroupDeploy, made("{namespace_path}"), request(), Some(1)),
-        (Kind::Group, made("acme/widgets"), request(), None),
-        (Kind::GroupServiceAccount, made("{namespace_path}/bot"), request(), Some(1)),
+        (Kind::ProjectServiceAccount, made("{project_path}/bot"), request(), Some((2, 0))),
+        (Kind::GroupDeploy, made("{namespace_path}"), request(), Some((1, 0))),
+        (Kind::Group, made("acme/widgets"), request(), Some((1, 1))),
+        (Kind::Group, made("other/widgets"), request(), None),
+        (Kind::GroupServiceAccount, made("{namespace_path}/bot"), request(), Some((1, 0))),
         (Kind::Personal, made("acme"), request(), None),
     ] {
         let grant = ask(of(kind, path.clone()), json!({}), &request).unwrap();
-        assert_eq!(grant.place_id(), expected, "{kind} {path:?}");
+        assert_eq!(grant.number(), expected.map(|(id, above)| Number { id, above }), "{kind} {path:?}");
     }
     let number = |id: Json| {
         let claims = json!({ "namespace_id": id });
-        ask(of(Kind::Group, made("{namespace_path}")), claims, &request()).map(|grant| grant.place_id())
+        ask(of(Kind::Group, made("{namespace_path}")), claims, &request()).map(|grant| grant.number())
     };
-    assert_eq!(number(json!("8")), Ok(Some(8)));
+    assert_eq!(number(json!("8")), Ok(Some(Number { id: 8, above: 0 })));
     for wrong in [json!("8x"), json!("-8"), json!([8]), Json::Null] {
         assert!(number(wrong.clone()).is_err(), "{wrong}");
     }

@@ -163,6 +163,10 @@ impl MakeBelieve {
     }
 
     fn add(&self, path: &str, place: fn(u64) -> Place) -> u64 {
+        // What lies in a group.
+        if let Some((group, _)) = path.rsplit_once('/') {
+            self.group(group);
+        }
         let mut world = self.shared.world();
         // Numbers of groups and projects are each their own, and none begins with 1 here.
         let same = |one: &Place| std::mem::discriminant(one) == std::mem::discriminant(&place(0));

@@ -17,10 +17,28 @@ pub fn show<const PROJECT: bool>(world: &mut World, ask: &Ask) -> Answered {
     let path = world.places[&place].clone();
     let name = path.rsplit('/').next().unwrap_or_default();
     let key = if PROJECT { "path_with_namespace" } else { "full_path" };
-    Ok(Reply::ok(&json!({
+    let mut shown = json!({
         "id": place.id(), "description": null, "name": name, "path": name, key: path, "visibility": "private",
         "runners_token": world.token_text("GR1348941"),
-    })))
+    });
+    let above = path.rsplit_once('/').map(|(above, _)| above);
+    if PROJECT {
+        let (group, of) = (group_at(world, above), above.and_then(|above| above.rsplit_once('/')));
+        shown["namespace"] = json!({
+            "id": group, "kind": "group", "full_path": above, "parent_id": group_at(world, of.map(|(of, _)| of)),
+        });
+    } else {
+        shown["parent_id"] = json!(group_at(world, above));
+    }
+    Ok(Reply::ok(&shown))
+}
+
+/// The number of the group with this path.
+fn group_at(world: &World, path: Option<&str>) -> Option<u64> {
+    let is = |(place, known): &(&Place, &String)| {
+        matches!(place, Place::Group(_)) && path.is_some_and(|path| known.eq_ignore_ascii_case(path))
+    };
+    world.places.iter().find(is).map(|(place, _)| place.id())
 }
 
 /// A place in which the caller may make tokens.
