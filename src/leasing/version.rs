@@ -1,9 +1,8 @@
 //! What a GitLab is too old for: its version is asked for with the main credential, and again where it stands in a job's way.
 
 use super::attempt::Event;
-use super::backoff::Purpose;
 use super::inner::Inner;
-use super::site::Site;
+use super::site::{Deadline, Site};
 use crate::broker::{Code, GitlabVersion, Grant, Refused};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -96,7 +95,10 @@ impl Inner {
         }
         *asked = Some(now);
         let Ok(Some(_permit)) = tokio::time::timeout(PATIENCE, site.permits.to_make()).await else { return };
-        let Ok(_admission) = site.admit(Purpose::Making, self.time.elapsed()) else { return };
+        let deadline = Deadline(self.time.elapsed().saturating_add(PATIENCE));
+        if self.admitted(site, deadline).await.is_err() {
+            return;
+        }
         if let Ok((version, _)) = self.call(site, site.gitlab.version()).await {
             self.learned(site, version);
         }
