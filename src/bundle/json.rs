@@ -3,7 +3,7 @@
 //!
 //! No member may occur twice: the types that use this say so through `serde`'s derive.
 
-use crate::protojson::Scalar;
+use crate::protojson::{Base64, Integer, Scalar};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Octets {
 
 impl Serialize for Octets {
     fn serialize<S: Serializer>(&self, into: S) -> Result<S::Ok, S::Error> {
-        into.serialize_str(&base64(&self.0))
+        Base64(&self.0).serialize(into)
     }
 }
 
@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for Number {
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, into: S) -> Result<S::Ok, S::Error> {
-        into.collect_str(&self.0)
+        Integer(self.0).serialize(into)
     }
 }
 

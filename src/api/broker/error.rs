@@ -33,12 +33,7 @@ pub struct Told {
 impl Told {
     /// The request's form is wrong: `hint` says how.
     pub const fn invalid(hint: &'static str) -> Self {
-        Self {
-            refused: Refused::new(Code::RequestInvalid),
-            hint: Cow::Borrowed(hint),
-            is_compat: false,
-            is_operator: false,
-        }
+        Self::with_hint(Refused::new(Code::RequestInvalid), hint)
     }
 
     /// The same in words that are made for it, for operators.
@@ -59,7 +54,7 @@ impl Told {
             Reason::ShuttingDown => (Code::ShuttingDown, ""),
             _ => (Code::RequestInvalid, "The body did not arrive whole."),
         };
-        Self { refused: Refused::new(code), hint: Cow::Borrowed(hint), is_compat: false, is_operator: false }
+        Self::with_hint(Refused::new(code), hint)
     }
 
     /// What the operator's record says of it: the hint is all there is to know.
@@ -70,7 +65,7 @@ impl Told {
     /// What an operator ordered was not done: why, in the record's words, which are for him.
     pub fn to_operator(refused: Refused) -> Self {
         let words = Cow::Owned(refused.record().to_owned());
-        Self { refused, hint: words, is_compat: false, is_operator: true }
+        Self { hint: words, is_operator: true, ..Self::with_hint(refused, "") }
     }
 
     /// As gitlab-jwt-2-pat answers: a token that is not accepted is 401 with a challenge and no body.

@@ -10,6 +10,21 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+/// git as a job has it, in the broker's directory: with nothing of whoever runs the tests, and nobody to ask.
+fn git_of_a_job(broker: &Broker) -> Command {
+    let mut command = Command::new("git");
+    command
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("BROKER_ID_TOKEN", ID_TOKEN)
+        .env("COUNTERSIGN_URL", &broker.url)
+        .env_remove("GIT_ASKPASS")
+        .env_remove("SSH_ASKPASS")
+        .current_dir(broker.directory.path());
+    command
+}
+
 #[test]
 fn git_gets_a_login_for_its_gitlab_and_for_nothing_else() {
     let broker = Broker::start();
@@ -91,17 +106,8 @@ fn git_speaks_with_the_helper() {
         env!("CARGO_BIN_EXE_countersign")
     );
     let git = |action: &str, about: &str| {
-        let mut command = Command::new("git");
+        let mut command = git_of_a_job(&broker);
         command.args(["-c", &format!("credential.helper={helper}"), "credential", action]);
-        command
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .env("GIT_TERMINAL_PROMPT", "0");
-        command
-            .env("BROKER_ID_TOKEN", ID_TOKEN)
-            .env("COUNTERSIGN_URL", &broker.url)
-            .env_remove("GIT_ASKPASS");
-        command.env_remove("SSH_ASKPASS").current_dir(broker.directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let Ok(mut process) = command.spawn() else { return None };
         process.stdin.take().unwrap().write_all(about.as_bytes()).unwrap();
@@ -159,19 +165,11 @@ fn git_pushes_with_a_token_that_the_helper_got() {
     let broker = Broker::start();
     let directory = broker.directory.path();
     let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
+        let mut command = git_of_a_job(&broker);
         command
             .args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"])
-            .args(arguments);
-        command
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .env("GIT_TERMINAL_PROMPT", "0");
-        command
-            .env("BROKER_ID_TOKEN", ID_TOKEN)
-            .env("COUNTERSIGN_URL", &broker.url)
-            .env_remove("GIT_ASKPASS");
-        command.env_remove("SSH_ASKPASS").env("no_proxy", "127.0.0.1").current_dir(directory);
+            .args(arguments)
+            .env("no_proxy", "127.0.0.1");
         command.output().ok().map(Ended::of)
     };
     // Without git, or without its server, there is nothing to see.
