@@ -25,7 +25,7 @@
 //! Imports go one way, and `tests/suite/layers.rs` holds the line:
 //!
 //! ```text
-//! cli, demo -> server -> config, api, ct_client, oidc, signer, store, telemetry -> outbound -> leasing -> issuance -> log -> core
+//! cli, demo -> server -> config, api, ct_client, gitlab, oidc, signer, store, telemetry -> outbound -> leasing -> issuance -> log -> core
 //! ```
 //!
 //! - core, pure and synchronous, with time and randomness as arguments: [`environment`], [`refusal`], [`panics`],

@@ -154,7 +154,7 @@ pub fn run(args: InitArgs, output: &mut Output) -> Result<(), CliError> {
          countersign trust root --config {file} > trusted_root.json\n  \
          countersign trust signing-config --config {file} > signing_config.json\n\n\
          The key {directory}/ca/root-key.pem is needed again only for the next issuing certificate: move it to a place that is\n\
-         offline, and keep a copy. Back up {directory}/log and {directory}/data: a log that is lost cannot be made again."
+         offline, and keep a copy. Keep copies of {file} and the other keys; `countersign backup` copies the logs."
     ))
 }
 

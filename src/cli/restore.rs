@@ -42,7 +42,7 @@ use tokio::runtime::Runtime;
         countersign_signature_log_entries, a mirror, the greatest logIndex in a bundle and 1 more. When you do not know, do not restore: start a successor log.",
     after_long_help = "Examples:\n  \
         countersign restore /backup/ct --config ca/countersign.yaml --replaces data.damaged --final-size 120345 \\\n    --final-signatures 90210\n  \
-        countersign restore /backup/ct --config ca/countersign.yaml --mirror https://mirror.example.com/ct --final-size 120345 \\\n    --final-signatures 90210\n\n\
+        countersign restore /backup/ct --config ca/countersign.yaml --mirror https://mirror.example.com/ct \\\n    --final-size 120345 --final-signatures 90210\n\n\
         Exit codes: 0 done, 1 refused or failed, 2 usage, 78 the configuration was refused."
 )]
 pub struct RestoreArgs {

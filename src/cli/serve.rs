@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
         It starts without asking any issuer, prints where it listens, and ends with 0 on SIGTERM or SIGINT once every \
         request that it took is answered. One process per data directory; a second one is refused.\n\n\
         Changed files are taken over while it runs, within ten seconds or at once on SIGHUP: issuers, identity_config, extensions, \
-        the files that they name, and the TLS certificate. What cannot be used, or needs a restart (every other key), leaves the \
-        last good configuration in force and is told in the log, in /readyz and in a metric.",
+        policy, the files that they name, the broker's roles, audience and compat, and the TLS certificate. What cannot be used, or needs \
+        a restart (every other key), leaves the last good configuration in force and is told in the log, in /readyz and in a metric.",
     after_long_help = "Examples:\n  \
         countersign serve --config ca/countersign.yaml\n  \
         countersign serve --config ca/countersign.yaml --log-format json    for log collectors\n  \

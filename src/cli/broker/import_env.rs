@@ -35,7 +35,7 @@ const MOST_BYTES: u64 = 1024 * 1024;
         put them into countersign.yaml. The API key is never printed: it stays in its variable, or goes into a file.",
     after_long_help = "Examples:\n  \
         countersign broker import-env --file jwt2pat.env --group acme --audience https://ca.example.com/broker\n  \
-        docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' jwt2pat | countersign broker import-env --file -\n\n\
+        docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' jwt2pat |\n    countersign broker import-env --file -\n\n\
         Exit codes: 0 done (standard error says what has to be looked at), 1 a value cannot be taken over."
 )]
 pub struct ImportEnvArgs {

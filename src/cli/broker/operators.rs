@@ -56,7 +56,7 @@ impl Which {
         A line for each lease: its name, where it stands (intent, active, revoking, stuck, settling, revoked, aborted, abandoned, expired), when the broker ends it, its \
         role, kind and path, and the job that has it. Never a token. With --refused the requests of verified ID tokens that got none, the newest first.",
     after_long_help = "Examples:\n  \
-        countersign broker leases --admin http://127.0.0.1:8081\n  \
+        countersign broker leases --admin http://127.0.0.1:2112\n  \
         countersign broker leases --state stuck\n  \
         countersign broker leases --project acme/app --json\n  \
         countersign broker leases --refused --role bot\n\n\
@@ -161,7 +161,7 @@ fn refused_line(attempt: &Value) -> String {
         With --abandon one lease is given up that cannot be ended, because its project is deleted and nobody can tell that the token died with it: it \
         is ten minutes late, and a call has failed or its instance does not answer. Its token is not revoked; see to that first.",
     after_long_help = "Examples:\n  \
-        countersign broker revoke --admin http://127.0.0.1:8081 --lease 0123456789abcdef0123456789abcdef\n  \
+        countersign broker revoke --admin http://127.0.0.1:2112 --lease 0123456789abcdef0123456789abcdef\n  \
         countersign broker revoke --project acme/app\n  \
         countersign broker revoke --all\n  \
         countersign broker revoke --lease 0123456789abcdef0123456789abcdef --abandon\n  \
@@ -253,7 +253,7 @@ pub fn revoke(args: RevokeArgs, output: &mut Output) -> Result<(), CliError> {
         As the broker does by itself when it is due (`rotate` of the target): a new one is made, written down and tried before the old one ends, or \
         the credential rotates itself.",
     after_long_help = "Example:\n  \
-        countersign broker rotate --admin http://127.0.0.1:8081 default\n\n\
+        countersign broker rotate --admin http://127.0.0.1:2112 default\n\n\
         Exit codes: 0 replaced, 1 not, 2 usage."
 )]
 pub struct RotateArgs {

@@ -32,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(30);
         terminal sends it to both. One that comes before there is a command ends all of it, and the token is revoked. The command does not get the ID token \
         (BROKER_ID_TOKEN) unless --keep-id-token says so.\n\n\
         Without a command:\n  \
-        countersign broker token --role bot-comment >token       ends when its role says; sooner with `broker revoke --token-file token`\n\n\
+        countersign broker token --role bot-comment >token    ends when its role says, or with\n  countersign broker revoke --token-file token          sooner\n\n\
         Exit codes: those of the command, 128 and more when a signal ended it, 126 or 127 when it could not be started; without a command 0. \
         1 the broker gave no token, or it could not be written anywhere and was revoked, 2 usage."
 )]
