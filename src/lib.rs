@@ -2,8 +2,8 @@
 //!
 //! # The way of a request
 //!
-//! Every step is a type with private fields and one constructor, so that no step can be skipped. The function that walks
-//! this way is [`issuance::CertificateAuthority::issue`].
+//! Every step is a type with private fields and one constructor, so that no step can be skipped. Two functions walk this way:
+//! [`issuance::CertificateAuthority::authorize`] up to the template, [`issuance::CertificateAuthority::issue`] from there on.
 //!
 //! | value | what its existence proves | made by |
 //! |---|---|---|

@@ -1,12 +1,12 @@
 //! The one way in which a certificate is asked for: what differs between the four APIs is a [`Dialect`].
 //!
-//! In this order: refuse at once where nobody could get a place, read the message, issue, answer. Who gets a place is decided on
-//! the way, by `issuance::admission`.
+//! In this order: refuse at once where nobody could get a place, read the message, authorize, issue, answer. Who gets a place is
+//! decided on the way, by `issuance::admission`.
 
 use super::edge::IssuedNote;
 use super::error::Rejection;
 use super::{ApiState, body};
-use crate::issuance::{CertificateRequest, Course, Issued};
+use crate::issuance::{Authorized, CertificateRequest, Course, Issued};
 use crate::refusal::Refusal;
 use axum::body::Body;
 use axum::extract::State;
@@ -49,7 +49,7 @@ pub async fn certificate<D: Dialect>(
     body: Body,
 ) -> Response {
     let mut course = state.authority.course();
-    let mut response = match issue::<D>(&state, &headers, body, &mut course).await {
+    let mut response = match issue::<D>(&state, headers, body, &mut course).await {
         Ok(issued) => {
             let mut response = D::answer(&state, &issued);
             response.extensions_mut().insert(IssuedNote {
@@ -66,7 +66,7 @@ pub async fn certificate<D: Dialect>(
 
 async fn issue<D: Dialect>(
     state: &ApiState,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     body: Body,
     course: &mut Course,
 ) -> Result<Issued, Refusal> {
@@ -76,6 +76,18 @@ async fn issue<D: Dialect>(
         body::drain(body).await;
         return Err(refusal);
     }
-    let message = D::read(state, headers, body).await?;
-    state.issue(D::request(&message, headers)?, course).await
+    let authorized = authorize::<D>(state, headers, body, course).await?;
+    state.issue(authorized, course).await
+}
+
+/// Of the request nothing is left afterwards. Whoever waits for the log goes on on any thread, and the allocator of one has
+/// to wait for the other's where it gives back what that one took.
+async fn authorize<D: Dialect>(
+    state: &ApiState,
+    headers: HeaderMap,
+    body: Body,
+    course: &mut Course,
+) -> Result<Authorized, Refusal> {
+    let message = D::read(state, &headers, body).await?;
+    state.authorize(D::request(&message, &headers)?, course).await
 }

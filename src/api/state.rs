@@ -9,7 +9,7 @@ use super::v2::Prepared;
 use crate::environment::UnixMillis;
 use crate::issuance::admission::Stage;
 use crate::issuance::recording::Recording;
-use crate::issuance::{CertificateAuthority, CertificateRequest, Course, Issued, Occupancy};
+use crate::issuance::{Authorized, CertificateAuthority, CertificateRequest, Course, Issued, Occupancy};
 use crate::leasing::Broker;
 use crate::log::ct::Extent;
 use crate::refusal::{Reason, Refusal};
@@ -141,13 +141,19 @@ impl ApiState {
         self.streams.clone().try_acquire_owned().map_err(|_| full())
     }
 
-    /// Issues a certificate, and remembers whether the CA's key worked.
-    pub(super) async fn issue(
+    /// Checks a request for a certificate.
+    pub(super) async fn authorize(
         &self,
         request: CertificateRequest<'_>,
         course: &mut Course,
-    ) -> Result<Issued, Refusal> {
-        let issued = self.authority.issue(request, course).await;
+    ) -> Result<Authorized, Refusal> {
+        let authorized = self.authority.authorize(request, course).await;
+        authorized.inspect_err(|refusal| self.note_outcome(Some(refusal.reason())))
+    }
+
+    /// Issues a certificate, and remembers whether the CA's key worked.
+    pub(super) async fn issue(&self, authorized: Authorized, course: &mut Course) -> Result<Issued, Refusal> {
+        let issued = self.authority.issue(authorized, course).await;
         self.note_outcome(issued.as_ref().err().map(Refusal::reason));
         issued
     }

@@ -198,7 +198,9 @@ pub fn server_runtime() -> Result<(Runtime, Arc<Lulls>), CliError> {
         // to be refused; read at once, they would be in each other's way, and overflow into the queue of those that are nearly done.
         .max_io_events_per_tick(64)
         .event_interval(256);
-    Ok((build(&mut builder)?, lulls))
+    let runtime = build(&mut builder)?;
+    lulls.of_workers(runtime.metrics().num_workers());
+    Ok((runtime, lulls))
 }
 
 fn build(builder: &mut Builder) -> Result<Runtime, CliError> {

@@ -1,4 +1,4 @@
-//! The one function that issues a certificate. `docs/ISSUANCE.md` follows it step by step.
+//! How a certificate is issued: it is authorized, then made. `docs/ISSUANCE.md` follows it step by step.
 
 pub mod admission;
 mod course;
@@ -31,6 +31,15 @@ pub struct CertificateRequest<'r> {
     pub token: &'r str,
     /// The key and its proof.
     pub possession: Possession<'r>,
+}
+
+/// A certificate that may be issued, with its place among those in the making: the request has passed every check, and nothing of it
+/// is needed any more. Only [`CertificateAuthority::authorize`] makes one.
+pub struct Authorized {
+    template: Template,
+    place: admission::Place,
+    now: UnixMillis,
+    lifetime: Duration,
 }
 
 /// What was issued.
@@ -75,25 +84,35 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// An empty course for [`Self::issue`] to fill in.
+    /// An empty course for [`Self::authorize`] and [`Self::issue`] to fill in.
     pub fn course(&self) -> Course {
         Course::begin(self.stopwatch.clone())
     }
 
-    /// Issues a certificate, or says why not. When it answers, the log has promised the issuance; our own log has
-    /// it on disk. `course` says how far the request got, whatever the answer.
-    pub async fn issue(
+    /// Checks a request, or says why it is refused: everything before the first signature. `course` says how far it got,
+    /// whatever the answer.
+    pub async fn authorize(
         &self,
         request: CertificateRequest<'_>,
         course: &mut Course,
-    ) -> Result<Issued, Refusal> {
-        let answer = self.steps(request, course).await;
+    ) -> Result<Authorized, Refusal> {
+        let answer = self.checks(request, course).await;
+        answer.inspect_err(|refusal| self.observer.ended(course, Some(refusal.reason())))
+    }
+
+    /// Issues the certificate. When it answers, the log has promised the issuance; our own log has it on disk.
+    pub async fn issue(&self, authorized: Authorized, course: &mut Course) -> Result<Issued, Refusal> {
+        let answer = self.make(authorized, course).await;
         self.observer.ended(course, answer.as_ref().err().map(Refusal::reason));
         answer
     }
 
-    /// The steps of `docs/ISSUANCE.md`.
-    async fn steps(&self, request: CertificateRequest<'_>, course: &mut Course) -> Result<Issued, Refusal> {
+    /// Steps 1 to 7 of `docs/ISSUANCE.md`, and the template of step 8.
+    async fn checks(
+        &self,
+        request: CertificateRequest<'_>,
+        course: &mut Course,
+    ) -> Result<Authorized, Refusal> {
         // Once: what is reloaded meanwhile is for requests that come after it.
         let rules = self.rules.get();
         if self.admission.is_short() {
@@ -135,6 +154,12 @@ impl CertificateAuthority {
         course.did(Step::Policy);
 
         let template = Template::new(&self.chain, &authorization, &key, lifetime, now, &*self.random)?;
+        Ok(Authorized { template, place, now, lifetime })
+    }
+
+    /// The steps after those: the template becomes a certificate by the way that the log's mode asks for.
+    async fn make(&self, authorized: Authorized, course: &mut Course) -> Result<Issued, Refusal> {
+        let Authorized { template, place, now, lifetime } = authorized;
         let issued = match &self.log {
             LogMode::Embedded(log) => {
                 let issued = self.log_and_issue(template, &**log, course).await;

@@ -1,27 +1,38 @@
 //! When nobody has anything better to do: then what waits becomes a group.
 //!
-//! A group costs a write, a sync and some waking of threads, however many entries it has. While all workers are busy more entries
-//! are on their way, and a group that is closed at once takes the processor from those who make them. As soon as one worker
-//! finds nothing to do there is a processor for the group, and nobody to wait for.
+//! A group costs a write, a sync and some waking of threads, however many entries it has. While workers are busy more entries
+//! are on their way, and a group that is closed at once takes the processor from those who make them. As soon as most workers
+//! have nothing to do there is a processor for the group, and hardly anybody to wait for.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many of a runtime's workers have nothing to do, and who waits for that. The workers tell.
 #[derive(Default)]
 pub struct Lulls {
+    /// How many there are; 0: not known yet, and each is enough.
+    workers: AtomicUsize,
     idle: AtomicUsize,
-    waiting: AtomicUsize,
+    /// Whether somebody waits who was not told since.
+    waiting: AtomicBool,
     mutex: Mutex<()>,
     changed: Condvar,
 }
 
 impl Lulls {
+    /// So many workers there are.
+    pub fn of_workers(&self, count: usize) {
+        self.workers.store(count, Ordering::SeqCst);
+        self.look();
+    }
+
     /// A worker has found nothing to do.
     pub fn begins(&self) {
         self.idle.fetch_add(1, Ordering::SeqCst);
-        self.look();
+        if self.is_now() {
+            self.look();
+        }
     }
 
     /// It has something to do again.
@@ -29,14 +40,15 @@ impl Lulls {
         self.idle.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether a worker has nothing to do now.
+    /// Whether most workers have nothing to do now: of one it, of two both.
     pub fn is_now(&self) -> bool {
-        self.idle.load(Ordering::SeqCst) > 0
+        self.idle.load(Ordering::SeqCst) > self.workers.load(Ordering::SeqCst) / 2
     }
 
     /// Lets those who wait look whether they still want to.
     pub(super) fn look(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
+        // Told once, until they wait again: each telling is a system call.
+        if self.waiting.swap(false, Ordering::SeqCst) {
             let _lock = self.lock();
             self.changed.notify_all();
         }
@@ -48,10 +60,12 @@ impl Lulls {
         if !goes_on() {
             return;
         }
-        let lock = self.lock();
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        drop(self.changed.wait_timeout_while(lock, longest, |()| goes_on()));
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        // Asked again each time after saying that it waits: what changed before that is seen, and what changes later is told.
+        let waits = |(): &mut ()| {
+            self.waiting.store(true, Ordering::SeqCst);
+            goes_on()
+        };
+        drop(self.changed.wait_timeout_while(self.lock(), longest, waits));
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -62,7 +76,6 @@ impl Lulls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicBool;
     use std::thread;
 
     const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -71,7 +84,7 @@ mod tests {
     fn ends_it(lulls: &Lulls, enough: &AtomicBool, end: impl FnOnce()) {
         thread::scope(|scope| {
             let waiting = scope.spawn(|| lulls.wait(FOR_EVER, || enough.load(Ordering::SeqCst)));
-            while lulls.waiting.load(Ordering::SeqCst) == 0 {
+            while !lulls.waiting.load(Ordering::SeqCst) {
                 thread::yield_now();
             }
             assert!(!waiting.is_finished(), "all workers are busy");
@@ -90,6 +103,22 @@ mod tests {
             lulls.look();
         });
         lulls.wait(FOR_EVER, || true);
+    }
+
+    #[test]
+    fn most_workers_have_to_be_idle() {
+        for (workers, enough) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 3), (64, 33)] {
+            let lulls = Lulls::default();
+            lulls.of_workers(workers);
+            for _ in 1..enough {
+                lulls.begins();
+                assert!(!lulls.is_now(), "{workers}");
+            }
+            lulls.begins();
+            assert!(lulls.is_now(), "{workers}");
+            lulls.ends();
+            assert!(!lulls.is_now(), "{workers}");
+        }
     }
 
     #[test]

@@ -103,8 +103,8 @@ pub struct Log<C> {
 
 /// What whoever runs a log does with it, whatever its entries are.
 pub trait Lifecycle: Send + Sync {
-    /// From now on an entry waits for a moment in which a worker has nothing to do, so that its group gets larger while they
-    /// are all busy. Before, and where nobody tells, it waits for nothing.
+    /// From now on an entry waits for a moment in which most workers have nothing to do, so that its group gets larger while they
+    /// are busy. Before, and where nobody tells, it waits for nothing.
     fn heed(&self, lulls: Arc<Lulls>);
 
     /// Looks whether the disk answers, and stops the log when it has not for a minute. To be called every second for as long as

@@ -1,6 +1,6 @@
 //! The sequencer: one thread that gives every entry its place, in groups, each durable before it is answered.
 //!
-//! No timer makes groups. A group is what waits when the thread is free and a worker has nothing to do (see [`super::lulls`]):
+//! No timer makes groups. A group is what waits when the thread is free and most workers have nothing to do (see [`super::lulls`]):
 //! the next one fills while the disk syncs. So a lone entry waits for nobody, and many share one sync.
 
 use super::Candidate;

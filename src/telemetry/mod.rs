@@ -11,10 +11,13 @@ mod writer;
 pub use stopwatch::MonotonicClock;
 pub use writer::lines_dropped;
 
+use std::fmt;
 use std::io::IsTerminal;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -67,7 +70,7 @@ where
 {
     let filter = filter.unwrap_or(DEFAULT_FILTER);
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("the log filter {filter:?}: {error}"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).with_timer(Whole);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Human => Box::new(lines.with_target(false).with_filter(filter_fn(is_fit))),
         Format::Json => {
@@ -76,6 +79,18 @@ where
     };
     let subscriber = Registry::default().with(lines).with(filter);
     subscriber.try_init().map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+/// The time of a line, RFC 3339 in UTC with microseconds, in one piece: a text that grows with each of its numbers asks the
+/// allocator as often.
+struct Whole;
+
+impl FormatTime for Whole {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        let mut text = String::with_capacity("2026-11-21T09:00:00.000000Z".len());
+        SystemTime.format_time(&mut Writer::new(&mut text))?;
+        line.write_str(&text)
+    }
 }
 
 /// Libraries show headers, and with them tokens, when they are asked for details: whatever the filter says, they are not asked.
