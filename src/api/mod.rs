@@ -13,6 +13,7 @@ mod ct;
 mod edge;
 pub mod error;
 mod grpc;
+mod host;
 pub mod message;
 mod openapi;
 mod paths;
