@@ -143,8 +143,7 @@ where
         None if listener == Listener::Public && is_preflight(&request) => preflight(),
         None => routes(request).await,
     };
-    // gRPC tells its refusals with 200; the log has what JSON would have told.
-    let status = response.status();
+    let told_by_json = response.status();
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
         match seen.grpc {
@@ -156,6 +155,8 @@ where
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
     }
+    // gRPC tells its refusals with 200; the log has what JSON would have told.
+    let status = if seen.grpc.is_some() { told_by_json } else { response.status() };
     // RFC 9110 §9.3.2; over HTTP/2 nobody below takes the body away.
     if seen.method == Method::HEAD {
         *response.body_mut() = Body::empty();

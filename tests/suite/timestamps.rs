@@ -1,6 +1,6 @@
 //! The timestamp authority, seen from outside: its API, its errors, its clocks.
 
-use crate::support::{Answer, StoppedCa, TestCa, client};
+use crate::support::{Answer, StoppedCa, TestCa, client, logs};
 use countersign::config::{TimestampsConfig, TimestampsMaterial};
 use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::rekor::Writers;
@@ -239,5 +239,31 @@ async fn without_the_key_in_the_configuration_there_is_no_authority() {
     let ca = TestCa::start().await;
     for path in ["/api/v1/timestamp", "/api/v1/timestamp/certchain", "/ping"] {
         assert_eq!(ca.get(path).await.status, 404, "{path}");
+    }
+}
+
+/// Where the status is not the reason's own, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_in_the_log_has_the_status_that_the_caller_got() {
+    logs::collect();
+    let ca = Stamping::prepare().await.start().await;
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    for (index, (method, url)) in [
+        ("GET", ca.url("/api/v1/timestamp")),
+        ("HEAD", ca.url("/ping")),
+        ("HEAD", ca.admin_url("/readyz")),
+        ("POST", ca.admin_url("/readyz")),
+        ("POST", ca.url("/healthz")),
+        ("GET", ca.url("/healthz")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (version, http) in [("1", &ca.http), ("2", &http2)] {
+            let id = format!("log-status-{index}-{version}");
+            let asked = http.request(method.parse().expect("a method"), &url).header("x-request-id", &*id);
+            let answer = Answer::of(asked).await;
+            assert_eq!(logs::event(&id)["status"], answer.status.as_u16(), "{method} {url}");
+        }
     }
 }
