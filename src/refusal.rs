@@ -126,7 +126,7 @@ reasons! {
     CsrUnparsable = "CSR_UNPARSABLE", Caller;
     /// The certificate signing request is signed with an algorithm that is not permitted for its key.
     CsrAlgorithmNotPermitted = "CSR_ALGORITHM_NOT_PERMITTED", Caller;
-    /// The proof of possession does not verify: it must be the key's signature over the token's subject.
+    /// The proof of possession does not verify with the public key.
     ProofInvalid = "PROOF_INVALID", Caller;
     // --- the operator's rules
     /// The operator's rules do not allow this certificate. What its message asks for may change that; asking again does not.
