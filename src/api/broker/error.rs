@@ -50,6 +50,10 @@ impl Told {
     pub fn of_transport(refusal: &Refusal) -> Self {
         let (code, hint) = match refusal.reason() {
             Reason::RequestTooLarge => (Code::RequestInvalid, "The body is larger than 64 KiB."),
+            Reason::EncodingUnsupported => (
+                Code::RequestInvalid,
+                "The body is compressed, which this server does not undo. Send it as it is.",
+            ),
             Reason::Overloaded => (Code::LimitReached, ""),
             Reason::ShuttingDown => (Code::ShuttingDown, ""),
             _ => (Code::RequestInvalid, "The body did not arrive whole."),
