@@ -17,7 +17,7 @@ mod revoke;
 pub use error::BrokerCode;
 pub use operators::routes as operators_routes;
 
-use super::{ApiState, not_found, only};
+use super::{ApiState, not_found, only_get, only_post};
 use crate::broker::{Code, Refused, TokenRequest};
 use crate::leasing::Broker;
 use axum::Router;
@@ -27,7 +27,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use error::Told;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -55,9 +55,9 @@ pub(super) fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         return Router::new();
     }
     Router::new()
-        .route("/v1/token-exchange", only(post(exchange::exchange)))
-        .route("/v1/token-revoke", only(post(revoke::revoke)))
-        .route("/v1/leases/{id}", only(get(leases::of_the_job)))
+        .route("/v1/token-exchange", only_post(exchange::exchange))
+        .route("/v1/token-revoke", only_post(revoke::revoke))
+        .route("/v1/leases/{id}", only_get(leases::of_the_job))
         // There: "anything else" is not found, another method as well. HEAD would make a token that nobody sees.
         .route("/token", get(compat::token).head(not_found).fallback(not_found))
         .route("/health", get(compat::health).fallback(not_found))
