@@ -20,6 +20,7 @@ pub use operators::routes as operators_routes;
 use super::{ApiState, not_found, only_get, only_post};
 use crate::broker::{Code, Refused, TokenRequest};
 use crate::leasing::Broker;
+use crate::token::MAX_TOKEN_BYTES;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
@@ -33,8 +34,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The largest request, in octets: an ID token and a few names.
-const MOST_BYTES: usize = 64 * 1024;
+/// The largest request, in octets: an ID token, and as much again for a few names.
+const MOST_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 type Answer = Result<Response, Told>;
