@@ -229,7 +229,9 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let ca = top
         .require("ca", "`countersign init` writes it")
         .and_then(|field| ca::read(&field.section()?, directory));
-    let default_origin = default_origin(public_url.as_deref(), listen);
+    // Where the public URL is refused, nothing follows from it, nor from what it would go before.
+    let named_by = listen.filter(|_| !top.has("public_url"));
+    let default_origin = default_origin(public_url.as_deref(), named_by);
     let log = top
         .require("log", "`countersign init` writes it")
         .and_then(|field| log::read(&field.section()?, directory, default_origin));
@@ -239,7 +241,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         check_timestamps(&top, timestamps, ca.as_ref(), log.as_ref());
     }
     let signature_log = top.get("signature_log").map(|field| {
-        let origin = signature_log::default_origin(public_url.as_deref(), listen);
+        let origin = signature_log::default_origin(public_url.as_deref(), named_by);
         signature_log::read(&field.section()?, directory, origin)
     });
     let ca_key = ca.as_ref().and_then(CaConfig::key);
