@@ -47,7 +47,7 @@ macro_rules! reasons {
 
 reasons! {
     // --- the request
-    /// The request is not valid JSON of the expected shape. Compare it with the API description.
+    /// The request does not have the form that is expected here. Compare it with the API description.
     RequestMalformed = "REQUEST_MALFORMED", Caller;
     /// The request's body or headers are larger than the server accepts.
     RequestTooLarge = "REQUEST_TOO_LARGE", Caller;
@@ -126,7 +126,7 @@ reasons! {
     CsrUnparsable = "CSR_UNPARSABLE", Caller;
     /// The certificate signing request is signed with an algorithm that is not permitted for its key.
     CsrAlgorithmNotPermitted = "CSR_ALGORITHM_NOT_PERMITTED", Caller;
-    /// The proof of possession does not verify: it must be the key's signature over the token's subject.
+    /// The proof of possession does not verify with the public key.
     ProofInvalid = "PROOF_INVALID", Caller;
     // --- the operator's rules
     /// The operator's rules do not allow this certificate. What its message asks for may change that; asking again does not.
@@ -287,6 +287,11 @@ mod tests {
         let count = codes.len();
         codes.dedup();
         assert_eq!(count, codes.len());
+    }
+
+    #[test]
+    fn what_is_malformed_is_not_always_json() {
+        assert!(!Reason::RequestMalformed.explanation().contains("JSON"));
     }
 
     #[test]

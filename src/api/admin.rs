@@ -3,14 +3,13 @@
 use super::around::Around;
 use super::error::Rejection;
 use super::ports::{Operations, Refreshed};
-use super::{ApiState, edge, not_found, only, plain};
+use super::{ApiState, edge, not_found, only_get, only_post, plain};
 use crate::leasing::TargetReading;
 use crate::refusal::{Reason, Refusal};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -28,10 +27,10 @@ pub fn operators(state: Arc<ApiState>, operations: Arc<dyn Operations>) -> Aroun
     let admin = Arc::new(Admin { state: state.clone(), operations });
     let broker = super::broker::operators_routes(&state);
     let routes = Router::new()
-        .route("/livez", only(get(livez)))
-        .route("/readyz", only(get(readyz)))
-        .route("/metrics", only(get(metrics)))
-        .route("/issuers/refresh", only(post(refresh)))
+        .route("/livez", only_get(livez))
+        .route("/readyz", only_get(readyz))
+        .route("/metrics", only_get(metrics))
+        .route("/issuers/refresh", only_post(refresh))
         .with_state(admin)
         .merge(broker)
         .route_layer(edge::LeaveTemplate)

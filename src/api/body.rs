@@ -3,7 +3,7 @@
 use crate::refusal::{Reason, Refusal};
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -34,7 +34,7 @@ impl Bodies {
     /// The whole body.
     ///
     /// # Errors
-    /// [`Reason::RequestTooLarge`], [`Reason::RequestTimeout`], [`Reason::RequestMalformed`] when the caller broke off,
+    /// [`Reason::EncodingUnsupported`], [`Reason::RequestTooLarge`], [`Reason::RequestTimeout`], [`Reason::RequestMalformed`] when the caller broke off,
     /// [`Reason::ShuttingDown`] when it is still sending a while after `draining` has ended.
     pub async fn read(
         &self,
@@ -57,14 +57,20 @@ impl Bodies {
         most: usize,
     ) -> Result<Bytes, Refusal> {
         let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        let too_large = declared.is_some_and(|length| length > most as u64);
+        let unwanted = if is_encoded(headers) {
+            Some(Reason::EncodingUnsupported)
+        } else {
+            declared.is_some_and(|length| length > most as u64).then_some(Reason::RequestTooLarge)
+        };
         // RFC 9110 §10.1.1: a caller that expects `100 Continue` has not begun to send.
-        if too_large && headers.contains_key(EXPECT) {
-            return Err(Reason::RequestTooLarge.into());
+        if let Some(reason) = unwanted
+            && headers.contains_key(EXPECT)
+        {
+            return Err(reason.into());
         }
-        let read = match too_large {
-            true => Err(Reason::RequestTooLarge.into()),
-            false => tokio::select! {
+        let read: Result<_, Refusal> = match unwanted {
+            Some(reason) => Err(reason.into()),
+            None => tokio::select! {
                 // Nearly always the body is here already, and no timer is needed.
                 biased;
                 read = collect(&mut body, most) => read,
@@ -72,11 +78,20 @@ impl Bodies {
                 () = async { draining.await; sleep(LAST_READ_TIMEOUT).await } => Err(Reason::ShuttingDown.into()),
             },
         };
-        if matches!(&read, Err(refusal) if refusal.reason() == Reason::RequestTooLarge) {
+        if matches!(&read, Err(it) if matches!(it.reason(), Reason::RequestTooLarge | Reason::EncodingUnsupported))
+        {
             drain(body).await;
         }
         read
     }
+}
+
+/// Whether the body is compressed or otherwise encoded (RFC 9110 §8.4). `identity` is no encoding.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let mut codings =
+        values.flat_map(|value| value.as_bytes().split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
+    codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 async fn collect(body: &mut Body, most: usize) -> Result<Bytes, Refusal> {
@@ -215,5 +230,22 @@ mod tests {
         headers.insert(CONTENT_LENGTH, (MAX_BODY_BYTES + 1).into());
         let read = Bodies::default().read(&headers, Body::from("abc"), pending()).await;
         assert_eq!(read.map_err(|refusal| refusal.reason()), Err(Reason::RequestTooLarge));
+    }
+
+    #[tokio::test]
+    async fn an_encoded_body_is_not_read_and_identity_is_no_encoding() {
+        for (encoding, read) in [
+            ("gzip", Err(Reason::EncodingUnsupported)),
+            ("identity, br", Err(Reason::EncodingUnsupported)),
+            ("\u{e9}", Err(Reason::EncodingUnsupported)),
+            ("Identity", Ok(3)),
+            (" , identity", Ok(3)),
+            ("", Ok(3)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_ENCODING, encoding.try_into().expect("a value"));
+            let body = Bodies::default().read(&headers, Body::from("abc"), pending()).await;
+            assert_eq!(body.map(|it| it.len()).map_err(|it| it.reason()), read, "{encoding}");
+        }
     }
 }

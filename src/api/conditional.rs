@@ -6,8 +6,8 @@
 
 use crate::transparency::Hash;
 use axum::body::Bytes;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use std::fmt::Display;
 use std::ops::Range;
@@ -23,13 +23,29 @@ impl Tag {
         Self(format!("\"{}-{name}\"", hex::encode([a, b, c, d, e, f])))
     }
 
-    /// Whether the caller says that it has this.
-    pub(super) fn is_held(&self, headers: &HeaderMap) -> bool {
-        let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).map(str::trim).any(|held| {
-            // The comparison is the weak one (RFC 9110, section 13.1.2).
-            held == "*" || held.strip_prefix("W/").unwrap_or(held) == self.0
-        })
+    /// What the caller's conditions want in place of the object, which must be there (RFC 9110, section 13.2.2): 412 where it asks for another, 304
+    /// where it has this. `If-Unmodified-Since` has no meaning for what has no date.
+    pub(super) fn instead(&self, headers: &HeaderMap) -> Option<Response> {
+        let status = match (self.is_wanted(headers), self.is_held(headers)) {
+            (false, _) => StatusCode::PRECONDITION_FAILED,
+            (true, true) => StatusCode::NOT_MODIFIED,
+            (true, false) => return None,
+        };
+        let mut response = Response::default();
+        *response.status_mut() = status;
+        Some(self.on(response))
+    }
+
+    /// Whether the caller takes this: `If-Match` is compared strongly (section 13.1.1).
+    fn is_wanted(&self, headers: &HeaderMap) -> bool {
+        !headers.contains_key(IF_MATCH)
+            || listed(headers, IF_MATCH).any(|wanted| wanted == "*" || wanted == self.0)
+    }
+
+    /// Whether the caller says that it has this: `If-None-Match` is compared weakly (section 13.1.2).
+    fn is_held(&self, headers: &HeaderMap) -> bool {
+        listed(headers, IF_NONE_MATCH)
+            .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == self.0)
     }
 
     /// Puts the tag on an answer.
@@ -38,13 +54,6 @@ impl Tag {
             response.headers_mut().insert(ETAG, value);
         }
         response
-    }
-
-    /// The answer to somebody who has it.
-    pub(super) fn not_modified(&self) -> Response {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        self.on(response)
     }
 
     /// Cuts the range that is asked for out of `content`, and makes the answer with `answer`.
@@ -90,6 +99,12 @@ impl Tag {
     }
 }
 
+/// The tags of a condition.
+fn listed(headers: &HeaderMap, condition: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(condition).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +133,20 @@ mod tests {
             assert!(!tag().is_held(&headers(&[(IF_NONE_MATCH, other)])), "{other}");
         }
         assert!(!tag().is_held(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn who_wants_another_gets_412_before_anything_else() {
+        let status = |pairs: &[_]| tag().instead(&headers(pairs)).map(|response| response.status().as_u16());
+        let own = "\"abababababab-tile.0.000\"";
+        for wanted in [own, "\"x\", \"abababababab-tile.0.000\"", "*"] {
+            assert_eq!(status(&[(IF_MATCH, wanted)]), None, "{wanted}");
+            assert_eq!(status(&[(IF_MATCH, wanted), (IF_NONE_MATCH, own)]), Some(304), "{wanted}");
+        }
+        for wanted in ["\"x\"", "W/\"abababababab-tile.0.000\"", ""] {
+            assert_eq!(status(&[(IF_MATCH, wanted)]), Some(412), "{wanted}");
+            assert_eq!(status(&[(IF_MATCH, wanted), (IF_NONE_MATCH, own)]), Some(412), "{wanted}");
+        }
     }
 
     #[test]

@@ -94,8 +94,8 @@ async fn checkpoint(State(state): State<Arc<ApiState>>, headers: HeaderMap) -> A
     let sth = log.sth()?;
     // No two tree heads have one time.
     let tag = Tag::new(log.log_id(), format_args!("{}.{}", sth.head.size, sth.head.timestamp.0));
-    if tag.is_held(&headers) {
-        return Ok(cached(tag.not_modified(), NO_STORE));
+    if let Some(answer) = tag.instead(&headers) {
+        return Ok(cached(answer, NO_STORE));
     }
     let note = sth.to_note(log.origin(), log.log_id());
     Ok(cached(tag.on(plain(StatusCode::OK, "text/plain; charset=utf-8", note)), NO_STORE))
@@ -115,9 +115,9 @@ async fn tile(
     let path = uri.path().strip_prefix("/ct/").and_then(TilePath::parse).ok_or(Reason::NotFound)?;
     let log = state.authority.log.own().ok_or(Reason::NotFound)?;
     let tag = Tag::new(log.log_id(), path.to_string().replace('/', "."));
-    if tag.is_held(&headers) {
+    if let Some(answer) = tag.instead(&headers) {
         return match path.is_within(log.reader().size()) {
-            true => Ok(cached(tag.not_modified(), IMMUTABLE)),
+            true => Ok(cached(answer, IMMUTABLE)),
             false => Err(Reason::NotFound.into()),
         };
     }
@@ -287,6 +287,9 @@ pub(super) fn json_answer(value: &Value, caching: &'static str) -> Response {
 }
 
 pub(super) fn cached(mut response: Response, caching: &'static str) -> Response {
+    // A condition that does not hold is of its caller alone.
+    let failed = response.status() == StatusCode::PRECONDITION_FAILED;
+    let caching = if failed { NO_STORE } else { caching };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response

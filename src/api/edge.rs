@@ -1,8 +1,10 @@
 //! What happens to every request around its handler: request id, slashes, CORS, the error's body, one line in the log.
 
+use super::body;
 use super::broker::BrokerCode;
 use super::error::{self, Rejection};
 use super::grpc;
+use super::host;
 use super::paths::collapse_slashes;
 use super::ports::{Answered, Call};
 use super::state::ApiState;
@@ -17,7 +19,7 @@ use axum::http::header::{
     VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -122,21 +124,26 @@ where
     if let Some(uri) = collapse_slashes(request.uri()) {
         *request.uri_mut() = uri;
     }
+    let fault = host::fault(&request);
     let seen = Seen {
         method: request.method().clone(),
         version: request.version(),
         // What operators see is not for web pages that happen to be open beside.
         browser: listener == Listener::Public
             && (request.headers().contains_key(ORIGIN) || request.uri().path().starts_with("/ct/")),
-        grpc: grpc::is_grpc(request.headers()).then(|| request.uri().path().to_owned()),
+        // What is wrong as HTTP is told as HTTP does.
+        grpc: (fault.is_none() && grpc::is_grpc(request.headers())).then(|| request.uri().path().to_owned()),
     };
 
-    let mut response = match listener == Listener::Public && is_preflight(&request) {
-        true => preflight(),
-        false => routes(request).await,
+    let mut response = match fault {
+        Some(refusal) => {
+            body::drain(request.into_body()).await;
+            Rejection(refusal).into_response()
+        }
+        None if listener == Listener::Public && is_preflight(&request) => preflight(),
+        None => routes(request).await,
     };
-    // gRPC tells its refusals with 200; the log has what JSON would have told.
-    let status = response.status();
+    let told_by_json = response.status();
     let rejection = response.extensions_mut().remove::<Rejection>();
     if let Some(Rejection(refusal)) = &rejection {
         match seen.grpc {
@@ -148,6 +155,8 @@ where
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
     }
+    // gRPC tells its refusals with 200; the log has what JSON would have told.
+    let status = if seen.grpc.is_some() { told_by_json } else { response.status() };
     // RFC 9110 §9.3.2; over HTTP/2 nobody below takes the body away.
     if seen.method == Method::HEAD {
         *response.body_mut() = Body::empty();

@@ -7,7 +7,7 @@
 use crate::refusal::{Fault, Reason, Refusal};
 use crate::timestamping::request::failure;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -171,6 +171,9 @@ pub fn render(response: &mut Response, refusal: &Refusal, request_id: &str) {
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal.reason() == Reason::EncodingUnsupported {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     insert_wait(headers, refusal);
 }
 

@@ -13,6 +13,7 @@ mod ct;
 mod edge;
 pub mod error;
 mod grpc;
+mod host;
 pub mod message;
 mod openapi;
 mod paths;
@@ -37,7 +38,9 @@ pub use trust::TrustFiles;
 
 use crate::refusal::Reason;
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::StatusCode;
+use axum::http::header::ALLOW;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use error::Rejection;
@@ -46,13 +49,13 @@ use std::sync::Arc;
 /// Everything that the public listener answers.
 pub fn public(state: Arc<ApiState>) -> Around {
     let routes = Router::new()
-        .route("/api/v2/signingCert", only(post(signing::certificate::<v2::Json>)))
-        .route("/api/v2/trustBundle", only(get(v2::trust_bundle)))
-        .route("/api/v2/configuration", only(get(v2::configuration)))
-        .route("/api/v1/signingCert", only(post(signing::certificate::<v1::LegacyJson>)))
-        .route("/api/v1/rootCert", only(get(v1::root_certificate)))
-        .route("/healthz", only(get(v2::healthz)))
-        .route("/openapi.json", only(get(openapi::document)))
+        .route("/api/v2/signingCert", only_post(signing::certificate::<v2::Json>))
+        .route("/api/v2/trustBundle", only_get(v2::trust_bundle))
+        .route("/api/v2/configuration", only_get(v2::configuration))
+        .route("/api/v1/signingCert", only_post(signing::certificate::<v1::LegacyJson>))
+        .route("/api/v1/rootCert", only_get(v1::root_certificate))
+        .route("/healthz", only_get(v2::healthz))
+        .route("/openapi.json", only_get(openapi::document))
         .merge(ct::routes(&state))
         .merge(submit::routes(&state))
         .merge(timestamp::routes(&state))
@@ -66,9 +69,20 @@ pub fn public(state: Arc<ApiState>) -> Around {
     Around::new(routes, edge::Edge::public(state)).beside_grpc(grpc)
 }
 
-/// No method but the route's own: the reference answers HEAD with 501 too.
-fn only<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
-    route.head(method_not_allowed).fallback(method_not_allowed)
+/// GET and no other method: the reference answers HEAD with 501 too.
+fn only_get<H: Handler<T, S>, T: 'static, S: Clone + Send + Sync + 'static>(handler: H) -> MethodRouter<S> {
+    only(get(handler), "GET")
+}
+
+/// POST and no other method.
+fn only_post<H: Handler<T, S>, T: 'static, S: Clone + Send + Sync + 'static>(handler: H) -> MethodRouter<S> {
+    only(post(handler), "POST")
+}
+
+/// Says itself what is allowed: axum would count HEAD.
+fn only<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>, allowed: &'static str) -> MethodRouter<S> {
+    let refuse = move || async move { ([(ALLOW, allowed)], method_not_allowed().await) };
+    route.head(refuse).fallback(refuse)
 }
 
 async fn not_found() -> Rejection {

@@ -4,7 +4,7 @@
 //! log: a few at a time.
 
 use super::ct::{Answer, IMMUTABLE, NO_STORE, cached, in_turn, read, refused};
-use super::{ApiState, only, plain};
+use super::{ApiState, only_post, plain};
 use crate::issuance::recording::{Receipt, Recording};
 use crate::protojson::{Base64, Integer};
 use crate::refusal::{Reason, Refusal};
@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub fn routes(state: &Arc<ApiState>) -> Router<Arc<ApiState>> {
         .route("/api/v2/checkpoint", read(get(checkpoint)))
         .route("/api/v2/tile/{*path}", read(get(tile)))
         .route_layer(from_fn_with_state(state.clone(), in_turn));
-    Router::new().route("/api/v2/log/entries", only(post(create))).merge(reads)
+    Router::new().route("/api/v2/log/entries", only_post(create)).merge(reads)
 }
 
 /// `CreateEntryRequest` to `TransparencyLogEntry`.

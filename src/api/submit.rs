@@ -1,7 +1,7 @@
 //! Submitting to the log: `add-chain` and `add-pre-chain` (RFC 6962 §4.1, §4.2), where the operator accepts other CAs.
 
-use super::ApiState;
 use super::ct::{Answer, blocking, json_answer};
+use super::{ApiState, only_post};
 use crate::certificate::accepted::SubmissionKind;
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::sct::ReceivedSct;
@@ -9,7 +9,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::post;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -25,8 +24,8 @@ pub fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         return Router::new();
     }
     Router::new()
-        .route("/ct/ct/v1/add-chain", super::only(post(add_chain)))
-        .route("/ct/ct/v1/add-pre-chain", super::only(post(add_pre_chain)))
+        .route("/ct/ct/v1/add-chain", only_post(add_chain))
+        .route("/ct/ct/v1/add-pre-chain", only_post(add_pre_chain))
 }
 
 /// RFC 6962 §4.1.

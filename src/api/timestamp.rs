@@ -6,7 +6,7 @@
 use super::body;
 use super::ct::Answer;
 use super::error::StatusAsCode;
-use super::{ApiState, only, plain};
+use super::{ApiState, only_get, only_post, plain};
 use crate::refusal::{Reason, Refusal};
 use crate::timestamping::request::{MAX_DER, MAX_JSON};
 use axum::Router;
@@ -16,7 +16,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +28,9 @@ pub fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         return Router::new();
     }
     Router::new()
-        .route("/api/v1/timestamp", only(post(timestamp)))
-        .route("/api/v1/timestamp/certchain", only(get(chain)))
-        .route("/ping", only(get(ping)))
+        .route("/api/v1/timestamp", only_post(timestamp))
+        .route("/api/v1/timestamp/certchain", only_get(chain))
+        .route("/ping", only_get(ping))
         .route_layer(from_fn(as_the_reference))
 }
 

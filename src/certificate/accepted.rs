@@ -128,8 +128,8 @@ impl AcceptedCas {
 
     /// Appends what is missing up to a root.
     fn complete(&self, chain: &mut Vec<Vec<u8>>) -> Result<(), String> {
-        const UNKNOWN: &str =
-            "The chain does not lead to a root that this log accepts; get-roots lists them.";
+        const UNKNOWN: &str = "The chain does not lead to a root that this log accepts from others: get-roots lists them, and the root of \
+            the log's own CA, whose certificates are entered by that CA alone.";
         while chain.len() <= MAX_CHAIN_LENGTH + 1 {
             let last = chain.last().ok_or("The chain is empty.")?;
             if self.roots.contains(last) {

@@ -2,6 +2,8 @@
 
 use super::{CliError, Output};
 use crate::config::{self, ConfigErrors, Finding, Warning};
+use crate::server::environment::Environment;
+use crate::server::material;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -24,7 +26,8 @@ enum ConfigCommand {
     long_about = "Check a configuration and show everything that is wrong with it.\n\n\
         Every error comes with its line and key, all of them at once; unknown keys are errors. The files that it \
         names are checked too: the chain, key sets, certificates and the Fulcio identity configuration are read, private \
-        keys have to be there, for their owner alone (0600 or 0400). Nothing is fetched and nothing is written. A Fulcio identity configuration can be \
+        keys have to be there, for their owner alone (0600 or 0400). When all that is right, each key is compared with its certificate as at the \
+        start of the server; an encrypted one needs its password (password_file, COUNTERSIGN_CA_KEY_PASSWORD) for that. Nothing is fetched and nothing is written. A Fulcio identity configuration can be \
         checked by itself.\n\n\
         A running server takes over issuers, identity_config, policy, extensions, tls, of the broker its roles, and the files that they name \
         (SIGHUP); all other keys need a restart.",
@@ -45,7 +48,10 @@ struct CheckArgs {
 /// Runs the command.
 pub fn run(args: ConfigArgs, output: &mut Output) -> Result<(), CliError> {
     let ConfigCommand::Check(args) = args.command;
-    let warnings = config::check(&args.file, args.ignore_missing_files).map_err(|errors| refused(&errors))?;
+    let warnings = config::check_with(&args.file, args.ignore_missing_files, |config| {
+        material::mismatches(config, &Environment::system())
+    });
+    let warnings = warnings.map_err(|errors| refused(&errors))?;
     for warning in &warnings {
         show_warning(warning, output);
     }

@@ -3,7 +3,7 @@
 mod rules;
 
 use super::{CliError, Output, config as check};
-use crate::config::{self, Config, DEFAULT_LISTEN, Warning};
+use crate::config::{self, Config, ConfigErrors, DEFAULT_LISTEN, Finding, Warning};
 use crate::environment::UnixMillis;
 use crate::server::environment::Environment;
 use crate::signer::ceremony::{IssuingCurve, NewCa, Options};
@@ -178,11 +178,46 @@ pub fn create(args: &InitArgs, now: UnixMillis) -> Result<Made, CliError> {
     written
         .map_err(|(path, error)| CliError::refused(format!("cannot write {}: {error}", path.display())))?;
     let file = directory.join("countersign.yaml");
-    let (config, warnings) = Config::load(&file).map_err(|errors| {
-        check::refused(&errors).with_advice("Nothing was made: give `init` other options.")
-    })?;
+    let (config, warnings) = Config::load(&file).map_err(|errors| refused(args, &errors))?;
     files.keep();
     Ok(Made { file, config, warnings })
+}
+
+/// By the options that were given: the file of the lines is gone.
+fn refused(args: &InitArgs, errors: &ConfigErrors) -> CliError {
+    let (mut said, mut listed) = (String::new(), Vec::new());
+    for Finding { file, key, message, .. } in errors.findings() {
+        let (option, message) = (option_of(args, key), without_line(message, file));
+        said.push_str(&format!("\n{option}: {message}"));
+        listed.push(json!({ "option": option, "message": message }));
+    }
+    CliError::configuration(format!("the configuration would be refused, so nothing was made{said}"))
+        .with_json(json!({ "ok": false, "errors": listed, "warnings": [] }))
+        .with_advice("Give `init` other options.")
+}
+
+/// Without the line of the file that a message may name: of another entry.
+fn without_line(message: &str, file: &Path) -> String {
+    match message.split_once(&format!(" at {}:", file.display())) {
+        Some((before, after)) => [before, after.trim_start_matches(|c: char| c.is_ascii_digit())].concat(),
+        None => message.to_owned(),
+    }
+}
+
+/// What a key of the configuration was made of; the key itself where that is the template.
+fn option_of<'k>(args: &InitArgs, key: &'k str) -> &'k str {
+    let end = key.find(['.', '[']).unwrap_or(key.len());
+    match key.get(..end).unwrap_or(key) {
+        "public_url" => "--public-url",
+        "listen" => "--listen",
+        "log" | "signature_log" if args.public_url.is_some() => "--public-url",
+        "log" | "signature_log" => "--listen",
+        "admin" => "--admin",
+        "issuers" => "--gitlab",
+        "policy" => "--group",
+        "identity_config" => "--fulcio-config",
+        _ => key,
+    }
 }
 
 type Written = Result<(), (PathBuf, io::Error)>;

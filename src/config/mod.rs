@@ -1,7 +1,7 @@
 //! The configuration file: YAML as people write it, to values that cannot be wrong.
 //!
 //! Strict: a key that is not known is an error, never ignored. All errors are found at once, each with its line and
-//! key. What needs a private key, the network or the time of day is not checked here but when the server starts.
+//! key. What needs a private key, the network or the time of day is not checked here but when the server starts, or by what [`check_with`] is given.
 
 mod admin;
 mod admission;
@@ -120,15 +120,43 @@ impl Config {
 /// # Errors
 /// Everything that is wrong with it, in the order of the lines.
 pub fn check(path: &Path, ignore_missing_files: bool) -> Result<Vec<Warning>, ConfigErrors> {
+    check_with(path, ignore_missing_files, |_| Vec::new())
+}
+
+/// The same, with what `look` finds where nothing else is wrong: it can open the keys.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_with(
+    path: &Path,
+    ignore_missing_files: bool,
+    look: impl FnOnce(&Config) -> Vec<Mismatch>,
+) -> Result<Vec<Warning>, ConfigErrors> {
     let report = Report::default();
     if let Some((text, document)) = open(path, INIT_MAKES_ONE, &report) {
         if fulcio::is_identity_configuration(&document) {
             fulcio::read(path, &text, None, &report);
-        } else {
-            read_document(path, &document, &report);
+        } else if let Some(config) = read_document(path, &document, &report)
+            && !report.has_errors()
+        {
+            for Mismatch { key, message, is_warning } in look(&config) {
+                let place = Place { file: path, line: document.line_of(&key), key: &key };
+                if is_warning { report.warning(place, message) } else { report.error(place, message) }
+            }
         }
     }
     report.conclude(ignore_missing_files)
+}
+
+/// Of files that a configuration names: they do not belong together, or cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The key's path, `ca.signer.file.key`.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// Whether it may be right all the same.
+    pub is_warning: bool,
 }
 
 /// Checks a Fulcio identity configuration.
@@ -201,7 +229,9 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
     let ca = top
         .require("ca", "`countersign init` writes it")
         .and_then(|field| ca::read(&field.section()?, directory));
-    let default_origin = default_origin(public_url.as_deref(), listen);
+    // Where the public URL is refused, nothing follows from it, nor from what it would go before.
+    let named_by = listen.filter(|_| !top.has("public_url"));
+    let default_origin = default_origin(public_url.as_deref(), named_by);
     let log = top
         .require("log", "`countersign init` writes it")
         .and_then(|field| log::read(&field.section()?, directory, default_origin));
@@ -211,7 +241,7 @@ fn read_document(path: &Path, document: &tree::Node, report: &Report) -> Option<
         check_timestamps(&top, timestamps, ca.as_ref(), log.as_ref());
     }
     let signature_log = top.get("signature_log").map(|field| {
-        let origin = signature_log::default_origin(public_url.as_deref(), listen);
+        let origin = signature_log::default_origin(public_url.as_deref(), named_by);
         signature_log::read(&field.section()?, directory, origin)
     });
     let ca_key = ca.as_ref().and_then(CaConfig::key);

@@ -68,7 +68,7 @@ impl<'s> Section<'s> {
 
     /// The value of `key`, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Field<'s>> {
-        self.known.borrow_mut().push(key);
+        self.expect(key);
         let field = self.find(key)?;
         if !field.is_null() {
             return Some(field.clone());
@@ -81,7 +81,10 @@ impl<'s> Section<'s> {
 
     /// That `key` may be there, whatever its value: somebody else reads it, or has no use for it.
     pub fn expect(&self, key: &'static str) {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
     }
 
     /// The value of `key`, which must be there; `advice` says what to write.

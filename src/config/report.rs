@@ -118,6 +118,11 @@ impl Report {
         self.add(Weight::Warning, place, message.into());
     }
 
+    /// Whether anything is wrong, but for missing files.
+    pub fn has_errors(&self) -> bool {
+        self.findings.borrow().iter().any(|(weight, _)| *weight == Weight::Error)
+    }
+
     /// `Ok` with the warnings, or all errors. With `ignore_missing_files` a missing file is a warning.
     pub fn conclude(self, ignore_missing_files: bool) -> Result<Vec<Warning>, ConfigErrors> {
         let is_warning = |weight: Weight| {

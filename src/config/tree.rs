@@ -20,6 +20,20 @@ pub struct Node {
     pub value: Value,
 }
 
+impl Node {
+    /// The line of the key with this path, or of as much of it as there is.
+    pub fn line_of(&self, path: &str) -> usize {
+        let (mut node, mut line) = (self, self.line);
+        for part in path.split('.') {
+            let Value::Map(entries) = &node.value else { break };
+            let is_part = |key: &Node| matches!(&key.value, Value::Scalar { text, .. } if text == part);
+            let Some((key, value)) = entries.iter().find(|(key, _)| is_part(key)) else { break };
+            (node, line) = (value, key.line);
+        }
+        line
+    }
+}
+
 /// What a node is.
 #[derive(Clone, Debug)]
 pub enum Value {

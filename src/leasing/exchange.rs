@@ -12,8 +12,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The largest ID token that is looked at here, in octets.
-const MAX_ID_TOKEN: usize = 16 * 1024;
 /// An ID token buys a token of GitLab's no longer than it must: half a minute for clocks that differ, and a day, however long its job may take.
 const TIMES: Times = Times {
     after_expiry: Duration::from_secs(30),
@@ -149,7 +147,7 @@ impl Inner {
     }
 
     async fn verified(&self, id_token: &str) -> Result<(Issuer, VerifiedToken), Refused> {
-        let token = parse(id_token)?;
+        let token = UnverifiedToken::parse(id_token)?;
         let issuer = self.issuer(token.issuer())?;
         let algorithms = issuer.algorithms();
         let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms, times: TIMES };
@@ -183,7 +181,7 @@ impl Inner {
         if let Some(token) = token {
             let algorithms = issuer.algorithms();
             let expected = Expectations { issuer: &issuer.url, algorithms: &algorithms, times: TIMES };
-            expected.admit(&parse(token)?)?;
+            expected.admit(&UnverifiedToken::parse(token)?)?;
         }
         check_times(claims, self.time.of_day(), &TIMES)?;
         roles.check_claims(&issuer, claims)
@@ -219,11 +217,4 @@ impl Inner {
             Refused::new(Code::StoreUnavailable).retry_after(LATER).because(error.to_string())
         })
     }
-}
-
-fn parse(id_token: &str) -> Result<UnverifiedToken<'_>, Refusal> {
-    if id_token.len() > MAX_ID_TOKEN {
-        return Err(Reason::TokenTooLarge.into());
-    }
-    UnverifiedToken::parse(id_token)
 }

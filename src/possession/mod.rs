@@ -84,7 +84,8 @@ fn prove_by_challenge(key: &[u8], proof: &[u8], challenge: &str) -> Result<Prove
     }
     let hash = key.kind().own_hash();
     if !key.verifies(hash, challenge.as_bytes(), proof) {
-        return Err(Reason::ProofInvalid.into());
+        return Err(Refusal::new(Reason::ProofInvalid)
+            .because("It must be the key's signature over the token's subject."));
     }
     Ok(ProvenKey { key })
 }
@@ -101,7 +102,8 @@ fn prove_by_csr(request: &[u8]) -> Result<ProvenKey, Refusal> {
     key.check_strength()?;
     let hash = request.hash_for(key.kind())?;
     if !request.is_signed_by(&key, hash) {
-        return Err(Reason::ProofInvalid.into());
+        return Err(Refusal::new(Reason::ProofInvalid)
+            .because("The certificate signing request must be signed with the key that it has."));
     }
     Ok(ProvenKey { key })
 }

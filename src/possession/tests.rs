@@ -239,6 +239,22 @@ fn a_signing_request_that_was_changed_proves_nothing() {
 }
 
 #[test]
+fn a_wrong_proof_is_told_in_the_words_of_the_one_that_was_sent() {
+    let (key, other) =
+        (EcKey::p256(&lc::ECDSA_P256_SHA256_ASN1_SIGNING), pem::parse(fixture("csr/p256-sha256.pem")));
+    let told = |refusal: Refusal| {
+        assert_eq!(refusal.reason(), Reason::ProofInvalid);
+        refusal.to_string()
+    };
+    let challenge = told(prove(&key.pem, &key.sign("another subject")).unwrap_err());
+    assert!(challenge.contains("the token's subject") && !challenge.contains("request"), "{challenge}");
+    let mut request = other.unwrap().into_contents();
+    *request.last_mut().unwrap() ^= 1;
+    let csr = told(Possession::Csr(&pem_of("CERTIFICATE REQUEST", &request)).prove(CHALLENGE).unwrap_err());
+    assert!(csr.contains("signing request must be signed") && !csr.contains("subject"), "{csr}");
+}
+
+#[test]
 fn no_debug_output_shows_a_key() {
     let key = EcKey::p256(&lc::ECDSA_P256_SHA256_ASN1_SIGNING);
     let proven = prove(&key.pem, &key.sign(CHALLENGE)).unwrap();

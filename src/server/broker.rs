@@ -59,7 +59,8 @@ pub(super) async fn open(
     };
     let open = |target| open_target(target, &sealed, sealing.clone(), surroundings.clone());
     let targets = config.targets.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    refuse_shared(&targets)?;
+    let configured = targets.iter().map(|target| (target.name.as_str(), target.configured.clone()));
+    credentials::refuse_shared(&configured.collect::<Vec<_>>())?;
     metrics.begin_broker(config.roles.iter().map(|role| role.name())).map_err(StartError::Failed)?;
     let parts = Parts {
         roles: config.roles.clone(),
@@ -77,21 +78,6 @@ pub(super) async fn open(
     let broker = Broker::open(parts).await.map_err(|error| StartError::Failed(format!("broker: {error}")))?;
     let targets = config.targets.iter().map(|target| (target.name.clone(), target.url.clone()));
     Ok(BrokerApi { broker, targets: targets.collect(), admin_names: Vec::new() })
-}
-
-/// One credential that lies in two places: to one of the two instances it would be given away, and were one target to replace it, the other's would be
-/// dead.
-fn refuse_shared(targets: &[Target]) -> Result<(), StartError> {
-    for (at, target) in targets.iter().enumerate() {
-        if let Some(first) = targets.iter().take(at).find(|other| other.configured == target.configured) {
-            return Err(StartError::Configuration(format!(
-                "broker.targets: {}: token: is the credential of target {} too, wherever the two lie: it would be sent to both, and a rotation of one \
-                 would end the other's; give each its own",
-                target.name, first.name
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn open_target(

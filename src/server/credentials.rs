@@ -79,6 +79,20 @@ pub(super) fn of_target(
     }
 }
 
+/// One credential that lies in two places: to one of the two instances it would be given away, and were one target to replace it, the other's would be
+/// dead. Each is its target's name and the SHA-256.
+pub(super) fn refuse_shared(targets: &[(&str, String)]) -> Result<(), StartError> {
+    for (at, (name, configured)) in targets.iter().enumerate() {
+        if let Some((first, _)) = targets.iter().take(at).find(|(_, other)| other == configured) {
+            return Err(StartError::Configuration(format!(
+                "broker.targets: {name}: token: is the credential of target {first} too, wherever the two lie: it would be sent to both, and a rotation of \
+                 one would end the other's; give each its own"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     read_capped(path, LONGEST).map(Zeroizing::new).map_err(|error| error.to_string())
 }

@@ -15,6 +15,7 @@ mod guarded;
 pub mod limits;
 pub mod listener;
 mod logs;
+pub mod material;
 mod operations;
 mod own_thread;
 mod reload;

@@ -1,14 +1,15 @@
 //! The order of starting.
 
 use super::broker;
-use super::environment::{CA_KEY_PASSWORD, Environment};
+use super::environment::Environment;
 use super::limits::Limits;
 use super::listener::Listener;
 use super::logs::OwnLogs;
+use super::material;
 use super::operations::{Counting, Operations};
 use super::own_thread::OwnThread;
 use super::reload::{self, Reloader};
-use super::timestamps::{self, Ephemeral};
+use super::timestamps;
 use super::tls::ServerTls;
 use super::trust;
 use super::unread;
@@ -16,7 +17,7 @@ use super::{Reloading, Running, StartError};
 use crate::api::broker::BrokerApi;
 use crate::api::{self, ApiState};
 use crate::certificate::{CaChain, IssuedLately};
-use crate::config::{CaMaterial, Config, LogConfig, SignatureLogConfig};
+use crate::config::{Config, LogConfig, SignatureLogConfig};
 use crate::ct_client::{self, ExternalLog};
 use crate::environment::Stopwatch;
 use crate::issuance::admission::Unread;
@@ -24,12 +25,10 @@ use crate::issuance::recording::Recording;
 use crate::issuance::{Admission, CertificateAuthority, CurrentRules, LogMode};
 use crate::leasing::ports::{Kept, LeaseStore as _};
 use crate::log::ct::{CtLogSettings, OpenError};
-use crate::log::ports::LogSigner as _;
 use crate::log::signatures::OpenError as SignaturesError;
 use crate::log::{CtLog, SignatureLog, Stores};
 use crate::oidc::JwksCache;
-use crate::signer::ceremony::{self, NewCa};
-use crate::signer::{FileSigner, LogKey, NO_PASSWORD, NoteSigningKey, Password, SignerOpenError};
+use crate::signer::LogKey;
 use crate::store::{DataDirectoryError, LockedDirectory};
 use crate::telemetry::metrics::Metrics;
 use rustls::ServerConfig;
@@ -40,9 +39,6 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that may wait to be accepted; the system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
-/// The largest chain file, in bytes.
-const MOST_BYTES: u64 = 1024 * 1024;
-
 /// More than any key file has, in bytes.
 const ROOM: usize = 64 * 1024;
 
@@ -64,7 +60,7 @@ async fn start_parts(
 ) -> Result<Running, StartError> {
     // The data directory comes first: of two processes the second is told whose it is, before any word of ports.
     let OpenedData { certificates: data, signatures, leases } = open_data(&config).await?;
-    let (chain, signer, ephemeral) = authority(&config.ca.material, &environment)?;
+    let (chain, signer, ephemeral) = material::authority(&config.ca.material, &environment)?;
     let chain = Arc::new(chain);
     let tls = config.tls.clone().map(ServerTls::load).transpose()?;
     let tls_config = tls.as_ref().map(ServerTls::config).transpose()?;
@@ -169,14 +165,8 @@ async fn recording(
     unread: Arc<Unread>,
 ) -> Result<Option<Arc<Recording>>, StartError> {
     let (Some(config), Some(stores)) = (config, stores) else { return Ok(None) };
-    let key = NoteSigningKey::open(&config.key).map_err(unusable)?;
-    let others = [Some(chain.issuing_spki()), certificates.as_ref().map(|log| log.public_key())];
-    if others.contains(&Some(key.public_key())) {
-        return Err(StartError::Configuration(
-            "signature_log.key: it is the key of the CA or of the certificate log; the signature log needs one of its own"
-                .to_owned(),
-        ));
-    }
+    let certificates = certificates.as_ref().map(|log| log.public_key());
+    let key = material::signature_key(&config.key, [Some(chain.issuing_spki()), certificates])?;
     let clock = environment.clock.clone();
     let log = SignatureLog::open(config.origin, Arc::new(key), stores, clock, environment.stopwatch.clone())
         .await
@@ -190,54 +180,6 @@ async fn recording(
     Ok(Some(Arc::new(Recording::new(Arc::new(log), config.writers, chain.clone(), lately, admission))))
 }
 
-/// The chain that issues, its key, and what an ephemeral CA has made beside.
-fn authority(
-    material: &CaMaterial,
-    environment: &Environment,
-) -> Result<(CaChain, FileSigner, Option<Ephemeral>), StartError> {
-    match material {
-        CaMaterial::Files { certificates, key, password_file } => {
-            let chain = chain(certificates, environment)?;
-            let password = match (&environment.ca_key_password, password_file) {
-                (Some(password), _) => Some(password.clone()),
-                (None, Some(file)) => Some(Password::from_file(file).map_err(unusable)?),
-                (None, None) => None,
-            };
-            let signer = FileSigner::open(key, password.as_ref(), &chain).map_err(|error| {
-                StartError::Configuration(format!(
-                    "ca.signer.file.key: {error}{}",
-                    advice(&error, password.as_ref())
-                ))
-            })?;
-            Ok((chain, signer, None))
-        }
-        CaMaterial::Ephemeral => ephemeral(environment),
-    }
-}
-
-/// What to do where a password is missing.
-fn advice(error: &SignerOpenError, password: Option<&Password>) -> String {
-    if password.is_none() && error.0.ends_with(NO_PASSWORD) {
-        format!("; name its file in ca.signer.file.password_file, or set {CA_KEY_PASSWORD}")
-    } else {
-        String::new()
-    }
-}
-
-/// A CA that nobody will know after this process.
-fn ephemeral(environment: &Environment) -> Result<(CaChain, FileSigner, Option<Ephemeral>), StartError> {
-    let failed = |error: String| StartError::Failed(format!("ca.ephemeral: {error}"));
-    let ca = NewCa::make(&ceremony::Options::default(), environment.clock.now())
-        .map_err(|error| failed(error.to_string()))?;
-    let chain = CaChain::from_pem(ca.chain().as_bytes()).map_err(|error| failed(error.to_string()))?;
-    let signer = FileSigner::from_pem(ca.issuing_key.as_bytes(), None, &chain).map_err(failed)?;
-    tracing::warn!(
-        "the CA is ephemeral: its keys are gone when this process ends; GET /api/v2/trustBundle has its root"
-    );
-    let timestamps = Ephemeral { chain: ca.timestamps_chain(), key: ca.timestamps_key };
-    Ok((chain, signer, Some(timestamps)))
-}
-
 async fn log_mode(
     config: LogConfig,
     stores: Option<Stores>,
@@ -246,7 +188,7 @@ async fn log_mode(
 ) -> Result<LogMode, StartError> {
     match (config, stores) {
         (LogConfig::Embedded(config), Some(stores)) => {
-            let key = LogKey::open(&config.key).map_err(unusable)?;
+            let key = LogKey::open(&config.key).map_err(material::unusable)?;
             let log = open_log(config.origin, stores, key, chain, environment).await?;
             Ok(LogMode::Embedded(Arc::new(log.accepting(config.accept))))
         }
@@ -403,16 +345,6 @@ async fn open_data(config: &Config) -> Result<OpenedData, StartError> {
         .map_err(|error| StartError::Failed(format!("the data directory cannot be opened: {error}")))?
 }
 
-fn chain(path: &Path, environment: &Environment) -> Result<CaChain, StartError> {
-    let unusable = |problem: String| {
-        StartError::Configuration(format!("ca.certificates: {}: {problem}", path.display()))
-    };
-    let pem = read_capped(path, MOST_BYTES).map_err(|error| unusable(error.to_string()))?;
-    let chain = CaChain::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
-    chain.check_validity(environment.clock.now()).map_err(|error| unusable(error.to_string()))?;
-    Ok(chain)
-}
-
 /// A file of at most `most` bytes.
 pub fn read_capped(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     use rustix::fs::OFlags;
@@ -431,8 +363,4 @@ pub fn read_capped(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(format!("it is larger than {} KiB", most / 1024)));
     }
     Ok(bytes)
-}
-
-fn unusable(error: crate::signer::SignerOpenError) -> StartError {
-    StartError::Configuration(error.to_string())
 }

@@ -9,6 +9,7 @@ use crate::outbound::sntp::{self, Own};
 use crate::signer::TimestampKey;
 use crate::telemetry::metrics::Metrics;
 use crate::timestamping::{Attested, Surroundings, TimestampAuthority};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -36,17 +37,7 @@ pub fn open(
 ) -> Result<TimestampAuthority, StartError> {
     let wrong = StartError::Configuration;
     let (chain, key) = match (&config.material, ephemeral) {
-        (TimestampsMaterial::Files { certificates, key }, _) => {
-            let unusable = |problem: String| {
-                wrong(format!("timestamps.certificates: {}: {problem}", certificates.display()))
-            };
-            let pem = read_capped(certificates, MOST_BYTES).map_err(|error| unusable(error.to_string()))?;
-            let chain = TimestampChain::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
-            chain.check_validity(environment.clock.now()).map_err(|error| unusable(error.to_string()))?;
-            let key =
-                TimestampKey::open(key, &chain).map_err(|error| wrong(format!("timestamps.key: {error}")))?;
-            (chain, key)
-        }
+        (TimestampsMaterial::Files { certificates, key }, _) => from_files(certificates, key, environment)?,
         (TimestampsMaterial::Ephemeral, Some(Ephemeral { chain, key })) => {
             let failed = |error: String| StartError::Failed(format!("timestamps.ephemeral: {error}"));
             let chain =
@@ -73,6 +64,22 @@ pub fn open(
     };
     TimestampAuthority::new(chain, config.policy, config.accuracy, around)
         .map_err(|error| StartError::Failed(error.to_string()))
+}
+
+/// The chain in a file, and its key in another.
+pub fn from_files(
+    certificates: &Path,
+    key: &Path,
+    environment: &Environment,
+) -> Result<(TimestampChain, TimestampKey), StartError> {
+    let wrong = StartError::Configuration;
+    let unusable =
+        |problem: String| wrong(format!("timestamps.certificates: {}: {problem}", certificates.display()));
+    let pem = read_capped(certificates, MOST_BYTES).map_err(|error| unusable(error.to_string()))?;
+    let chain = TimestampChain::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
+    chain.check_validity(environment.clock.now()).map_err(|error| unusable(error.to_string()))?;
+    let key = TimestampKey::open(key, &chain).map_err(|error| wrong(format!("timestamps.key: {error}")))?;
+    Ok((chain, key))
 }
 
 /// Asks the servers every few minutes, for as long as the authority lives. The middle of their answers counts, so one that is

@@ -103,7 +103,10 @@ impl Busy {
 
     /// Sends it, without a socket.
     fn send(&self, request: &Value) -> JoinHandle<(u16, String)> {
-        let request = Request::post("/api/v2/signingCert").body(Body::from(request.to_string())).unwrap();
+        let request = Request::post("/api/v2/signingCert")
+            .header("host", "ca")
+            .body(Body::from(request.to_string()))
+            .unwrap();
         let answer = self.api.clone().oneshot(request);
         tokio::spawn(async move {
             let answer = answer.await.expect("it never fails");

@@ -274,6 +274,9 @@ fn a_refused_configuration_ends_init_with_78_and_leaves_nothing_behind() {
         (vec!["--gitlab", "https://a.example", "--gitlab", "https://a.example"], "already"),
         (vec!["--listen", "nowhere"], "not an IP address"),
         (vec!["--public-url", "https://ca.example.com/"], "ends in a slash"),
+        (vec!["--public-url", "https://CA.example.com"], "usually spelled"),
+        (vec!["--public-url", "https://user@ca.example.com"], "--public-url: "),
+        (vec!["--public-url", "https://ca.example.com?x"], "--public-url: "),
         (vec!["--fulcio-config", "/nowhere/fulcio.yaml"], "/nowhere/fulcio.yaml:1: there is no such file"),
         (vec!["--fulcio-config", &wrong], "wrong.yaml:3: "),
     ] {
@@ -281,6 +284,12 @@ fn a_refused_configuration_ends_init_with_78_and_leaves_nothing_behind() {
         let output = countersign([vec!["init", &ca.display().to_string()], arguments.clone()].concat());
         assert_eq!(output.status.code(), Some(78), "{arguments:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(said), "{arguments:?}: {}", text(&output.stderr));
+        // No word of what would follow from something else, or of a file that is not there.
+        if arguments[0] != "--fulcio-config" {
+            let words = text(&output.stderr);
+            assert!(words.contains(&format!("\n{}: ", arguments[0])), "{words}");
+            assert!(!words.contains("warning") && !words.contains("countersign.yaml"), "{words}");
+        }
         assert!(!ca.exists(), "{arguments:?}");
         assert!(!directory.path().join("deep").exists(), "{arguments:?}");
     }

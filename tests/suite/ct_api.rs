@@ -104,10 +104,15 @@ async fn who_has_a_tile_or_a_checkpoint_gets_no_second_one_and_a_part_is_a_part(
             (&*tag, whole.header("cache-control"))
         );
         assert_eq!(asked(path, "if-none-match", "\"another\"".to_owned()).await.body, whole.body);
+        assert_eq!(asked(path, "if-match", tag).await.body, whole.body);
+        let other = asked(path, "if-match", "\"another\"".to_owned()).await;
+        assert_eq!((other.status.as_u16(), other.body.len()), (412, 0), "{path}");
+        assert_eq!(other.header("cache-control"), "no-store", "{path}");
     }
     // A tag can be made up; what is not there is not there.
     let tag = ca.get("/ct/tile/0/000.p/3").await.header("etag").replace("p.3", "p.4");
     assert_eq!(asked("/ct/tile/0/000.p/4", "if-none-match", tag).await.status, 404);
+    assert_eq!(asked("/ct/tile/0/000.p/4", "if-match", "\"x\"".to_owned()).await.status, 404);
 
     let whole = ca.get("/ct/tile/0/000.p/3").await;
     assert_eq!(whole.header("accept-ranges"), "bytes");

@@ -19,6 +19,7 @@ mod cli_operator;
 mod cli_user;
 mod component;
 mod config;
+mod config_check;
 mod connections;
 mod ct_api;
 mod demo;

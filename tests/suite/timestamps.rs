@@ -1,6 +1,6 @@
 //! The timestamp authority, seen from outside: its API, its errors, its clocks.
 
-use crate::support::{Answer, StoppedCa, TestCa, client};
+use crate::support::{Answer, StoppedCa, TestCa, client, logs};
 use countersign::config::{TimestampsConfig, TimestampsMaterial};
 use countersign::environment::{Clock, Stopwatch, UnixMillis};
 use countersign::rekor::Writers;
@@ -239,5 +239,76 @@ async fn without_the_key_in_the_configuration_there_is_no_authority() {
     let ca = TestCa::start().await;
     for path in ["/api/v1/timestamp", "/api/v1/timestamp/certchain", "/ping"] {
         assert_eq!(ca.get(path).await.status, 404, "{path}");
+    }
+}
+
+/// Where the status is not the reason's own, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_in_the_log_has_the_status_that_the_caller_got() {
+    logs::collect();
+    let ca = Stamping::prepare().await.start().await;
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    for (index, (method, url)) in [
+        ("GET", ca.url("/api/v1/timestamp")),
+        ("HEAD", ca.url("/ping")),
+        ("HEAD", ca.admin_url("/readyz")),
+        ("POST", ca.admin_url("/readyz")),
+        ("POST", ca.url("/healthz")),
+        ("GET", ca.url("/healthz")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (version, http) in [("1", &ca.http), ("2", &http2)] {
+            let id = format!("log-status-{index}-{version}");
+            let asked = http.request(method.parse().expect("a method"), &url).header("x-request-id", &*id);
+            let answer = Answer::of(asked).await;
+            assert_eq!(logs::event(&id)["status"], answer.status.as_u16(), "{method} {url}");
+        }
+    }
+}
+
+/// RFC 9110 §15.5.16, wherever there is a body; and RFC 9110 §10.2.1, §15.5.6: `Allow` has what is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_taken_is_told_with_what_is() {
+    let ca = Stamping::prepare().await.start().await;
+    for path in ["/api/v2/signingCert", "/api/v1/signingCert", "/api/v2/log/entries", "/api/v1/timestamp"] {
+        let sent = |encoding: &str| {
+            let request = ca.http.post(ca.url(path)).header("content-type", "application/json");
+            Answer::of(request.header("content-encoding", encoding).body("\u{1f}\u{8b}"))
+        };
+        let refused = sent("gzip").await;
+        assert_eq!((refused.status.as_u16(), &*refused.reason()), (415, "ENCODING_UNSUPPORTED"), "{path}");
+        assert_eq!(refused.header("accept-encoding"), "identity", "{path}");
+        let plain = sent("identity").await;
+        assert_eq!((plain.status.as_u16(), &*plain.reason()), (400, "REQUEST_MALFORMED"), "{path}");
+    }
+
+    let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    for (url, allowed, status) in [
+        (ca.url("/api/v2/signingCert"), "POST", 501),
+        (ca.url("/api/v2/log/entries"), "POST", 501),
+        (ca.url("/api/v1/timestamp"), "POST", 405),
+        (ca.url("/api/v2/trustBundle"), "GET", 501),
+        (ca.url("/healthz"), "GET", 501),
+        (ca.url("/ping"), "GET", 405),
+        (ca.url("/api/v1/timestamp/certchain"), "GET", 405),
+        (ca.admin_url("/readyz"), "GET", 405),
+        (ca.admin_url("/issuers/refresh"), "POST", 405),
+        (ca.url("/ct/checkpoint"), "GET,HEAD", 501),
+    ] {
+        for method in ["OPTIONS", "HEAD", "PUT", "GET"] {
+            if allowed.split(',').any(|it| it == method) {
+                continue;
+            }
+            for http in [&ca.http, &http2] {
+                let answer = Answer::of(http.request(method.parse().expect("a method"), &url)).await;
+                assert_eq!(
+                    (answer.status.as_u16(), answer.header("allow")),
+                    (status, allowed),
+                    "{method} {url}"
+                );
+            }
+        }
     }
 }

@@ -61,6 +61,8 @@ fn the_server_hands_out_what_trust_prints_with_a_digest_to_pin() {
         let held = world.runtime.block_on(Answer::of(held));
         assert_eq!((held.status.as_u16(), held.body.len()), (304, 0));
         assert_eq!([held.header("etag"), held.header("cache-control")], [tag.as_str(), &caching]);
+        let wanted = client().get(&url).header("if-match", "\"another\"");
+        assert_eq!(world.runtime.block_on(Answer::of(wanted)).status, 412);
         let other = client().get(&url).header("if-none-match", "\"another\"");
         assert_eq!(world.runtime.block_on(Answer::of(other)).text(), printed);
         let posted = world.runtime.block_on(Answer::of(client().post(&url)));

@@ -49,7 +49,11 @@ impl Told {
     /// A body that did not come, or not whole.
     pub fn of_transport(refusal: &Refusal) -> Self {
         let (code, hint) = match refusal.reason() {
-            Reason::RequestTooLarge => (Code::RequestInvalid, "The body is larger than 64 KiB."),
+            Reason::RequestTooLarge => (Code::RequestInvalid, "The body is larger than 128 KiB."),
+            Reason::EncodingUnsupported => (
+                Code::RequestInvalid,
+                "The body is compressed, which this server does not undo. Send it as it is.",
+            ),
             Reason::Overloaded => (Code::LimitReached, ""),
             Reason::ShuttingDown => (Code::ShuttingDown, ""),
             _ => (Code::RequestInvalid, "The body did not arrive whole."),
@@ -76,7 +80,12 @@ impl Told {
 
 impl From<Refused> for Told {
     fn from(refused: Refused) -> Self {
-        Self::with_hint(refused, "")
+        // How large it was, its caller knows.
+        let hint = match refused.record() == Reason::TokenTooLarge.code() {
+            true => Reason::TokenTooLarge.explanation(),
+            false => "",
+        };
+        Self::with_hint(refused, hint)
     }
 }
 

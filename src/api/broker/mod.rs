@@ -17,9 +17,10 @@ mod revoke;
 pub use error::BrokerCode;
 pub use operators::routes as operators_routes;
 
-use super::{ApiState, not_found, only};
+use super::{ApiState, not_found, only_get, only_post};
 use crate::broker::{Code, Refused, TokenRequest};
 use crate::leasing::Broker;
+use crate::token::MAX_TOKEN_BYTES;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
@@ -27,14 +28,14 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use error::Told;
 use std::convert::Infallible;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The largest request, in octets: an ID token and a few names.
-const MOST_BYTES: usize = 64 * 1024;
+/// The largest request, in octets: an ID token, and as much again for a few names.
+const MOST_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 type Answer = Result<Response, Told>;
@@ -55,9 +56,9 @@ pub(super) fn routes(state: &ApiState) -> Router<Arc<ApiState>> {
         return Router::new();
     }
     Router::new()
-        .route("/v1/token-exchange", only(post(exchange::exchange)))
-        .route("/v1/token-revoke", only(post(revoke::revoke)))
-        .route("/v1/leases/{id}", only(get(leases::of_the_job)))
+        .route("/v1/token-exchange", only_post(exchange::exchange))
+        .route("/v1/token-revoke", only_post(revoke::revoke))
+        .route("/v1/leases/{id}", only_get(leases::of_the_job))
         // There: "anything else" is not found, another method as well. HEAD would make a token that nobody sees.
         .route("/token", get(compat::token).head(not_found).fallback(not_found))
         .route("/health", get(compat::health).fallback(not_found))

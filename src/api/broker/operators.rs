@@ -4,7 +4,7 @@ use super::error::Told;
 use super::form::Form;
 use super::leases::{shown, shown_job};
 use super::{Answer, BrokerApi, Named, api, page, paper, uncached};
-use crate::api::{ApiState, only, plain};
+use crate::api::{ApiState, only_get, only_post, plain};
 use crate::broker::{Code, LeaseId, Phase, Refused};
 use crate::leasing::{Attempt, Attempts, Filter, Page, Slot};
 use axum::Router;
@@ -13,7 +13,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -31,16 +30,16 @@ pub fn routes(state: &Arc<ApiState>) -> Router {
     let Some(BrokerApi { admin_names, .. }) = &state.broker else { return Router::new() };
     let names: Arc<[String]> = admin_names.clone().into();
     Router::new()
-        .route("/v1/leases", only(get(leases)))
-        .route("/v1/leases/{id}", only(get(lease)))
-        .route("/v1/leases/{id}/revoke", only(post(revoke_one)))
-        .route("/v1/leases/{id}/abandon", only(post(abandon)))
-        .route("/v1/leases/revoke", only(post(revoke_many)))
-        .route("/v1/attempts", only(get(attempts)))
-        .route("/v1/roles", only(get(roles)))
-        .route("/v1/targets", only(get(targets)))
-        .route("/v1/targets/{name}/rotate", only(post(rotate)))
-        .route("/v1/policy/test", only(post(paper::test)))
+        .route("/v1/leases", only_get(leases))
+        .route("/v1/leases/{id}", only_get(lease))
+        .route("/v1/leases/{id}/revoke", only_post(revoke_one))
+        .route("/v1/leases/{id}/abandon", only_post(abandon))
+        .route("/v1/leases/revoke", only_post(revoke_many))
+        .route("/v1/attempts", only_get(attempts))
+        .route("/v1/roles", only_get(roles))
+        .route("/v1/targets", only_get(targets))
+        .route("/v1/targets/{name}/rotate", only_post(rotate))
+        .route("/v1/policy/test", only_post(paper::test))
         .route_layer(from_fn_with_state(names, page::refuse))
         .with_state(state.clone())
 }

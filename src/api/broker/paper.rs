@@ -2,7 +2,7 @@
 
 use super::error::Told;
 use super::operators::{answered, no_query};
-use super::{Answer, api, exchange};
+use super::{Answer, MOST_BYTES, api, exchange};
 use crate::api::ApiState;
 use crate::broker::{Code, Described, Explained, Refused, TokenRequest};
 use crate::token::{Claims, Payload};
@@ -13,8 +13,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How large a request may be, in octets: an ID token, at most.
-const MOST_BYTES: usize = 128 * 1024;
 /// What it may say: who asks, and what for, as a form for a token has it.
 const MEMBERS: [&str; 7] = ["role", "claims", "token", "path", "resource", "scope", "ttl"];
 

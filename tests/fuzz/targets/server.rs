@@ -112,6 +112,7 @@ thread_local! {
 pub fn ask(path: &str, media_type: &str, body: &[u8]) -> Answer {
     SERVER.with(|(runtime, api)| {
         let request = Request::post(path)
+            .header("host", "ca")
             .header("content-type", media_type)
             .header("authorization", format!("Bearer {}", token()))
             .header("te", "trailers")

@@ -69,12 +69,37 @@ async fn parameters_are_as_the_rfc_has_them() {
     let json = request.try_clone().expect("no body").header("content-type", "application/json").body("{}");
     is(&Answer::of(json).await, INVALID, "JSON");
     let form = request.header("content-type", "application/x-www-form-urlencoded");
-    let large = form.try_clone().expect("no body").body("a=".to_owned() + &"x".repeat(70_000));
-    is(&Answer::of(large).await, INVALID, "70 KB");
+    let large = form.try_clone().expect("no body").body("a=".to_owned() + &"x".repeat(140_000));
+    is(&Answer::of(large).await, INVALID, "140 KB");
     let many = form.try_clone().expect("no body").body("a=1&".repeat(70));
     is(&Answer::of(many).await, INVALID, "70 parameters");
     is(&Answer::of(form.body("grant_type=%ff")).await, INVALID, "not UTF-8");
     nothing_was_asked(&world);
+}
+
+/// A user in hundreds of groups has such a token: it is as good as a small one, up to what certificates take.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_id_tokens_are_taken_up_to_64_kib() {
+    let world = World::start().await;
+    let token_of = |groups: usize| {
+        let mut claims = world.claims();
+        claims["groups_direct"] = (0..groups).map(|n| Value::from(format!("group-{n:032}"))).collect();
+        world.token_of(&claims)
+    };
+    let (large, larger) = (token_of(1_120), token_of(1_250));
+    assert!(
+        (60_000..65_536).contains(&large.len()) && larger.len() > 65_536,
+        "{} {}",
+        large.len(),
+        larger.len()
+    );
+    let refused = world.exchange(&larger, &[("role", "tag")]).await;
+    is(&refused, TOKEN, "above 64 KiB");
+    let words = refused.json()["error_description"].to_string();
+    assert!(words.contains("The ID token is larger than 64 KiB."), "{words}");
+    nothing_was_asked(&world);
+    let given = world.exchange(&large, &[("role", "tag")]).await;
+    assert_eq!(given.status, 200, "{}", given.text());
 }
 
 /// Weakness 4 of gitlab-jwt-2-pat, and what is wrong with tokens besides: one answer for all.

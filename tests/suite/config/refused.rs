@@ -39,6 +39,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "data: data",
+        "data: data\nbogus: 1",
+        "countersign.yaml:3: bogus: unknown key; known here: listen, tls, public_url, admin, log, data, ca, timestamps, signature_log, trust, extensions, issuers, identity_config, policy, broker",
+    ),
+    (
+        "data: data",
         "data: data\npolicy: []",
         "countersign.yaml:3: policy: is not a mapping; write `key: value` lines",
     ),

@@ -157,7 +157,10 @@ async fn pipelined_requests_are_answered_each_and_upgrades_ignored() {
 }
 
 async fn asked(ca: &TestCa, request: &str) -> String {
-    let address = ca.url("").trim_start_matches("http://").to_owned();
+    sent(ca.url("").trim_start_matches("http://"), request).await
+}
+
+async fn sent(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(request.as_bytes()).await.expect("it is sent");
     read(&mut stream).await
@@ -174,6 +177,50 @@ async fn methods_for_proxies_are_refused_and_absolute_targets_are_the_servers_ow
     }
     let elsewhere = asked(&ca, &format!("GET http://elsewhere.example/healthz HTTP/1.1\r\n{close}")).await;
     assert!(elsewhere.contains("SERVING"), "{elsewhere}");
+}
+
+/// RFC 9112 §3.2 and §6.1: on both listeners, before anything is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_without_one_valid_host_or_with_other_codings_than_chunked_are_refused() {
+    let ca = TestCa::start().await;
+    let admin = ca.admin_url("").trim_start_matches("http://").to_owned();
+    let public = ca.url("").trim_start_matches("http://").to_owned();
+    let signing = ca.signing_request().to_string();
+    for head in ["", "host: x\r\nhost: x\r\n", "host: a b/c@\r\n", "host: user@x\r\n", "host: x:y\r\n"] {
+        let post = format!(
+            "POST /api/v2/signingCert HTTP/1.1\r\n{head}connection: close\r\ncontent-length: {}\r\n\r\n{signing}",
+            signing.len()
+        );
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{head}connection: close\r\n\r\n");
+        let grpc = get("/x")
+            .replace("GET", "POST")
+            .replace("\r\n\r\n", "\r\ncontent-type: application/grpc\r\n\r\n");
+        for (address, request) in
+            [(&public, post), (&public, get("/healthz")), (&public, grpc), (&admin, get("/livez"))]
+        {
+            let answer = sent(address, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{request}: {answer}");
+            assert!(answer.contains("REQUEST_MALFORMED"), "{request}: {answer}");
+        }
+    }
+    assert_eq!(ca.get("/ct/ct/v1/get-sth").await.json()["tree_size"], 0, "nothing was issued");
+    for fine in
+        ["GET /healthz HTTP/1.0\r\n\r\n", "GET /healthz HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n"]
+    {
+        assert!(sent(&public, fine).await.contains("SERVING"), "{fine}");
+    }
+
+    for (codings, status) in
+        [("gzip, chunked", 400), ("gzip\r\ntransfer-encoding: chunked", 400), ("Chunked", 200)]
+    {
+        let length = signing.len();
+        let request = format!(
+            "POST /api/v2/signingCert HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: {codings}\r\n\r\n\
+             {length:x}\r\n{signing}\r\n0\r\n\r\n"
+        );
+        let answer = sent(&public, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{codings}: {answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
