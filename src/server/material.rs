@@ -33,12 +33,12 @@ pub fn mismatches(config: &Config, environment: &Environment) -> Vec<Mismatch> {
     if let Some(tls) = &config.tls {
         found.look("tls", &[&tls.certificate, &tls.key], || ServerTls::load(tls.clone()));
     }
-    let log = config
-        .log
-        .embedded()
-        .and_then(|log| found.look("log.key", &[&log.key], || LogKey::open(&log.key).map_err(unusable)));
+    let log = config.log.embedded().and_then(|log| {
+        let authority = chain.as_ref().map(CaChain::issuing_spki);
+        found.look("log.key", &[&log.key], || log_key(&log.key, authority))
+    });
     if let Some(signatures) = &config.signature_log {
-        let others = [chain.as_ref().map(CaChain::issuing_spki), log.as_ref().map(|key| key.spki_der())];
+        let others = [chain.as_ref().map(CaChain::issuing_spki), log.as_ref().map(|key| key.public_key())];
         found.look("signature_log.key", &[&signatures.key], || signature_key(&signatures.key, others));
     }
     if let Some(timestamps) = &config.timestamps
@@ -118,6 +118,17 @@ impl Found {
         }
         self.look("broker.targets", &[], || credentials::refuse_shared(&opened));
     }
+}
+
+/// The certificate log's key. What the log signs comes from callers, so it must not be the CA's.
+pub(super) fn log_key(path: &Path, authority: Option<&[u8]>) -> Result<LogKey, StartError> {
+    let key = LogKey::open(path).map_err(unusable)?;
+    if authority == Some(key.public_key()) {
+        return Err(StartError::Configuration(
+            "log.key: it is the CA's key; the log needs one of its own".to_owned(),
+        ));
+    }
+    Ok(key)
 }
 
 /// The signature log's key, which must not be taken for any of the others.

@@ -188,7 +188,7 @@ async fn log_mode(
 ) -> Result<LogMode, StartError> {
     match (config, stores) {
         (LogConfig::Embedded(config), Some(stores)) => {
-            let key = LogKey::open(&config.key).map_err(material::unusable)?;
+            let key = material::log_key(&config.key, Some(chain.issuing_spki()))?;
             let log = open_log(config.origin, stores, key, chain, environment).await?;
             Ok(LogMode::Embedded(Arc::new(log.accepting(config.accept))))
         }

@@ -106,10 +106,15 @@ fn keys_of_others_are_told_all_at_once_and_by_serve_too() {
     let served = countersign(&["serve", "--config", &name]);
     assert_eq!(served.status.code(), Some(78), "{}", text(&served.stderr));
 
-    // With the chain that belongs to it the CA's key is known, and the signature log has the same.
-    let made = Made::new();
-    copy(&made.own("ca/key.pem"), &made.own("log/signatures.pem"));
-    assert_eq!(made.faults(), (Some(78), vec!["signature_log.key".to_owned()]));
+    // With the chain that belongs to it the CA's key is known, and no log may have the same.
+    for (key, file) in [("log.key", "log/key.pem"), ("signature_log.key", "log/signatures.pem")] {
+        let made = Made::new();
+        copy(&made.own("ca/key.pem"), &made.own(file));
+        assert_eq!(made.faults(), (Some(78), vec![key.to_owned()]));
+        let name = made.own("countersign.yaml").display().to_string();
+        let served = text(&countersign(&["serve", "--config", &name]).stderr);
+        assert!(served.contains(&format!("{key}: it is ")), "{served}");
+    }
 }
 
 #[test]
