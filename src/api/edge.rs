@@ -15,8 +15,8 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, EXPECT,
+    ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
@@ -137,7 +137,10 @@ where
 
     let mut response = match fault {
         Some(refusal) => {
-            body::drain(request.into_body()).await;
+            // Who expects `100 Continue` has not begun to send (RFC 9110 §10.1.1).
+            if !request.headers().contains_key(EXPECT) {
+                body::drain(request.into_body()).await;
+            }
             Rejection(refusal).into_response()
         }
         None if listener == Listener::Public && is_preflight(&request) => preflight(),

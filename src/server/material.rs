@@ -25,10 +25,13 @@ pub fn mismatches(config: &Config, environment: &Environment) -> Vec<Mismatch> {
     let mut found = Found(Vec::new());
     let mut chain = None;
     if let CaMaterial::Files { certificates, key, password_file } = &config.ca.material {
-        let mut files = vec![certificates.as_path(), key];
-        files.extend(password_file.as_deref());
-        let authority = || authority(&config.ca.material, environment);
-        chain = found.look("ca.signer.file.key", &files, authority).map(|(chain, ..)| chain);
+        // Read without its key first: the logs' keys are held against it whatever is wrong with that.
+        chain = found.look("ca.certificates", &[certificates], || self::chain(certificates, environment));
+        if chain.is_some() {
+            let mut files = vec![key.as_path()];
+            files.extend(password_file.as_deref());
+            found.look("ca.signer.file.key", &files, || authority(&config.ca.material, environment));
+        }
     }
     if let Some(tls) = &config.tls {
         found.look("tls", &[&tls.certificate, &tls.key], || ServerTls::load(tls.clone()));

@@ -111,6 +111,10 @@ fn keys_of_others_are_told_all_at_once_and_by_serve_too() {
         let made = Made::new();
         copy(&made.own("ca/key.pem"), &made.own(file));
         assert_eq!(made.faults(), (Some(78), vec![key.to_owned()]));
+        // Its certificate says whose it is, whatever is wrong with the key that should belong to it.
+        made.mix("ca/key.pem", "ca/key.pem");
+        assert_eq!(made.faults(), (Some(78), vec!["ca.signer.file.key".to_owned(), key.to_owned()]));
+        copy(&made.own(file), &made.own("ca/key.pem"));
         let name = made.own("countersign.yaml").display().to_string();
         let served = text(&countersign(&["serve", "--config", &name]).stderr);
         assert!(served.contains(&format!("{key}: it is ")), "{served}");

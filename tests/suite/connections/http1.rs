@@ -204,6 +204,8 @@ async fn heads_without_one_valid_host_or_with_other_codings_than_chunked_are_ref
         }
     }
     assert_eq!(ca.get("/ct/ct/v1/get-sth").await.json()["tree_size"], 0, "nothing was issued");
+    let waiting = "POST /api/v2/signingCert HTTP/1.1\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    assert!(sent(&public, waiting).await.starts_with("HTTP/1.1 400"), "who waits is not told to go on");
     for fine in
         ["GET /healthz HTTP/1.0\r\n\r\n", "GET /healthz HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n"]
     {
