@@ -4,6 +4,7 @@
 //! requests beforehand, since making them costs more than sending them; [`connection`] is HTTP/1.1 and nothing more; [`load`] sends
 //! from many connections at once; [`histogram`] keeps how long answers took; [`report`] holds figures against goals.
 
+pub mod answer;
 pub mod connection;
 pub mod histogram;
 pub mod load;
@@ -11,3 +12,4 @@ pub mod process;
 pub mod report;
 pub mod requests;
 pub mod server;
+mod wheel;
