@@ -5,7 +5,7 @@
 
 use super::anchor::Anchor;
 use crate::log::ports::{StoreError, TileStore};
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, Advice, access, fadvise};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
@@ -15,6 +15,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// How many directories are remembered as synced. A log has one new directory for 256,000 entries.
 const REMEMBERED: usize = 1024;
+/// From this size on a file leaves the system's cache as soon as it is durable. Pages that were never used before cost more than
+/// writing on them does: those of one data tile serve the next. Whoever reads it brings it back.
+const LARGE: usize = 128 << 10;
 /// Space that must be left for the largest tile that 256 usual entries make, and a new directory.
 const RESERVE: u64 = 1 << 20;
 
@@ -205,6 +208,10 @@ pub(super) fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> Result
     })?;
     open.sync_all()
         .map_err(|error| StoreError::Unknown(format!("cannot sync {}: {error}", file.display())))?;
+    if bytes.len() >= LARGE {
+        // Advice: where it is not taken nothing is lost.
+        fadvise(&open, 0, None, Advice::DontNeed).ok();
+    }
     fs::rename(temporary, file).map_err(|error| not_written(file, &error))
 }
 
