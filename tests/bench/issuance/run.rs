@@ -90,7 +90,6 @@ impl<'a> Run<'a> {
         if subject.own.is_some() {
             self.entry = entry_octets(subject).await?;
         }
-        let mut peak = 0.0;
         for connections in CONNECTIONS {
             let name = match connections {
                 1 => "1 connection".to_owned(),
@@ -99,11 +98,11 @@ impl<'a> Run<'a> {
             let issuing = self.issuing(connections, Manner::Greedy);
             let rate = self.issue(subject, &name, &issuing, None, &mut all).await?;
             if name == MIDDLE {
-                peak = rate;
+                // At once: the machine's pace changes, and a part of another pace's peak is another part.
+                let issuing = self.issuing(connections, Manner::Due(rate * PART));
+                self.issue(subject, BY_THE_CLOCK, &issuing, None, &mut all).await?;
             }
         }
-        let issuing = self.issuing(64, Manner::Due(peak * PART));
-        self.issue(subject, BY_THE_CLOCK, &issuing, None, &mut all).await?;
         Ok(all)
     }
 
