@@ -1,6 +1,6 @@
 //! Why a job gets no token: one closed list, each reason with the OAuth error that tells it.
 
-use crate::refusal::Refusal;
+use crate::refusal::{Fault, Reason, Refusal};
 use std::fmt;
 use std::time::Duration;
 
@@ -81,12 +81,13 @@ pub struct Refused {
     code: Code,
     record: String,
     retry_after: Option<Duration>,
+    token: Option<Reason>,
 }
 
 impl Refused {
     /// For this reason.
     pub const fn new(code: Code) -> Self {
-        Self { code, record: String::new(), retry_after: None }
+        Self { code, record: String::new(), retry_after: None, token: None }
     }
 
     /// With what the operator's record says of it: never shown to callers, and without a token.
@@ -113,6 +114,11 @@ impl Refused {
         &self.record
     }
 
+    /// Why the ID token does not hold, where that is it. For the record, unless it gives nothing away.
+    pub const fn of_token(&self) -> Option<Reason> {
+        self.token
+    }
+
     /// When to try again.
     pub const fn wait(&self) -> Option<Duration> {
         self.retry_after
@@ -136,14 +142,14 @@ impl std::error::Error for Refused {}
 impl From<Refusal> for Refused {
     /// An ID token that does not hold. Callers are told one and the same text; the record has the reason.
     fn from(refusal: Refusal) -> Self {
-        use crate::refusal::Fault;
-        let code = match refusal.reason().fault() {
+        let reason = refusal.reason();
+        let code = match reason.fault() {
             Fault::Caller => Code::TokenRefused,
             Fault::Issuer => Code::IssuerUnavailable,
             Fault::Server => Code::StoreUnavailable,
         };
         let wait = (code != Code::TokenRefused).then_some(Duration::from_secs(5));
         let claim = refusal.claim().map(|claim| format!(" ({claim})")).unwrap_or_default();
-        Self { code, record: format!("{}{claim}", refusal.reason().code()), retry_after: wait }
+        Self { code, record: format!("{}{claim}", reason.code()), retry_after: wait, token: Some(reason) }
     }
 }

@@ -14,6 +14,7 @@ use crate::policy::Authorization;
 use crate::possession::ProvenKey;
 use crate::refusal::{Reason, Refusal};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +91,7 @@ impl fmt::Debug for ToBeSigned {
 pub struct Template {
     chain: Arc<CaChain>,
     serial: String,
+    life: RangeInclusive<UnixMillis>,
     /// The TBSCertificate's fields from version to subjectPublicKeyInfo.
     fields: Vec<u8>,
     /// The extensions before the CT slot, which is the last.
@@ -153,7 +155,13 @@ impl Template {
             return Err(too_large());
         }
         let serial = hex::encode(serial);
-        Ok(Self { chain: chain.clone(), serial, fields, extensions, precertificate_tbs })
+        let life = not_before..=not_after;
+        Ok(Self { chain: chain.clone(), serial, life, fields, extensions, precertificate_tbs })
+    }
+
+    /// From its first second to its last.
+    pub fn life(&self) -> &RangeInclusive<UnixMillis> {
+        &self.life
     }
 
     /// The TBSCertificate with the poison extension: what the CA signs first (RFC 6962 §3.1).

@@ -21,6 +21,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::token::{Expectations, KeySet, Payload, Times, UnverifiedToken};
 use crate::transparency::Place;
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -38,8 +39,6 @@ pub struct CertificateRequest<'r> {
 pub struct Authorized {
     template: Template,
     place: admission::Place,
-    now: UnixMillis,
-    lifetime: Duration,
 }
 
 /// What was issued.
@@ -154,16 +153,17 @@ impl CertificateAuthority {
         course.did(Step::Policy);
 
         let template = Template::new(&self.chain, &authorization, &key, lifetime, now, &*self.random)?;
-        Ok(Authorized { template, place, now, lifetime })
+        Ok(Authorized { template, place })
     }
 
     /// The steps after those: the template becomes a certificate by the way that the log's mode asks for.
     async fn make(&self, authorized: Authorized, course: &mut Course) -> Result<Issued, Refusal> {
-        let Authorized { template, place, now, lifetime } = authorized;
+        let Authorized { template, place } = authorized;
         let issued = match &self.log {
             LogMode::Embedded(log) => {
-                let issued = self.log_and_issue(template, &**log, course).await;
-                issued.and_then(|issued| self.in_its_life(issued, now, lifetime))
+                let life = template.life().clone();
+                let issued = self.log_and_issue(template, &**log, course).await?;
+                promised_within(&life, issued)
             }
             LogMode::External { log, precertificates: true } => {
                 self.log_and_issue(template, &**log, course).await
@@ -234,19 +234,6 @@ impl CertificateAuthority {
         Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::Embedded, place })
     }
 
-    /// A clock that was set meanwhile: no client takes a certificate whose SCT is older or younger than it.
-    fn in_its_life(&self, issued: Issued, now: UnixMillis, lifetime: Duration) -> Result<Issued, Refusal> {
-        let begins = UnixMillis::from_secs(now.as_secs());
-        let ends = begins.plus(lifetime).min(self.chain.not_after());
-        match issued.place {
-            Some(place) if place.timestamp < begins || place.timestamp > ends => {
-                tracing::error!(sct = %place.timestamp, %begins, %ends, "the clock was set: an SCT outside its certificate's life");
-                Err(Refusal::new(Reason::LogUnavailable).retry_after(Duration::from_secs(5)))
-            }
-            _ => Ok(issued),
-        }
-    }
-
     /// The certificate is logged before it is handed out, with the SCT beside it.
     async fn issue_and_log(
         &self,
@@ -268,5 +255,17 @@ impl CertificateAuthority {
         let certificate = template.into_certificate(&signature);
         course.did(Step::Certificate);
         Ok(Issued { certificate, chain: self.chain.clone(), sct: SctDelivery::None, place: None })
+    }
+}
+
+/// A clock that was set meanwhile: no client takes a certificate whose SCT is older or younger than it.
+fn promised_within(life: &RangeInclusive<UnixMillis>, issued: Issued) -> Result<Issued, Refusal> {
+    match issued.place {
+        Some(place) if !life.contains(&place.timestamp) => {
+            let (begins, ends) = (life.start(), life.end());
+            tracing::error!(sct = %place.timestamp, %begins, %ends, "the clock was set: an SCT outside its certificate's life");
+            Err(Refusal::new(Reason::LogUnavailable).retry_after(Duration::from_secs(5)))
+        }
+        _ => Ok(issued),
     }
 }

@@ -27,10 +27,11 @@ pub fn mismatches(config: &Config, environment: &Environment) -> Vec<Mismatch> {
     if let CaMaterial::Files { certificates, key, password_file } = &config.ca.material {
         // Read without its key first: the logs' keys are held against it whatever is wrong with that.
         chain = found.look("ca.certificates", &[certificates], || self::chain(certificates, environment));
-        if chain.is_some() {
+        if let Some(chain) = &chain {
             let mut files = vec![key.as_path()];
             files.extend(password_file.as_deref());
-            found.look("ca.signer.file.key", &files, || authority(&config.ca.material, environment));
+            let open = || ca_signer(key, password_file.as_deref(), chain, environment);
+            found.look("ca.signer.file.key", &files, open);
         }
     }
     if let Some(tls) = &config.tls {
@@ -154,21 +155,29 @@ pub(super) fn authority(
     match material {
         CaMaterial::Files { certificates, key, password_file } => {
             let chain = chain(certificates, environment)?;
-            let password = match (&environment.ca_key_password, password_file) {
-                (Some(password), _) => Some(password.clone()),
-                (None, Some(file)) => Some(Password::from_file(file).map_err(unusable)?),
-                (None, None) => None,
-            };
-            let signer = FileSigner::open(key, password.as_ref(), &chain).map_err(|error| {
-                StartError::Configuration(format!(
-                    "ca.signer.file.key: {error}{}",
-                    advice(&error, password.as_ref())
-                ))
-            })?;
+            let signer = ca_signer(key, password_file.as_deref(), &chain, environment)?;
             Ok((chain, signer, None))
         }
         CaMaterial::Ephemeral => ephemeral(environment),
     }
+}
+
+/// The key of the chain's issuing certificate, from a file.
+fn ca_signer(
+    key: &Path,
+    password_file: Option<&Path>,
+    chain: &CaChain,
+    environment: &Environment,
+) -> Result<FileSigner, StartError> {
+    let password = match (&environment.ca_key_password, password_file) {
+        (Some(password), _) => Some(password.clone()),
+        (None, Some(file)) => Some(Password::from_file(file).map_err(unusable)?),
+        (None, None) => None,
+    };
+    FileSigner::open(key, password.as_ref(), chain).map_err(|error| {
+        let advice = advice(&error, password.as_ref());
+        StartError::Configuration(format!("ca.signer.file.key: {error}{advice}"))
+    })
 }
 
 /// What to do where a password is missing.

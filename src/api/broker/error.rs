@@ -50,10 +50,7 @@ impl Told {
     pub fn of_transport(refusal: &Refusal) -> Self {
         let (code, hint) = match refusal.reason() {
             Reason::RequestTooLarge => (Code::RequestInvalid, "The body is larger than 128 KiB."),
-            Reason::EncodingUnsupported => (
-                Code::RequestInvalid,
-                "The body is compressed, which this server does not undo. Send it as it is.",
-            ),
+            Reason::EncodingUnsupported => (Code::RequestInvalid, Reason::EncodingUnsupported.explanation()),
             Reason::Overloaded => (Code::LimitReached, ""),
             Reason::ShuttingDown => (Code::ShuttingDown, ""),
             _ => (Code::RequestInvalid, "The body did not arrive whole."),
@@ -81,9 +78,9 @@ impl Told {
 impl From<Refused> for Told {
     fn from(refused: Refused) -> Self {
         // How large it was, its caller knows.
-        let hint = match refused.record() == Reason::TokenTooLarge.code() {
-            true => Reason::TokenTooLarge.explanation(),
-            false => "",
+        let hint = match refused.of_token() {
+            Some(Reason::TokenTooLarge) => Reason::TokenTooLarge.explanation(),
+            _ => "",
         };
         Self::with_hint(refused, hint)
     }
