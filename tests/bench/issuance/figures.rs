@@ -32,14 +32,8 @@ impl Row {
     /// The median of each figure.
     pub fn medians(&self) -> Figures {
         let names = self.runs.first().map(|run| run.0.iter().map(|(name, _)| *name)).into_iter().flatten();
-        let median = |name| {
-            let mut values: Vec<f64> = self.runs.iter().filter_map(|run| run.get(name)).collect();
-            values.sort_by(f64::total_cmp);
-            let middle = values.len() / 2;
-            let even = values.len().is_multiple_of(2);
-            (name, if even { f64::midpoint(values[middle - 1], values[middle]) } else { values[middle] })
-        };
-        Figures(names.map(median).collect())
+        let of = |name| Some((name, median(self.runs.iter().filter_map(|run| run.get(name)))?));
+        Figures(names.filter_map(of).collect())
     }
 
     pub fn to_json(&self) -> Value {
@@ -65,11 +59,32 @@ impl Rows {
         }
     }
 
+    /// This row.
+    pub fn row(&self, subject: &str, load: &str) -> Option<&Row> {
+        self.0.iter().find(|row| row.subject == subject && row.load == load)
+    }
+
     /// The median of a figure.
     pub fn median(&self, subject: &str, load: &str, name: &str) -> Option<f64> {
-        let row = self.0.iter().find(|row| row.subject == subject && row.load == load)?;
-        row.medians().get(name)
+        self.row(subject, load)?.medians().get(name)
     }
+}
+
+/// The one in the middle, or between the two; none of none.
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len().is_multiple_of(2) { f64::midpoint(values[middle - 1], upper) } else { upper })
+}
+
+/// The median of a ratio, which is taken within each run: between two of them the machine changes its pace.
+pub fn median_ratio<'r>(
+    runs: impl Iterator<Item = (&'r Figures, &'r Figures)>,
+    [above, below]: [&str; 2],
+) -> Option<f64> {
+    median(runs.filter_map(|(one, other)| Some(one.get(above)? / other.get(below)?)))
 }
 
 /// Four digits that count.
