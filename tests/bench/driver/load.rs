@@ -1,9 +1,9 @@
 //! Load: many connections that ask for certificates, each in its own manner, and what they saw.
 
 use super::answer::Reply;
+use super::event_loop::EventLoop;
 use super::histogram::Histogram;
 use super::requests::Wire;
-use super::wheel::Wheel;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl Seen {
 impl Load {
     /// Runs it for so long, on a thread of its own. All connections are open before the first request.
     pub async fn run(self, duration: Duration) -> Seen {
-        let run = move || Wheel::of(self, duration).expect("connections").run().expect("events");
+        let run = move || EventLoop::of(self, duration).expect("connections").run().expect("events");
         tokio::task::spawn_blocking(run).await.expect("it does not panic")
     }
 }

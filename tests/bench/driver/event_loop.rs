@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const EVENTS: usize = 256;
 
 /// A load that runs.
-pub struct Wheel {
+pub struct EventLoop {
     load: Load,
     epoll: OwnedFd,
     clients: Vec<Client>,
@@ -57,7 +57,7 @@ struct Asked {
     since: Instant,
 }
 
-impl Wheel {
+impl EventLoop {
     /// All connections, open.
     pub fn of(load: Load, duration: Duration) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
