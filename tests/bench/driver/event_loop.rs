@@ -108,10 +108,33 @@ impl EventLoop {
 
     /// Begins what is due; when the next is.
     fn what_is_due(&mut self) -> Option<Instant> {
-        while let Manner::Due(rate) = self.load.manner {
+        [self.what_is_later(), self.what_the_clock_says()].into_iter().flatten().min()
+    }
+
+    /// Those who were to wait until now go on.
+    fn what_is_later(&mut self) -> Option<Instant> {
+        while let Some(Reverse((when, number))) = self.later.peek().copied() {
+            if Instant::now() < when {
+                return Some(when);
+            }
+            self.later.pop();
+            match self.load.manner {
+                // It may have gone on when its next request was due.
+                Manner::Due(_) if self.clients[number].asked.is_some() => {}
+                Manner::Due(_) => self.go_on(number),
+                _ => self.turn(number),
+            }
+        }
+        None
+    }
+
+    /// Each connection in turn is told that a request is due, where that goes by the clock.
+    fn what_the_clock_says(&mut self) -> Option<Instant> {
+        let Manner::Due(rate) = self.load.manner else { return None };
+        loop {
             let due = Duration::from_secs_f64(f64::from(self.turns) / rate);
             if due >= self.duration {
-                break;
+                return None;
             }
             if self.began.elapsed() < due {
                 return Some(self.began + due);
@@ -123,17 +146,6 @@ impl EventLoop {
                 self.go_on(number);
             }
         }
-        while let Some(Reverse((when, number))) = self.later.peek().copied() {
-            if Instant::now() < when {
-                return Some(when);
-            }
-            self.later.pop();
-            match self.load.manner {
-                Manner::Due(_) => self.go_on(number),
-                _ => self.turn(number),
-            }
-        }
-        None
     }
 
     /// What happened on connections, or nothing when it is time for something else.
