@@ -149,10 +149,9 @@ impl CertificateAuthority {
         let (ruled, authorization) = rules.policy.authorize(&label, entry, principal, &token, &key);
         course.rule(ruled);
         let authorization = authorization?;
-        let lifetime = authorization.lifetime(self.lifetime);
         course.did(Step::Policy);
 
-        let template = Template::new(&self.chain, &authorization, &key, lifetime, now, &*self.random)?;
+        let template = Template::new(&self.chain, &authorization, &key, self.lifetime, now, &*self.random)?;
         Ok(Authorized { template, place })
     }
 

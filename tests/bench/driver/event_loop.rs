@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Events taken at once.
 const EVENTS: usize = 256;
+/// What stands for an answer where the connection broke.
+const BROKEN: Reply = Reply { status: 0, wait: None, last: true };
 
 /// A load that runs.
 pub struct EventLoop {
@@ -30,8 +32,6 @@ pub struct EventLoop {
     turns: u32,
     /// Who goes on later, and when.
     later: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Connections that will ask again.
-    at_work: usize,
     /// What is read stands here for a moment.
     octets: Vec<u8>,
     seen: Seen,
@@ -75,21 +75,20 @@ impl EventLoop {
             });
         }
         let slices = vec![0; (duration.as_millis() / SLICE.as_millis()) as usize + 1];
-        let (at_work, seen) = (clients.len(), Seen { slices, ..Seen::default() });
+        let seen = Seen { slices, ..Seen::default() };
         let (began, later, octets) = (Instant::now(), BinaryHeap::new(), vec![0; 64 * 1024]);
-        Ok(Self { load, epoll, clients, began, duration, turns: 0, later, at_work, octets, seen })
+        Ok(Self { load, epoll, clients, began, duration, turns: 0, later, octets, seen })
     }
 
     /// Until the time is over and all answers are there.
     pub fn run(mut self) -> io::Result<Seen> {
-        self.began = Instant::now();
         if !matches!(self.load.manner, Manner::Due(_)) {
             (0..self.clients.len()).for_each(|number| self.go_on(number));
         }
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             let next = self.what_is_due();
-            if self.at_work == 0 || (next.is_none() && self.is_due_and_done()) {
+            if next.is_none() && self.clients.iter().all(|client| client.asked.is_none()) {
                 break;
             }
             self.wait(next, &mut events)?;
@@ -101,14 +100,9 @@ impl EventLoop {
         Ok(self.seen)
     }
 
-    /// Nothing will be due any more, and everything was answered.
-    fn is_due_and_done(&self) -> bool {
-        matches!(self.load.manner, Manner::Due(_)) && self.clients.iter().all(|client| client.asked.is_none())
-    }
-
     /// Begins what is due; when the next is.
     fn what_is_due(&mut self) -> Option<Instant> {
-        [self.what_is_later(), self.what_the_clock_says()].into_iter().flatten().min()
+        [self.what_the_clock_says(), self.what_is_later()].into_iter().flatten().min()
     }
 
     /// Those who were to wait until now go on.
@@ -192,9 +186,8 @@ impl EventLoop {
     /// It is time for the next request, or over.
     fn turn(&mut self, number: usize) {
         let now = Instant::now();
-        match now - self.began < self.duration {
-            true => self.ask(number, now),
-            false => self.at_work -= 1,
+        if now - self.began < self.duration {
+            self.ask(number, now);
         }
     }
 
@@ -209,17 +202,25 @@ impl EventLoop {
         client.next += self.load.connections;
         client.answer.clear();
         client.asked = Some(Asked { request, written: 0, since });
-        self.advance(number);
+        // The answer takes a while: an event tells of it.
+        if client.send().is_err() {
+            self.end(number, BROKEN);
+        }
     }
 
-    /// Writes and reads what goes, and goes on if that is the end of an answer.
+    /// Writes and reads what goes.
     fn advance(&mut self, number: usize) {
         let client = &mut self.clients[number];
-        let reply = match client.advance(&mut self.octets) {
-            Ok(None) => return,
-            Ok(Some(reply)) => reply,
-            Err(_) => Reply { status: 0, wait: None, last: true },
-        };
+        match client.send().and_then(|sent| if sent { client.receive(&mut self.octets) } else { Ok(None) }) {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.end(number, reply),
+            Err(_) => self.end(number, BROKEN),
+        }
+    }
+
+    /// A request has its answer, and its connection goes on.
+    fn end(&mut self, number: usize, reply: Reply) {
+        let client = &mut self.clients[number];
         let Some(asked) = client.asked.take() else { return };
         self.seen.note(reply, asked.since.elapsed(), self.began.elapsed());
         if self.load.keep && matches!(reply.status, 200 | 201) {
@@ -247,21 +248,23 @@ impl EventLoop {
 }
 
 impl Client {
-    /// Writes and reads until it would have to wait, or the answer is complete.
-    fn advance(&mut self, octets: &mut [u8]) -> io::Result<Option<Reply>> {
-        let Some(asked) = &mut self.asked else { return Ok(None) };
+    /// Writes until it would have to wait; whether all of a request is written.
+    fn send(&mut self) -> io::Result<bool> {
+        let Some(asked) = &mut self.asked else { return Ok(false) };
         let stream = self.stream.as_mut().ok_or(ErrorKind::NotConnected)?;
         while asked.written < asked.request.len() {
             match stream.write(&asked.request[asked.written..]) {
                 Ok(count) => asked.written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
-            if asked.written == asked.request.len() {
-                // The answer takes a while.
-                return Ok(None);
-            }
         }
+        Ok(true)
+    }
+
+    /// Reads until it would have to wait, or the answer is complete.
+    fn receive(&mut self, octets: &mut [u8]) -> io::Result<Option<Reply>> {
+        let stream = self.stream.as_mut().ok_or(ErrorKind::NotConnected)?;
         loop {
             match stream.read(octets) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),

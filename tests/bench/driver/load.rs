@@ -98,7 +98,7 @@ impl Seen {
 impl Load {
     /// Runs it for so long, on a thread of its own. All connections are open before the first request.
     pub async fn run(self, duration: Duration) -> Seen {
-        let run = move || EventLoop::of(self, duration).expect("connections").run().expect("events");
+        let run = move || EventLoop::of(self, duration).and_then(EventLoop::run).expect("connections");
         tokio::task::spawn_blocking(run).await.expect("it does not panic")
     }
 }
