@@ -4,6 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, Zeroizing};
 
+/// Lines of a certificate that are encoded at a time, in a buffer of 4 KiB: nearly always it is all of them.
+const LINES: usize = 64;
+
 /// One block.
 pub struct Block {
     /// `CERTIFICATE`, `PRIVATE KEY`, …
@@ -35,13 +38,7 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     pem.push_str("-----BEGIN ");
     pem.push_str(label);
     pem.push_str("-----\n");
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64)); // base64 is ASCII
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
+    push_lines(&mut pem, &base64, "\n");
     pem.push_str("-----END ");
     pem.push_str(label);
     pem.push_str("-----\n");
@@ -52,14 +49,23 @@ pub fn encode(label: &str, der: &[u8]) -> String {
 pub fn push_certificate(out: &mut String, der: &[u8], newline: &str) {
     out.push_str("-----BEGIN CERTIFICATE-----");
     out.push_str(newline);
-    // 48 octets make a line.
-    let mut line = [0; 64];
-    for octets in der.chunks(48) {
-        let text = STANDARD.encode_slice(octets, &mut line).ok().and_then(|length| line.get(..length));
-        out.push_str(text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default());
-        out.push_str(newline);
+    let mut base64 = [0; 64 * LINES];
+    for octets in der.chunks(48 * LINES) {
+        let text = STANDARD.encode_slice(octets, &mut base64).ok().and_then(|length| base64.get(..length));
+        push_lines(out, text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default(), newline);
     }
     out.push_str("-----END CERTIFICATE-----");
+}
+
+/// Appends base64 in lines of 64 characters, with `newline` behind each.
+fn push_lines(out: &mut String, base64: &str, newline: &str) {
+    let mut rest = base64;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64)); // base64 is ASCII
+        out.push_str(line);
+        out.push_str(newline);
+        rest = after;
+    }
 }
 
 fn block<'t>(label: &str, lines: &mut (impl Iterator<Item = &'t str> + Clone)) -> Result<Block, String> {
@@ -124,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_reads_back() {
-        for length in [0, 1, 47, 48, 49, 96, 1000] {
+        for length in [0, 1, 47, 48, 49, 96, 1000, 48 * LINES - 1, 48 * LINES, 48 * LINES + 1, 10_000] {
             let der = vec![5; length];
             let pem = encode("CERTIFICATE", &der);
             assert!(pem.ends_with("-----END CERTIFICATE-----\n") && pem.lines().all(|line| line.len() <= 64));
