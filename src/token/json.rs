@@ -6,34 +6,85 @@
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
 /// How deeply values may be nested. GitLab's `user_identities` and `job_config` need three levels.
 pub const MAX_DEPTH: usize = 16;
 
-/// Octets of a document for which there is room for one member from the start, somewhat fewer than GitLab's tokens have: a map that
-/// grows is built anew each time.
-const OCTETS_A_MEMBER: usize = 24;
-
 /// serde_json hands over numbers that are no 64-bit integers as a map with one private key of this family. In a
 /// document such a key is an attack on parsers, so it is refused.
 const PRIVATE_KEYS: &str = "$serde_json::private::";
+
+/// Where an object's members go.
+pub(super) trait Members {
+    /// Takes one; `false`: it has one of that name already.
+    fn insert(&mut self, name: Cow<'_, str>, value: Value) -> bool;
+}
+
+impl Members for Map<String, Value> {
+    fn insert(&mut self, name: Cow<'_, str>, value: Value) -> bool {
+        match self.entry(name) {
+            Entry::Vacant(member) => {
+                member.insert(value);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+}
 
 /// Reads a JSON object. Members keep their order, and numbers their spelling, but for an exponent's: `1E5` is read as `1e+5`.
 ///
 /// # Errors
 /// What is wrong, without any part of the document.
 pub fn parse_object(json: &[u8]) -> Result<Map<String, Value>, &'static str> {
+    parse_members(json, Map::new())
+}
+
+/// [`parse_object`] into something else.
+pub(super) fn parse_members<M: Members>(json: &[u8], members: M) -> Result<M, &'static str> {
     let fault = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = StrictValue { depth: 0, members: json.len() / OCTETS_A_MEMBER, fault: &fault }
+    StrictObject { strict: StrictValue { depth: 0, fault: &fault }, members }
         .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|_| fault.get().unwrap_or("it is not valid JSON"))?;
-    match value {
-        Value::Object(members) => Ok(members),
-        _ => Err("it is not a JSON object"),
+        .and_then(|members| deserializer.end().map(|()| members))
+        .map_err(|error| {
+            let other = if error.is_data() { "it is not a JSON object" } else { "it is not valid JSON" };
+            fault.get().unwrap_or(other)
+        })
+}
+
+/// The object that the document is.
+struct StrictObject<'f, M> {
+    strict: StrictValue<'f>,
+    members: M,
+}
+
+impl<'de, M: Members> DeserializeSeed<'de> for StrictObject<'_, M> {
+    type Value = M;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<M, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, M: Members> Visitor<'de> for StrictObject<'_, M> {
+    type Value = M;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<M, A::Error> {
+        match entries.next_key_seed(Name)? {
+            Some(first) if first.starts_with(PRIVATE_KEYS) => {
+                entries.next_value_seed(NumberSpelling(self.strict))?;
+                Err(A::Error::custom("a number"))
+            }
+            first => self.strict.read_members(first, entries, self.members),
+        }
     }
 }
 
@@ -41,8 +92,6 @@ pub fn parse_object(json: &[u8]) -> Result<Map<String, Value>, &'static str> {
 #[derive(Clone, Copy)]
 struct StrictValue<'f> {
     depth: usize,
-    /// Room for so many members in an object at this depth.
-    members: usize,
     fault: &'f Cell<Option<&'static str>>,
 }
 
@@ -57,8 +106,29 @@ impl StrictValue<'_> {
         if depth > MAX_DEPTH {
             Err(self.fail("it is nested too deeply"))
         } else {
-            Ok(Self { depth, members: 0, ..*self })
+            Ok(Self { depth, ..*self })
         }
+    }
+
+    /// An object's members behind the first one's name.
+    fn read_members<'de, A: MapAccess<'de>, M: Members>(
+        &self,
+        first: Option<Cow<'de, str>>,
+        mut entries: A,
+        mut members: M,
+    ) -> Result<M, A::Error> {
+        let inner = self.deeper()?;
+        let mut next = first;
+        while let Some(name) = next {
+            if name.starts_with(PRIVATE_KEYS) {
+                return Err(self.fail("it has a member with a reserved name"));
+            }
+            if !members.insert(name, entries.next_value_seed(inner)?) {
+                return Err(self.fail("it has a member twice"));
+            }
+            next = entries.next_key_seed(Name)?;
+        }
+        Ok(members)
     }
 }
 
@@ -111,27 +181,39 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let Some(first) = entries.next_key::<String>()? else {
-            self.deeper::<A::Error>()?;
-            return Ok(Value::Object(Map::new()));
-        };
-        if first.starts_with(PRIVATE_KEYS) {
-            let spelling = entries.next_value_seed(NumberSpelling(self))?;
-            return Ok(Value::Number(spelling));
-        }
-        let inner = self.deeper()?;
-        let mut members = Map::with_capacity(self.members);
-        members.insert(first, entries.next_value_seed(inner)?);
-        while let Some(name) = entries.next_key::<String>()? {
-            if name.starts_with(PRIVATE_KEYS) {
-                return Err(self.fail("it has a member with a reserved name"));
+        match entries.next_key_seed(Name)? {
+            Some(first) if first.starts_with(PRIVATE_KEYS) => {
+                entries.next_value_seed(NumberSpelling(self)).map(Value::Number)
             }
-            match members.entry(name) {
-                Entry::Vacant(member) => drop(member.insert(entries.next_value_seed(inner)?)),
-                Entry::Occupied(_) => return Err(self.fail("it has a member twice")),
-            }
+            first => self.read_members(first, entries, Map::new()).map(Value::Object),
         }
-        Ok(Value::Object(members))
+    }
+}
+
+/// A member's name, which is a part of the document unless something in it is escaped.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 
