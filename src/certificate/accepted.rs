@@ -6,12 +6,11 @@
 use super::chain::MAX_CHAIN_LENGTH;
 use super::raw::{RawCertificate, RawTbs, without_extension};
 use super::{oids, pem, signature};
-use crate::transparency::precertificate::{LogEntry, PrecertificateEntry, X509Entry};
+use crate::transparency::precertificate::LogEntry;
 use crate::transparency::{Hash, sha256};
 use der::asn1::ObjectIdentifier;
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 /// The largest certificate that is taken, in octets: a data tile has 256 entries.
@@ -156,16 +155,13 @@ fn submission(chain: Vec<Vec<u8>>, kind: SubmissionKind, issuer_key_hash: Hash, 
     let mut chain = chain.into_iter();
     let leaf = chain.next().unwrap_or_default();
     let issuers: Vec<Vec<u8>> = chain.collect();
-    let fingerprints: Arc<[Hash]> = issuers.iter().map(|der| sha256(der)).collect();
+    let fingerprints: Vec<Hash> = issuers.iter().map(|der| sha256(der)).collect();
     let identity = sha256(&leaf);
     let entry = match kind {
-        SubmissionKind::Certificate => LogEntry::X509(X509Entry { certificate: leaf, fingerprints }),
-        SubmissionKind::Precertificate => LogEntry::Precertificate(PrecertificateEntry {
-            issuer_key_hash,
-            tbs,
-            precertificate: leaf,
-            fingerprints,
-        }),
+        SubmissionKind::Certificate => LogEntry::certificate(&leaf, &fingerprints),
+        SubmissionKind::Precertificate => {
+            LogEntry::precertificate(&issuer_key_hash, &tbs, &leaf, &fingerprints)
+        }
     };
     Submission { entry, issuers, identity }
 }
@@ -249,13 +245,10 @@ mod tests {
         let template = testing::template(&testing::chain(), NOW).unwrap();
         let signature = testing::sign(template.precertificate_tbs());
         let precertificate = template.into_precertificate(&signature);
-        let theirs = PrecertificateEntry::from(&precertificate);
+        let theirs = LogEntry::from(&precertificate);
         let submission =
             accepted().check(vec![precertificate.der().to_vec()], SubmissionKind::Precertificate).unwrap();
-        let LogEntry::Precertificate(ours) = &submission.entry else { panic!("a precertificate") };
-        assert_eq!((&ours.tbs, &ours.precertificate), (&theirs.tbs, &theirs.precertificate));
-        assert_eq!(ours.issuer_key_hash, theirs.issuer_key_hash);
-        assert_eq!(ours.fingerprints, theirs.fingerprints);
+        assert_eq!(submission.entry, theirs);
         assert_eq!(submission.issuers, testing::chain().certificates());
     }
 

@@ -363,7 +363,10 @@ mod tests {
         let shown = inspected.identity_extensions();
         assert_eq!(shown.len(), expected.len());
         for (shown, expected) in shown.iter().zip(expected) {
-            assert_eq!((shown.oid, &shown.content, shown.critical), (expected.oid, &expected.content, false));
+            assert_eq!(
+                (shown.oid, &shown.content[..], shown.critical),
+                (expected.oid, &expected.content[..], false)
+            );
         }
         let texts: Vec<_> = shown.iter().map(|extension| extension.text().unwrap()).collect();
         assert_eq!(texts[..2], ["https://gitlab.example.com"; 2]);

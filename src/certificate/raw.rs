@@ -139,44 +139,77 @@ impl<'a> RawTbs<'a> {
 ///
 /// It reads only `tbs`, so it can judge whoever built it. An error when the extension does not occur exactly once.
 pub fn without_extension(tbs: &[u8], oid: ObjectIdentifier) -> Result<Vec<u8>, Malformed> {
-    let whole = Element::only(tbs, SEQUENCE)?;
-    let mut fields = whole.inside();
-    let (mut found, mut times) = (None, 0);
-    while !fields.is_finished() {
-        let at_field = fields.clone();
-        let field = fields.element()?;
-        if field.tag != EXTENSIONS {
-            continue;
-        }
-        let list = Element::only(field.value, SEQUENCE)?;
-        let mut extensions = list.inside();
-        while !extensions.is_finished() {
-            let (at_extension, extension) = (extensions.clone(), extensions.expect(SEQUENCE)?);
-            if extension.inside().expect(OBJECT_IDENTIFIER)?.value == oid.as_bytes() {
-                let around_field = (at_field.before(whole), fields.octets());
-                found = Some((around_field, at_extension.before(list), extensions.octets()));
-                times += 1;
+    let mut out = Vec::with_capacity(tbs.len());
+    Remainder::of(tbs, oid)?.each_piece(|piece| out.extend_from_slice(piece));
+    Ok(out)
+}
+
+/// Whether `tbs` is [`without_extension`] what `expected` is, octet for octet; nothing is copied to find out.
+pub(super) fn is_without_extension(
+    tbs: &[u8],
+    oid: ObjectIdentifier,
+    expected: &[u8],
+) -> Result<bool, Malformed> {
+    let mut rest = Some(expected);
+    Remainder::of(tbs, oid)?.each_piece(|piece| rest = rest.and_then(|rest| rest.strip_prefix(piece)));
+    Ok(rest.is_some_and(<[u8]>::is_empty))
+}
+
+/// What is left of a TBSCertificate when an extension is taken out.
+struct Remainder<'t> {
+    /// The fields before the extensions and after them.
+    around: (&'t [u8], &'t [u8]),
+    /// The extensions before that one and after it.
+    extensions: (&'t [u8], &'t [u8]),
+}
+
+impl<'t> Remainder<'t> {
+    fn of(tbs: &'t [u8], oid: ObjectIdentifier) -> Result<Self, Malformed> {
+        let whole = Element::only(tbs, SEQUENCE)?;
+        let mut fields = whole.inside();
+        let (mut found, mut times) = (None, 0);
+        while !fields.is_finished() {
+            let at_field = fields.clone();
+            let field = fields.element()?;
+            if field.tag != EXTENSIONS {
+                continue;
+            }
+            let around = (at_field.before(whole), fields.octets());
+            let list = Element::only(field.value, SEQUENCE)?;
+            let mut rest = list.inside();
+            while !rest.is_finished() {
+                let (at_extension, extension) = (rest.clone(), rest.expect(SEQUENCE)?);
+                if extension.inside().expect(OBJECT_IDENTIFIER)?.value == oid.as_bytes() {
+                    let extensions = (at_extension.before(list), rest.octets());
+                    found = Some(Self { around, extensions });
+                    times += 1;
+                }
             }
         }
+        found
+            .filter(|_| times == 1)
+            .ok_or_else(|| Malformed(format!("extension {oid} occurs {times} times, not once")))
     }
-    match found {
-        Some(((before, after), earlier, later)) if times == 1 => {
-            let extensions = earlier.len() + later.len();
-            let field = if extensions == 0 { 0 } else { tlv_len(tlv_len(extensions)) };
-            let mut out = Vec::with_capacity(tbs.len());
-            push_header(&mut out, SEQUENCE, before.len() + field + after.len());
-            out.extend_from_slice(before);
-            // RFC 5280 §4.1: SIZE (1..MAX)
-            if extensions > 0 {
-                push_header(&mut out, EXTENSIONS, tlv_len(extensions));
-                push_header(&mut out, SEQUENCE, extensions);
-                out.extend_from_slice(earlier);
-                out.extend_from_slice(later);
-            }
-            out.extend_from_slice(after);
-            Ok(out)
+
+    /// The DER in order.
+    fn each_piece(&self, mut take: impl FnMut(&[u8])) {
+        let ((before, after), (earlier, later)) = (self.around, self.extensions);
+        let extensions = earlier.len() + later.len();
+        let field = if extensions == 0 { 0 } else { tlv_len(tlv_len(extensions)) };
+        let mut headers = Vec::with_capacity(16);
+        push_header(&mut headers, SEQUENCE, before.len() + field + after.len());
+        take(&headers);
+        take(before);
+        // RFC 5280 §4.1: SIZE (1..MAX)
+        if extensions > 0 {
+            headers.clear();
+            push_header(&mut headers, EXTENSIONS, tlv_len(extensions));
+            push_header(&mut headers, SEQUENCE, extensions);
+            take(&headers);
+            take(earlier);
+            take(later);
         }
-        _ => Err(Malformed(format!("extension {oid} occurs {times} times, not once"))),
+        take(after);
     }
 }
 
@@ -262,6 +295,15 @@ mod tests {
         assert_eq!(decoded.tbs_certificate().to_der().unwrap(), tbs);
         for removed in decoded.tbs_certificate().extensions().unwrap() {
             let ours = without_extension(tbs, removed.extn_id).unwrap();
+            assert!(is_without_extension(tbs, removed.extn_id, &ours).unwrap());
+            for at in 0..ours.len() {
+                let mut other = ours.clone();
+                other[at] ^= 1;
+                assert!(!is_without_extension(tbs, removed.extn_id, &other).unwrap(), "octet {at}");
+                assert!(!is_without_extension(tbs, removed.extn_id, &ours[..at]).unwrap(), "octet {at}");
+            }
+            let longer = [&ours[..], &[0]].concat();
+            assert!(!is_without_extension(tbs, removed.extn_id, &longer).unwrap());
             let all = decoded.tbs_certificate().extensions().unwrap().iter();
             let kept: Vec<_> =
                 all.filter(|extension| extension.extn_id != removed.extn_id).cloned().collect();
@@ -279,6 +321,7 @@ mod tests {
         assert!(without_extension(tbs, oids::POISON).unwrap_err().to_string().contains("0 times"));
         let once = without_extension(tbs, oids::SCT_LIST).unwrap();
         assert!(without_extension(&once, oids::SCT_LIST).is_err());
+        assert!(is_without_extension(&once, oids::SCT_LIST, &once).is_err());
         assert!(without_extension(&[], oids::SCT_LIST).is_err());
         assert!(without_extension(&der, oids::SCT_LIST).is_err(), "a certificate is no TBSCertificate");
     }

@@ -5,7 +5,7 @@ use super::accepted::MAX_SUBMITTED;
 use super::encode::{push_header, tlv_len};
 use super::precertificate::{Precertificate, UnpromisedTemplate};
 use super::profile::{self, Contents};
-use super::raw::{tbs_of, without_extension};
+use super::raw::{is_without_extension, tbs_of};
 use super::reader::{EXTENSIONS, SEQUENCE};
 use super::{encode, oids};
 use crate::environment::{Random, UnixMillis};
@@ -170,8 +170,10 @@ impl Template {
     }
 
     /// With the CA's signature over [`Self::precertificate_tbs`].
-    pub fn into_precertificate(self, signature: &[u8]) -> Precertificate {
-        let der = self.certificate(&self.precertificate_tbs, signature);
+    pub fn into_precertificate(mut self, signature: &[u8]) -> Precertificate {
+        // From here on it is a part of the precertificate.
+        let poisoned = ToBeSigned { der: std::mem::take(&mut self.precertificate_tbs.der) };
+        let der = self.certificate(poisoned, signature);
         let logged_tbs = tbs(&self.fields, &self.extensions, &[]);
         Precertificate::new(self, der, logged_tbs)
     }
@@ -204,8 +206,8 @@ impl Template {
     }
 
     /// The Certificate around a TBSCertificate of this template.
-    pub(super) fn certificate(&self, tbs: &ToBeSigned, signature: &[u8]) -> Vec<u8> {
-        encode::certificate(&tbs.der, self.chain.algorithm().identifier(), signature)
+    pub(super) fn certificate(&self, tbs: ToBeSigned, signature: &[u8]) -> Vec<u8> {
+        encode::certificate(tbs.der, self.chain.algorithm().identifier(), signature)
     }
 
     /// The chain that issues it.
@@ -222,18 +224,16 @@ impl Template {
 /// Whether the final TBSCertificate without its SCT list, the precertificate's without its poison, and what the log was
 /// given are the same octets (RFC 6962 §3.2). Reads what was built, not what it was built from.
 fn corresponds(final_tbs: &[u8], precertificate: &[u8], logged_tbs: &[u8]) -> bool {
-    let without_poison = tbs_of(precertificate).and_then(|tbs| without_extension(tbs, oids::POISON));
-    match (without_extension(final_tbs, oids::SCT_LIST), without_poison) {
-        (Ok(certificate), Ok(precertificate)) => certificate == logged_tbs && precertificate == logged_tbs,
-        _ => false,
-    }
+    let is_logged = |tbs: &[u8], slot| is_without_extension(tbs, slot, logged_tbs).unwrap_or(false);
+    is_logged(final_tbs, oids::SCT_LIST)
+        && tbs_of(precertificate).is_ok_and(|tbs| is_logged(tbs, oids::POISON))
 }
 
 /// The TBSCertificate with `slot`, an Extension or nothing, as its last extension.
 fn tbs(fields: &[u8], extensions: &[u8], slot: &[u8]) -> Vec<u8> {
     let list = tlv_len(extensions.len() + slot.len());
     let content = fields.len() + tlv_len(list);
-    let mut out = Vec::with_capacity(tlv_len(content));
+    let mut out = Vec::with_capacity(tlv_len(content) + encode::AROUND_TBS);
     push_header(&mut out, SEQUENCE, content);
     out.extend_from_slice(fields);
     push_header(&mut out, EXTENSIONS, list);
@@ -256,10 +256,11 @@ fn unfit(what: &'static str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::super::inspect::{AlternativeName, Inspected};
-    use super::super::raw::RawCertificate;
+    use super::super::raw::{RawCertificate, without_extension};
     use super::super::testing::{self, Always, LEAF_SPKI, LIFETIME, NAME, NOW};
     use super::super::verify_signature;
     use super::*;
+    use crate::transparency::precertificate::LogEntry;
 
     fn at(now: UnixMillis) -> Result<(UnixMillis, UnixMillis), Reason> {
         let template = testing::template(&testing::chain(), now).map_err(|refusal| refusal.reason())?;
@@ -341,12 +342,10 @@ mod tests {
     fn the_entry_for_the_log_is_what_a_verifier_rebuilds_from_the_certificate() {
         let chain = testing::chain();
         let precertificate = testing::template(&chain, NOW).unwrap().into_precertificate(&[1, 2, 3]);
-        let entry = crate::transparency::precertificate::PrecertificateEntry::from(&precertificate);
         let certificate = Inspected::from_der(testing::issue(&chain, NOW).der()).unwrap();
-        assert_eq!(entry.tbs, certificate.logged_tbs().unwrap());
-        assert_eq!(entry.precertificate, precertificate.der());
-        assert_eq!(entry.issuer_key_hash, *chain.issuer_key_hash());
-        assert_eq!(entry.fingerprints[..], chain.fingerprints()[..]);
+        let (tbs, der) = (certificate.logged_tbs().unwrap(), precertificate.der());
+        let rebuilt = LogEntry::precertificate(chain.issuer_key_hash(), &tbs, der, chain.fingerprints());
+        assert_eq!(LogEntry::from(&precertificate), rebuilt);
     }
 
     #[test]
@@ -355,7 +354,8 @@ mod tests {
         let slot = profile::sct_list(&testing::sct()).unwrap();
         let good = tbs(&template.fields, &template.extensions, &slot);
         let logged = tbs(&template.fields, &template.extensions, &[]);
-        let precertificate = template.certificate(&template.precertificate_tbs, &[1, 2, 3]);
+        let poisoned = ToBeSigned { der: template.precertificate_tbs.der.clone() };
+        let precertificate = template.certificate(poisoned, &[1, 2, 3]);
         assert!(corresponds(&good, &precertificate, &logged));
         let slot_value = good.len() - testing::sct().len()..good.len();
         for index in (0..good.len()).filter(|index| !slot_value.contains(index)) {
@@ -386,8 +386,9 @@ mod tests {
         let logged = tbs(&template.fields, &template.extensions, &[]);
         let good = tbs(&template.fields, &template.extensions, &slot);
         let twice = tbs(&template.fields, &template.extensions, &[&slot[..], &slot].concat());
-        let precertificate = template.certificate(&template.precertificate_tbs, &[1]);
-        let unpoisoned = encode::certificate(&logged, template.chain.algorithm().identifier(), &[1]);
+        let poisoned = ToBeSigned { der: template.precertificate_tbs.der.clone() };
+        let precertificate = template.certificate(poisoned, &[1]);
+        let unpoisoned = encode::certificate(logged.clone(), template.chain.algorithm().identifier(), &[1]);
         assert!(corresponds(&good, &precertificate, &logged));
         assert!(!corresponds(&logged, &precertificate, &logged));
         assert!(!corresponds(&twice, &precertificate, &logged));

@@ -43,9 +43,9 @@ pub(crate) fn identity_extensions() -> Vec<IdentityExtension> {
     let claims = ObjectIdentifier::new_unwrap(
         "1.2.840.113556.1.8000.2554.28867.4258.65327.16907.43729.14999557.3402717",
     );
-    let utf8 = |text| Utf8StringRef::new(text).unwrap().to_der().unwrap();
+    let utf8 = |text| Utf8StringRef::new(text).unwrap().to_der().unwrap().into();
     vec![
-        IdentityExtension { oid: fulcio(1), content: b"https://gitlab.example.com".to_vec() },
+        IdentityExtension { oid: fulcio(1), content: b"https://gitlab.example.com"[..].into() },
         IdentityExtension { oid: fulcio(8), content: utf8("https://gitlab.example.com") },
         IdentityExtension { oid: fulcio(9), content: utf8(NAME) },
         IdentityExtension { oid: fulcio(14), content: utf8("refs/heads/größe") },

@@ -149,7 +149,7 @@ mod tests {
                 None => {
                     let principal = judged.expect("a principal");
                     assert_eq!(principal.issuer(), "https://i.example");
-                    assert_eq!(principal.extensions()[0].content, b"https://idp.example");
+                    assert_eq!(principal.extensions()[0].content, b"https://idp.example"[..]);
                 }
                 Some(reason) => assert_eq!(judged, Err(reason), "{claims}"),
             }

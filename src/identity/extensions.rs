@@ -4,6 +4,7 @@
 //! claims, countersign's own or the operator's. `docs/EXTENSIONS.md` explains every one of them to policy writers.
 
 use super::IdentityExtension;
+use bytes::Bytes;
 use der::Decode;
 use der::asn1::{ObjectIdentifier, Utf8StringRef};
 use std::fmt;
@@ -249,7 +250,44 @@ fn operators_own(dotted: &str) -> Result<ObjectIdentifier, String> {
 /// The extension for a text, encoded as its object identifier asks for.
 pub fn extension(oid: ObjectIdentifier, text: &str) -> IdentityExtension {
     let content = if is_raw(&oid) { text.as_bytes().to_vec() } else { encode_utf8_string(text) };
-    IdentityExtension { oid, content }
+    IdentityExtension { oid, content: content.into() }
+}
+
+/// Extensions for many texts, whose contents lie in one buffer.
+pub(super) struct ExtensionList {
+    contents: Vec<u8>,
+    /// Each with where its content ends.
+    list: Vec<(ObjectIdentifier, usize)>,
+}
+
+impl ExtensionList {
+    /// None yet, and room for so many of common length.
+    pub(super) fn with_capacity(count: usize) -> Self {
+        Self { contents: Vec::with_capacity(64 * count), list: Vec::with_capacity(count) }
+    }
+
+    /// One of those that [`is_raw`].
+    pub(super) fn push_raw(&mut self, oid: ObjectIdentifier, text: &str) {
+        self.contents.extend_from_slice(text.as_bytes());
+        self.list.push((oid, self.contents.len()));
+    }
+
+    /// One of all others.
+    pub(super) fn push(&mut self, oid: ObjectIdentifier, text: &str) {
+        push_utf8_string(&mut self.contents, text);
+        self.list.push((oid, self.contents.len()));
+    }
+
+    /// All of them, in their order.
+    pub(super) fn finish(self) -> Vec<IdentityExtension> {
+        let contents = Bytes::from(self.contents);
+        let mut begin = 0;
+        let cut = |(oid, end)| {
+            let content = contents.slice(std::mem::replace(&mut begin, end)..end);
+            IdentityExtension { oid, content }
+        };
+        self.list.into_iter().map(cut).collect()
+    }
 }
 
 /// The extensions of Fulcio's arc that a certificate gets: the issuer, these, and the raw `sub`, ascending. An absent or empty
@@ -299,17 +337,22 @@ pub fn is_raw(oid: &ObjectIdentifier) -> bool {
 
 /// A DER UTF8String (X.690 §8.23, tag 12) with minimal length octets (§10.1).
 pub fn encode_utf8_string(text: &str) -> Vec<u8> {
+    let mut der = Vec::with_capacity(6 + text.len());
+    push_utf8_string(&mut der, text);
+    der
+}
+
+/// Appends [`encode_utf8_string`].
+fn push_utf8_string(der: &mut Vec<u8>, text: &str) {
     const TAG: u8 = 0x0c;
     let length = text.len().to_be_bytes();
     let significant = &length[length.iter().take_while(|octet| **octet == 0).count().min(length.len() - 1)..];
-    let mut der = Vec::with_capacity(2 + significant.len() + text.len());
     der.push(TAG);
     if text.len() >= 0x80 {
         der.push(0x80 | significant.len() as u8);
     }
     der.extend_from_slice(significant);
     der.extend_from_slice(text.as_bytes());
-    der
 }
 
 /// The text of a DER UTF8String; `None` for anything else, trailing octets and lengths that are not minimal included.

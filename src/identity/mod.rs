@@ -32,6 +32,7 @@ pub use kind::{ALGORITHMS, Announcement, EntryKind, IdentityType};
 pub use patterns::IssuerPattern;
 
 use crate::refusal::Refusal;
+use bytes::Bytes;
 use der::asn1::ObjectIdentifier;
 use std::fmt;
 
@@ -61,7 +62,7 @@ pub struct IdentityExtension {
     /// Its object identifier.
     pub oid: ObjectIdentifier,
     /// The octets inside `extnValue`'s OCTET STRING: raw bytes for .1 to .6, a DER UTF8String for the others.
-    pub content: Vec<u8>,
+    pub content: Bytes,
 }
 
 /// Whom claims name: what would be in the certificate, if somebody vouched for them. Rules are tried on it on paper; a certificate

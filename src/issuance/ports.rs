@@ -5,7 +5,7 @@ use crate::identity::Issuer;
 use crate::log::CtLog;
 use crate::refusal::{Reason, Refusal};
 use crate::token::KeySet;
-use crate::transparency::precertificate::{PrecertificateEntry, X509Entry};
+use crate::transparency::precertificate::LogEntry;
 use crate::transparency::sct::ReceivedSct;
 use std::future::Future;
 use std::pin::Pin;
@@ -69,7 +69,7 @@ impl CertificateLog for CtLog {
         &'a self,
         precertificate: &'a Precertificate,
     ) -> Answer<'a, Result<ReceivedSct, Refusal>> {
-        let entry = PrecertificateEntry::from(precertificate);
+        let entry = LogEntry::from(precertificate);
         Box::pin(async move { Ok(self.enter(entry).await?.into()) })
     }
 
@@ -78,8 +78,7 @@ impl CertificateLog for CtLog {
         certificate: &'a Certificate,
         chain: &'a CaChain,
     ) -> Answer<'a, Result<ReceivedSct, Refusal>> {
-        let certificate = certificate.der().to_vec();
-        let entry = X509Entry { certificate, fingerprints: chain.fingerprints().clone() };
+        let entry = LogEntry::certificate(certificate.der(), chain.fingerprints());
         Box::pin(async move { Ok(self.enter(entry).await?.into()) })
     }
 

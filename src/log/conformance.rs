@@ -150,5 +150,5 @@ fn entry(index: u64) -> Entry {
         other => 1000 + 60 * other as usize,
     };
     let leaf_hash: Hash = merkle::leaf_hash(&index.to_be_bytes());
-    Entry { leaf_hash, bytes: vec![index as u8; length] }
+    Entry { leaf_hash, bytes: vec![index as u8; length].into() }
 }

@@ -13,7 +13,7 @@ use crate::certificate::accepted::{AcceptedCas, Submission, SubmissionKind};
 use crate::environment::{Clock, Stopwatch, UnixMillis};
 use crate::refusal::{Reason, Refusal};
 use crate::transparency::checkpoint::{SignedTreeHead, TreeHead, check_origin};
-use crate::transparency::precertificate::{DataTileEntry, LogEntry};
+use crate::transparency::precertificate::{DataTileEntry, LogEntry, UnsignedSct};
 use crate::transparency::sct::Sct;
 use crate::transparency::{Entry, Hash, Place, sha256};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +58,7 @@ pub enum OpenError {
 
 /// A CT log of ours.
 pub struct CtLog {
-    log: Log<Arc<LogEntry>>,
+    log: Log<LogEntry>,
     reader: LogReader,
     signer: Arc<dyn LogSigner>,
     origin: String,
@@ -68,9 +68,11 @@ pub struct CtLog {
     submissions: Submissions,
 }
 
-impl Candidate for Arc<LogEntry> {
-    fn at(self, place: Place) -> Entry {
-        LogEntry::at(&self, place)
+impl Candidate for LogEntry {
+    type Answer = UnsignedSct;
+
+    fn at(self, place: Place) -> (Entry, UnsignedSct) {
+        Self::at(self, place)
     }
 
     fn leaf_hash(bytes: &[u8]) -> Option<Hash> {
@@ -114,7 +116,7 @@ impl CtLog {
         stores: &Stores,
         clock: &dyn Clock,
     ) -> Result<Option<View>, StartError> {
-        recovery::read(identity, stores, <Arc<LogEntry> as Candidate>::leaf_hash, clock)
+        recovery::read(identity, stores, <LogEntry as Candidate>::leaf_hash, clock)
     }
 
     /// The same log, which also takes what others submit: chains of these CAs.
@@ -169,10 +171,9 @@ impl CtLog {
     /// # Errors
     /// [`Reason::LogUnavailable`], [`Reason::Overloaded`], [`Reason::ShuttingDown`]. The entry may stand in the log then,
     /// but there is no SCT for it.
-    pub async fn enter(&self, entry: impl Into<LogEntry>) -> Result<Sct, Refusal> {
-        let entry: Arc<LogEntry> = Arc::new(entry.into());
-        let place = self.log.enter(entry.clone()).await?;
-        let signature = self.signer.sign(&entry.sct_input(place)).map_err(cannot_sign)?;
+    pub async fn enter(&self, entry: LogEntry) -> Result<Sct, Refusal> {
+        let UnsignedSct { place, input } = self.log.enter(entry).await?;
+        let signature = self.signer.sign(&input).map_err(cannot_sign)?;
         Ok(Sct { log_id: self.log_id, place, signature })
     }
 

@@ -69,8 +69,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What becomes an entry once its place is known.
 pub trait Candidate: Send + 'static {
-    /// The entry at `place`.
-    fn at(self, place: Place) -> Entry;
+    /// What whoever entered it is told: its place, or what is made of that.
+    type Answer: Send;
+
+    /// The entry at `place`, and the answer once it is durable.
+    fn at(self, place: Place) -> (Entry, Self::Answer);
 
     /// The leaf hash of an entry, from its bytes: recovery compares it with the one stored. `None`: these bytes are none.
     fn leaf_hash(bytes: &[u8]) -> Option<Hash>;
@@ -89,7 +92,7 @@ pub struct Stores {
 }
 
 /// A running log of entries of one kind: two threads, and the queue to them.
-pub struct Log<C> {
+pub struct Log<C: Candidate> {
     queue: Queue<C>,
     sealer: SealerHandle,
     status: Arc<Status>,
@@ -188,14 +191,14 @@ impl<C: Candidate> Log<C> {
         Ok(Self { queue, sealer, status, view, threads, closing, time, tiles: stores.tiles, _guard: guard })
     }
 
-    /// Enters a candidate; answers with its place once it is durable.
+    /// Enters a candidate; answers once it is durable.
     ///
     /// When the answer is a refusal, or nobody waits for it any more, the entry may stand in the log all the same.
     ///
     /// # Errors
     /// [`Reason::Overloaded`] at once when too much waits; [`Reason::LogUnavailable`] when it could not be made durable;
     /// [`Reason::ShuttingDown`].
-    pub async fn enter(&self, candidate: C) -> Result<Place, Refusal> {
+    pub async fn enter(&self, candidate: C) -> Result<C::Answer, Refusal> {
         // Nobody is let wait for a disk that does not answer.
         if self.status.is_hopeless() {
             return Err(unavailable());
@@ -287,7 +290,7 @@ impl<C: Candidate> Lifecycle for Log<C> {
     }
 }
 
-impl<C> Log<C> {
+impl<C: Candidate> Log<C> {
     fn end(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Threads { sequencing, sealing, sequenced, sealed }) = threads.take() else { return };
@@ -313,7 +316,7 @@ impl<C> Log<C> {
     }
 }
 
-impl<C> Drop for Log<C> {
+impl<C: Candidate> Drop for Log<C> {
     fn drop(&mut self) {
         self.end();
     }

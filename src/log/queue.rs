@@ -1,8 +1,8 @@
 //! The queue to the sequencer: bounded, and never waited for.
 
+use super::Candidate;
 use super::lulls::Lulls;
 use crate::refusal::Refusal;
-use crate::transparency::Place;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -19,14 +19,17 @@ const ENOUGH: usize = 16;
 /// lull at once; so this makes no groups, and bounds what others' work costs an entry.
 const LONGEST: Duration = Duration::from_millis(2);
 
+/// Who waits for an entry.
+pub(super) type Caller<C> = oneshot::Sender<Result<<C as Candidate>::Answer, Refusal>>;
+
 /// An entry and who waits for it.
-pub(super) struct Pending<C> {
+pub(super) struct Pending<C: Candidate> {
     pub(super) candidate: C,
-    pub(super) answer: oneshot::Sender<Result<Place, Refusal>>,
+    pub(super) answer: Caller<C>,
 }
 
 /// What the sequencer is told.
-pub(super) enum Command<C> {
+pub(super) enum Command<C: Candidate> {
     /// An entry.
     Enter(Pending<C>),
     /// Try whether the store can write again.
@@ -38,13 +41,13 @@ pub(super) enum Command<C> {
 }
 
 /// The end that callers have.
-pub(super) struct Queue<C> {
+pub(super) struct Queue<C: Candidate> {
     sender: SyncSender<Command<C>>,
     shared: Arc<Shared>,
 }
 
 /// The sequencer's end.
-pub(super) struct Arrivals<C> {
+pub(super) struct Arrivals<C: Candidate> {
     receiver: Receiver<Command<C>>,
     shared: Arc<Shared>,
 }
@@ -63,7 +66,7 @@ struct Shared {
 
 impl Shared {
     /// Whether a command of this kind is in the queue; `None`: it may be there many times.
-    const fn is_there<C>(&self, command: &Command<C>) -> Option<&AtomicBool> {
+    const fn is_there<C: Candidate>(&self, command: &Command<C>) -> Option<&AtomicBool> {
         match command {
             Command::Probe => Some(&self.probe),
             Command::Check => Some(&self.check),
@@ -73,13 +76,13 @@ impl Shared {
 }
 
 /// Both ends.
-pub(super) fn queue<C>() -> (Queue<C>, Arrivals<C>) {
+pub(super) fn queue<C: Candidate>() -> (Queue<C>, Arrivals<C>) {
     let (sender, receiver) = sync_channel(QUEUE);
     let shared = Arc::<Shared>::default();
     (Queue { sender, shared: shared.clone() }, Arrivals { receiver, shared })
 }
 
-impl<C> Queue<C> {
+impl<C: Candidate> Queue<C> {
     /// From now on groups wait for lulls.
     pub(super) fn heed(&self, lulls: Arc<Lulls>) {
         self.shared.lulls.set(lulls).ok();
@@ -115,7 +118,7 @@ impl<C> Queue<C> {
     }
 }
 
-impl<C> Arrivals<C> {
+impl<C: Candidate> Arrivals<C> {
     /// The next command, waited for.
     pub(super) fn next(&self, patience: Duration) -> Result<Command<C>, RecvTimeoutError> {
         self.receiver.recv_timeout(patience).inspect(|command| self.count(command))
@@ -156,12 +159,13 @@ impl<C> Arrivals<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transparency::precertificate::LogEntry;
     use std::thread;
 
     const FOR_EVER: Duration = Duration::from_secs(3600);
 
-    fn pending() -> Pending<()> {
-        Pending { candidate: (), answer: oneshot::channel().0 }
+    fn pending() -> Pending<LogEntry> {
+        Pending { candidate: LogEntry::certificate(b"", &[]), answer: oneshot::channel().0 }
     }
 
     #[test]
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn where_nobody_tells_of_lulls_none_is_waited_for() {
-        queue::<()>().1.wait_for_group_within(FOR_EVER, 1);
+        queue::<LogEntry>().1.wait_for_group_within(FOR_EVER, 1);
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl LogReader {
     /// The entries from `start` to before `end`, when they are all live.
     fn live_entries(&self, start: u64, end: u64) -> Option<Vec<Vec<u8>>> {
         let view = self.view();
-        (start..end).map(|index| view.entry(index).map(|entry| entry.bytes.clone())).collect()
+        (start..end).map(|index| view.entry(index).map(|entry| entry.bytes.to_vec())).collect()
     }
 
     /// Adds the entries from `start` to before `end`, which all stand in one sealed tile.

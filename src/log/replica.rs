@@ -13,6 +13,7 @@ use crate::transparency::checkpoint::TreeHead;
 use crate::transparency::merkle::{self, RightEdge};
 use crate::transparency::tile::{NodeInTile, TILE_WIDTH, TileKind, TilePath, tile_at, tiles_completed_by};
 use crate::transparency::{Entry, Hash, MAX_SIZE, sha256};
+use bytes::Bytes;
 use std::collections::BTreeSet;
 
 /// Why a copy was not made. What was written of it stays, and the next try goes on with it.
@@ -375,7 +376,11 @@ fn take_entry(kind: LogKind, bytes: &[u8], index: u64) -> Result<Taken<'_>, Stri
         return Err(format!("it says that its index is {}", place.index));
     }
     let own = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
-    Ok(Taken { entry: Entry { leaf_hash: parsed.leaf_hash(), bytes: own.to_vec() }, parsed, rest })
+    Ok(Taken {
+        entry: Entry { leaf_hash: parsed.leaf_hash(), bytes: Bytes::copy_from_slice(own) },
+        parsed,
+        rest,
+    })
 }
 
 /// static-ct-api, "Issuers".

@@ -5,13 +5,12 @@
 
 use super::Candidate;
 use super::ports::{Group, Head, HeadRecord, HeadStore, Recorded, StoreError};
-use super::queue::{Arrivals, Command, Pending};
+use super::queue::{Arrivals, Caller, Command, Pending};
 use super::sealer::SealerHandle;
 use super::status::{Status, Trouble, Writer, unavailable};
 use super::timekeeper::Timekeeper;
 use super::view::View;
 use crate::environment::UnixMillis;
-use crate::refusal::Refusal;
 use crate::transparency::merkle::RightEdge;
 use crate::transparency::tile::TILE_WIDTH;
 use crate::transparency::{Entry, MAX_SIZE, Place};
@@ -20,7 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// Entries in a group at most.
 const GROUP_ENTRIES: usize = 1024;
@@ -35,7 +33,7 @@ const BACKLOG_BYTES: usize = 24 << 20;
 const IDLE_CHECK: Duration = Duration::from_secs(5);
 
 /// The thread's state.
-pub(super) struct Sequencer<C> {
+pub(super) struct Sequencer<C: Candidate> {
     pub(super) arrivals: Arrivals<C>,
     /// Entries that were taken out of the queue, oldest first.
     pub(super) waiting: VecDeque<Pending<C>>,
@@ -60,10 +58,10 @@ pub(super) struct Sequencer<C> {
 }
 
 /// A group on its way.
-struct Draft {
+struct Draft<C: Candidate> {
     group: Group,
     edge: RightEdge,
-    answers: Vec<(oneshot::Sender<Result<Place, Refusal>>, Place)>,
+    answers: Vec<(Caller<C>, C::Answer)>,
 }
 
 impl<C: Candidate> Sequencer<C> {
@@ -149,7 +147,7 @@ impl<C: Candidate> Sequencer<C> {
         time.ok()
     }
 
-    fn draft(&self, timestamp: UnixMillis) -> Draft {
+    fn draft(&self, timestamp: UnixMillis) -> Draft<C> {
         let group = Group {
             entries: Vec::new(),
             head: Head { timestamp, ..self.head.clone() },
@@ -159,7 +157,7 @@ impl<C: Candidate> Sequencer<C> {
     }
 
     /// Gives an entry its place in the draft; answers how large it is. One whose caller has gone is passed over.
-    fn take(&self, draft: &mut Draft, pending: Pending<C>) -> usize {
+    fn take(&self, draft: &mut Draft<C>, pending: Pending<C>) -> usize {
         if pending.answer.is_closed() {
             return 0;
         }
@@ -168,16 +166,16 @@ impl<C: Candidate> Sequencer<C> {
             pending.answer.send(Err(unavailable())).ok();
             return 0;
         }
-        let entry = pending.candidate.at(place);
+        let (entry, answer) = pending.candidate.at(place);
         let length = entry.bytes.len();
         draft.edge.push(entry.leaf_hash);
         draft.group.entries.push(entry);
-        draft.answers.push((pending.answer, place));
+        draft.answers.push((pending.answer, answer));
         length
     }
 
     /// Makes the group durable, then visible, then answers: in this order.
-    fn commit(&mut self, mut draft: Draft) {
+    fn commit(&mut self, mut draft: Draft<C>) {
         draft.group.head = Head {
             size: draft.edge.size(),
             root: draft.edge.root(),
@@ -186,7 +184,7 @@ impl<C: Candidate> Sequencer<C> {
         };
         // A second record that cannot be written now is known before the store grows.
         if !self.settle() {
-            return refuse(draft.answers);
+            return refuse::<C>(draft.answers);
         }
         if let Err(error) = self.append(&mut draft.group) {
             let reason = error.to_string();
@@ -197,16 +195,16 @@ impl<C: Candidate> Sequencer<C> {
                     self.status.stop(&reason)
                 }
             }
-            return refuse(draft.answers);
+            return refuse::<C>(draft.answers);
         }
         self.status.clear(Trouble::Appending);
         let tile = self.head.size / TILE_WIDTH;
         let Group { entries, head, .. } = draft.group;
         (self.head, self.edge, self.unsettled) = (head, draft.edge, Some(entries));
         if !self.settle() {
-            return refuse(draft.answers);
+            return refuse::<C>(draft.answers);
         }
-        draft.answers.into_iter().for_each(|(answer, place)| drop(answer.send(Ok(place))));
+        draft.answers.into_iter().for_each(|(caller, answer)| drop(caller.send(Ok(answer))));
         if self.head.size / TILE_WIDTH != tile {
             self.sealer.wake();
             self.sync_record();
@@ -302,6 +300,6 @@ impl<C: Candidate> Sequencer<C> {
 }
 
 /// The entries of a group that nobody may be told of.
-fn refuse(answers: Vec<(oneshot::Sender<Result<Place, Refusal>>, Place)>) {
-    answers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(unavailable()))));
+fn refuse<C: Candidate>(answers: Vec<(Caller<C>, C::Answer)>) {
+    answers.into_iter().for_each(|(caller, _)| drop(caller.send(Err(unavailable()))));
 }

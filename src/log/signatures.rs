@@ -77,13 +77,15 @@ impl SignatureEntry {
     fn new(body: &CanonicalBody, leaf_hash: Hash) -> Self {
         let body = body.as_bytes();
         let length = u16::try_from(body.len()).expect("a canonical body has at most 65,535 octets");
-        Self(Entry { bytes: [&length.to_be_bytes(), body].concat(), leaf_hash })
+        Self(Entry { bytes: [&length.to_be_bytes(), body].concat().into(), leaf_hash })
     }
 }
 
 impl Candidate for SignatureEntry {
-    fn at(self, _: Place) -> Entry {
-        self.0
+    type Answer = Place;
+
+    fn at(self, place: Place) -> (Entry, Place) {
+        (self.0, place)
     }
 
     fn leaf_hash(bytes: &[u8]) -> Option<Hash> {

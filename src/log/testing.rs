@@ -4,7 +4,7 @@ use super::ports::{Head, StoreError, TileStore};
 use super::view::View;
 use crate::environment::UnixMillis;
 use crate::transparency::merkle::RightEdge;
-use crate::transparency::precertificate::PrecertificateEntry;
+use crate::transparency::precertificate::LogEntry;
 use crate::transparency::tile::completed_tiles;
 use crate::transparency::{Entry, Hash, Place, sha256};
 use std::collections::BTreeMap;
@@ -36,20 +36,20 @@ impl TileStore for MemoryTiles {
 pub(super) const CHAIN: [&[u8]; 2] = [b"intermediate", b"root"];
 
 /// The precertificate that becomes entry `index`, with its time.
-pub(super) fn precertificate(index: u64) -> (PrecertificateEntry, Place) {
-    let entry = PrecertificateEntry {
-        issuer_key_hash: [5; 32],
-        tbs: format!("tbs {index}").into_bytes(),
-        precertificate: vec![b'p'; 10 + index as usize % 7],
-        fingerprints: CHAIN.map(sha256).into(),
-    };
+pub(super) fn precertificate(index: u64) -> (LogEntry, Place) {
+    let entry = precertificate_of(format!("tbs {index}").as_bytes(), &CHAIN.map(sha256), index);
     (entry, Place { index, timestamp: UnixMillis(1_000_000 + index / 3) })
+}
+
+/// The same with other contents.
+pub(super) fn precertificate_of(tbs: &[u8], fingerprints: &[Hash], index: u64) -> LogEntry {
+    LogEntry::precertificate(&[5; 32], tbs, &vec![b'p'; 10 + index as usize % 7], fingerprints)
 }
 
 /// The entry `index`.
 pub(super) fn entry(index: u64) -> Entry {
     let (precertificate, place) = precertificate(index);
-    precertificate.at(place)
+    precertificate.at(place).0
 }
 
 /// A log in memory.

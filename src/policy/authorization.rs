@@ -164,7 +164,7 @@ impl Tightening {
             if text.chars().any(char::is_control) {
                 return refusal(Reason::ClaimControlCharacter);
             }
-            added.push(IdentityExtension { oid: extension.oid, content: encode_utf8_string(&text) });
+            added.push(IdentityExtension { oid: extension.oid, content: encode_utf8_string(&text).into() });
         }
         Ok(added)
     }

@@ -13,6 +13,7 @@
 use crate::environment::UnixMillis;
 use crate::log::ports::{Group, Head};
 use crate::transparency::{Entry, Hash};
+use bytes::Bytes;
 
 /// What frames are aligned to: a page, which is what a file system writes at least.
 pub(super) const BLOCK: usize = 4096;
@@ -103,7 +104,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
     for _ in 0..count {
         let length = usize::try_from(u32::from_be_bytes(parts.take()?)).ok()?;
         let leaf_hash = parts.hash()?;
-        entries.push(Entry { leaf_hash, bytes: parts.bytes(length)?.to_vec() });
+        entries.push(Entry { leaf_hash, bytes: Bytes::copy_from_slice(parts.bytes(length)?) });
     }
     let fits = parts.0.is_empty()
         && first.checked_add(u64::from(count)) == Some(size)
@@ -162,7 +163,7 @@ mod tests {
         let before = head(&edge);
         let entries: Vec<Entry> = [0, 5, 9000, 3]
             .map(|length| vec![length as u8; length])
-            .map(|bytes| Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes })
+            .map(|bytes| Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes: bytes.into() })
             .into();
         entries.iter().for_each(|entry| edge.push(entry.leaf_hash));
         (before, Group { entries, head: head(&edge), sealed: 0 })

@@ -263,7 +263,7 @@ mod tests {
         while edge.size() < until {
             let expected = head(edge);
             let entries: Vec<Entry> = (edge.size()..edge.size() + group)
-                .map(|index| Entry { leaf_hash: [index as u8; 32], bytes: vec![index as u8; 3000] })
+                .map(|index| Entry { leaf_hash: [index as u8; 32], bytes: vec![index as u8; 3000].into() })
                 .collect();
             entries.iter().for_each(|entry| edge.push(entry.leaf_hash));
             let sealed = expected.size.saturating_sub(lag) / 256 * 256;
@@ -289,7 +289,9 @@ mod tests {
                 assert_eq!((stored.head.size, stored.first), (edge.size(), expected));
                 let indices = stored.first..stored.head.size;
                 assert!(
-                    indices.zip(&stored.unsealed).all(|(index, entry)| entry.bytes == [index as u8; 3000])
+                    indices
+                        .zip(&stored.unsealed)
+                        .all(|(index, entry)| entry.bytes[..] == [index as u8; 3000])
                 );
                 assert_eq!(stored.unsealed.len() as u64, edge.size() - expected);
             }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 /// Octets of a document for which there is room for one member from the start: somewhat fewer than a member of GitLab's tokens has.
 const OCTETS_A_MEMBER: usize = 24;
@@ -18,10 +19,15 @@ const FEW: usize = 64;
 pub struct Claims {
     /// The members' names, one behind the other.
     names: String,
-    /// Where each name ends, and the value.
-    members: Vec<(usize, Value)>,
+    members: Vec<Member>,
     /// The names beyond the first [`FEW`]: nobody makes a long list be looked through for each of its names.
     further: HashSet<String>,
+}
+
+struct Member {
+    /// Where its name is among the names.
+    name: Range<usize>,
+    value: Value,
 }
 
 impl Claims {
@@ -46,21 +52,17 @@ impl Claims {
 
     /// All members in the token's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        let mut begin = 0;
-        self.members.iter().map(move |(end, value)| {
-            let name = self.names.get(std::mem::replace(&mut begin, *end)..*end);
-            (name.unwrap_or_default(), value)
+        self.members.iter().map(|member| {
+            let name = self.names.get(member.name.clone()).unwrap_or_default();
+            (name, &member.value)
         })
     }
 
-    /// The one of that name among the first members.
-    fn find<'c>(&self, members: &'c [(usize, Value)], name: &str) -> Option<&'c Value> {
-        let mut begin = 0;
-        let found = members.iter().find(|(end, _)| {
-            let begin = std::mem::replace(&mut begin, *end);
-            end - begin == name.len() && self.names.as_bytes().get(begin..*end) == Some(name.as_bytes())
-        });
-        found.map(|(_, value)| value)
+    /// The one of that name among these members.
+    fn find<'c>(&self, members: &'c [Member], name: &str) -> Option<&'c Value> {
+        let (names, name) = (self.names.as_bytes(), name.as_bytes());
+        let mut alike = members.iter().filter(|member| member.name.len() == name.len());
+        alike.find(|member| names.get(member.name.clone()) == Some(name)).map(|member| &member.value)
     }
 }
 
@@ -70,8 +72,9 @@ impl Members for Claims {
         if self.find(few, &name).is_some() {
             return false;
         }
+        let begin = self.names.len();
         self.names.push_str(&name);
-        self.members.push((self.names.len(), value));
+        self.members.push(Member { name: begin..self.names.len(), value });
         self.members.len() <= FEW || self.further.insert(name.into_owned())
     }
 }

@@ -11,6 +11,7 @@ pub mod tile;
 mod wire;
 
 use crate::environment::UnixMillis;
+use bytes::Bytes;
 use std::fmt;
 
 /// A SHA-256 hash: of a leaf, of a node, of a tree, of a key.
@@ -40,7 +41,7 @@ pub struct Entry {
     /// RFC 6962 §2.1: SHA-256(0x00 || leaf).
     pub leaf_hash: Hash,
     /// What stands in the data tile.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl fmt::Debug for Entry {

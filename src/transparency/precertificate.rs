@@ -6,9 +6,9 @@
 use super::wire::{Reader, put_length24, put_vector16, put_vector24};
 use super::{Entry, Hash, Malformed, Place, merkle};
 use crate::environment::UnixMillis;
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 /// RFC 6962 §3.1, LogEntryType: x509_entry.
 const X509_ENTRY: u64 = 0;
@@ -20,118 +20,75 @@ const VERSION_AND_TYPE: [u8; 2] = [0, 0];
 /// static-ct-api, ExtensionType: leaf_index.
 const LEAF_INDEX: u64 = 0;
 
-/// A precertificate on its way into the log; its bytes depend on the place that it gets.
-#[derive(Clone)]
-pub struct PrecertificateEntry {
-    /// SHA-256 of the issuing CA's DER SubjectPublicKeyInfo.
-    pub issuer_key_hash: Hash,
-    /// DER TBSCertificate without poison and SCT list. Below 2^24 octets.
-    pub tbs: Vec<u8>,
-    /// DER of the precertificate as signed. Below 2^24 octets.
-    pub precertificate: Vec<u8>,
-    /// SHA-256 of each CA certificate's DER, issuing certificate first, root last. At most 2047.
-    pub fingerprints: Arc<[Hash]>,
+/// An entry on its way into a certificate log: all of its octets, but for the time and the index of the place that it gets.
+///
+/// It is written once. What the SCT signs and what stands in the data tile are parts of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Version and type, TimestampedEntry (RFC 6962 §3.4), then what of TileLeaf the tree does not cover (static-ct-api, "Log Entries").
+    octets: Vec<u8>,
+    /// Where the TimestampedEntry ends: with the index.
+    leaf_end: usize,
 }
 
-impl PrecertificateEntry {
-    /// The entry at `place`: its leaf hash and its bytes in the data tile.
-    pub fn at(&self, place: Place) -> Entry {
-        let tail = 3 + self.precertificate.len() + 2 + 32 * self.fingerprints.len();
-        let mut leaf = self.signed_form(place, tail);
-        let leaf_hash = merkle::leaf_hash(&leaf);
-        // TileLeaf: the leaf's TimestampedEntry, then what the tree does not cover.
-        leaf.drain(..VERSION_AND_TYPE.len());
-        put_vector24(&mut leaf, &self.precertificate);
-        put_vector16(&mut leaf, self.fingerprints.as_flattened());
-        Entry { leaf_hash, bytes: leaf }
-    }
-
-    /// What the log key signs for the SCT at `place` (RFC 6962 §3.2, digitally-signed struct).
-    pub fn sct_input(&self, place: Place) -> Vec<u8> {
-        self.signed_form(place, 0)
-    }
-
-    fn signed_form(&self, place: Place, spare: usize) -> Vec<u8> {
-        let extensions = leaf_index_extension(place.index);
-        precertificate_input(place.timestamp, &self.issuer_key_hash, &self.tbs, &extensions, spare)
-    }
-}
-
-impl fmt::Debug for PrecertificateEntry {
-    /// Without the certificate, which holds the names of people's projects.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrecertificateEntry({} octets)", self.precertificate.len())
-    }
-}
-
-/// A final certificate on its way into the log; its bytes depend on the place that it gets.
-#[derive(Clone)]
-pub struct X509Entry {
-    /// DER. Below 2^24 octets.
-    pub certificate: Vec<u8>,
-    /// SHA-256 of each CA certificate's DER, issuing certificate first, root last. At most 2047.
-    pub fingerprints: Arc<[Hash]>,
-}
-
-impl X509Entry {
-    /// The entry at `place`: its leaf hash and its bytes in the data tile.
-    pub fn at(&self, place: Place) -> Entry {
-        let mut leaf = self.sct_input(place);
-        let leaf_hash = merkle::leaf_hash(&leaf);
-        leaf.drain(..VERSION_AND_TYPE.len());
-        put_vector16(&mut leaf, self.fingerprints.as_flattened());
-        Entry { leaf_hash, bytes: leaf }
-    }
-
-    /// What the log key signs for the SCT at `place` (RFC 6962 §3.2, digitally-signed struct).
-    pub fn sct_input(&self, place: Place) -> Vec<u8> {
-        certificate_input(place.timestamp, &self.certificate, &leaf_index_extension(place.index))
-    }
-}
-
-impl fmt::Debug for X509Entry {
-    /// Without the certificate, which holds the names of people's projects.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "X509Entry({} octets)", self.certificate.len())
-    }
-}
-
-/// What a certificate log takes.
-#[derive(Clone, Debug)]
-pub enum LogEntry {
-    /// precert_entry.
-    Precertificate(PrecertificateEntry),
-    /// x509_entry.
-    X509(X509Entry),
+/// What an SCT has to be signed over, once its entry has a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsignedSct {
+    /// Index and timestamp.
+    pub place: Place,
+    /// RFC 6962 §3.2, digitally-signed struct; the same octets are the MerkleTreeLeaf.
+    pub input: Bytes,
 }
 
 impl LogEntry {
-    /// The entry at `place`: its leaf hash and its bytes in the data tile.
-    pub fn at(&self, place: Place) -> Entry {
-        match self {
-            Self::Precertificate(entry) => entry.at(place),
-            Self::X509(entry) => entry.at(place),
-        }
+    /// precert_entry. `tbs`: DER TBSCertificate without poison and SCT list; it and the precertificate's DER have below 2^24 octets. At most
+    /// 2047 fingerprints.
+    pub fn precertificate(
+        issuer_key_hash: &Hash,
+        tbs: &[u8],
+        precertificate: &[u8],
+        fingerprints: &[Hash],
+    ) -> Self {
+        let tail = 3 + precertificate.len() + 2 + 32 * fingerprints.len();
+        let mut octets =
+            precertificate_input(UnixMillis(0), issuer_key_hash, tbs, &leaf_index_extension(0), tail);
+        let leaf_end = octets.len();
+        put_vector24(&mut octets, precertificate);
+        put_vector16(&mut octets, fingerprints.as_flattened());
+        Self { octets, leaf_end }
     }
 
-    /// What the log key signs for the SCT at `place` (RFC 6962 §3.2, digitally-signed struct).
-    pub fn sct_input(&self, place: Place) -> Vec<u8> {
-        match self {
-            Self::Precertificate(entry) => entry.sct_input(place),
-            Self::X509(entry) => entry.sct_input(place),
+    /// x509_entry. The certificate's DER has below 2^24 octets. At most 2047 fingerprints.
+    pub fn certificate(certificate: &[u8], fingerprints: &[Hash]) -> Self {
+        let mut octets = certificate_input(UnixMillis(0), certificate, &leaf_index_extension(0));
+        let leaf_end = octets.len();
+        put_vector16(&mut octets, fingerprints.as_flattened());
+        Self { octets, leaf_end }
+    }
+
+    /// The entry at `place`: its leaf hash, its bytes in the data tile, and what the log key signs for its SCT.
+    pub fn at(mut self, place: Place) -> (Entry, UnsignedSct) {
+        let [_, _, _, index @ ..] = place.index.to_be_bytes();
+        let begin = VERSION_AND_TYPE.len();
+        self.put(begin, &place.timestamp.0.to_be_bytes());
+        self.put(self.leaf_end - index.len(), &index);
+        let octets = Bytes::from(self.octets);
+        let input = octets.slice(..self.leaf_end);
+        let leaf_hash = merkle::leaf_hash(&input);
+        (Entry { leaf_hash, bytes: octets.slice(begin..) }, UnsignedSct { place, input })
+    }
+
+    fn put(&mut self, begin: usize, value: &[u8]) {
+        for (octet, value) in self.octets.iter_mut().skip(begin).zip(value) {
+            *octet = *value;
         }
     }
 }
 
-impl From<PrecertificateEntry> for LogEntry {
-    fn from(entry: PrecertificateEntry) -> Self {
-        Self::Precertificate(entry)
-    }
-}
-
-impl From<X509Entry> for LogEntry {
-    fn from(entry: X509Entry) -> Self {
-        Self::X509(entry)
+impl fmt::Debug for LogEntry {
+    /// Without the octets, which hold the names of people's projects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogEntry({} octets)", self.octets.len())
     }
 }
 
@@ -306,13 +263,8 @@ mod tests {
 
     const PLACE: Place = Place { index: 0x01_0203_0405, timestamp: UnixMillis(0x0102_0304_0506_0708) };
 
-    fn precertificate() -> PrecertificateEntry {
-        PrecertificateEntry {
-            issuer_key_hash: [0xaa; 32],
-            tbs: b"tbs".to_vec(),
-            precertificate: b"precertificate".to_vec(),
-            fingerprints: [[0xbb; 32], [0xcc; 32]].into(),
-        }
+    fn precertificate() -> LogEntry {
+        LogEntry::precertificate(&[0xaa; 32], b"tbs", b"precertificate", &[[0xbb; 32], [0xcc; 32]])
     }
 
     /// TimestampedEntry of [`precertificate`] at [`PLACE`], octet by octet (RFC 6962 §3.4).
@@ -324,8 +276,8 @@ mod tests {
     #[test]
     fn an_entry_has_the_octets_of_the_specifications() {
         let leaf = [&[0, 0], &timestamped_entry()[..]].concat();
-        assert_eq!(precertificate().sct_input(PLACE), leaf);
-        let entry = precertificate().at(PLACE);
+        let (entry, unsigned) = precertificate().at(PLACE);
+        assert_eq!(unsigned, UnsignedSct { place: PLACE, input: leaf.clone().into() });
         assert_eq!(entry.leaf_hash, merkle::leaf_hash(&leaf));
         let tail = [b"\x00\x00\x0eprecertificate\x00\x40", &[0xbb; 32][..], &[0xcc; 32]].concat();
         assert_eq!(entry.bytes, [timestamped_entry(), tail].concat());
@@ -334,13 +286,13 @@ mod tests {
     #[test]
     fn what_was_logged_is_not_in_debug_output() {
         let entry = precertificate();
-        assert_eq!(format!("{entry:?}"), "PrecertificateEntry(14 octets)");
-        assert!(format!("{:?}", entry.at(PLACE)).ends_with(", 141 octets)"));
+        assert_eq!(format!("{entry:?}"), "LogEntry(143 octets)");
+        assert!(format!("{:?}", entry.at(PLACE).0).ends_with(", 141 octets)"));
     }
 
     #[test]
     fn an_entry_reads_back() {
-        let made = precertificate().at(PLACE);
+        let (made, unsigned) = precertificate().at(PLACE);
         let entry = DataTileEntry::parse_one(&made.bytes).unwrap();
         assert_eq!(entry.place(), PLACE);
         assert_eq!(
@@ -352,7 +304,7 @@ mod tests {
             }
         );
         assert_eq!(entry.fingerprints(), [[0xbb; 32], [0xcc; 32]]);
-        assert_eq!(entry.merkle_tree_leaf(), precertificate().sct_input(PLACE));
+        assert_eq!(entry.merkle_tree_leaf(), unsigned.input);
         assert_eq!(entry.leaf_hash(), made.leaf_hash);
         let chain = entry.extra_data(&["issuer", "root"]).unwrap();
         assert_eq!(chain, b"\x00\x00\x0eprecertificate\x00\x00\x10\x00\x00\x06issuer\x00\x00\x04root");
@@ -367,15 +319,15 @@ mod tests {
         assert_eq!(entry.certificate(), LoggedCertificate::X509(b"cert"));
         assert_eq!(entry.merkle_tree_leaf(), [&[0, 0], &leaf[..]].concat());
         assert_eq!(entry.extra_data(&["root"]).unwrap(), b"\x00\x00\x07\x00\x00\x04root");
-        let made = X509Entry { certificate: b"cert".to_vec(), fingerprints: [[0xbb; 32]].into() };
-        assert_eq!(made.at(entry.place()), Entry { leaf_hash: entry.leaf_hash(), bytes: bytes.clone() });
-        assert_eq!(made.sct_input(entry.place()), entry.merkle_tree_leaf());
+        let (made, unsigned) = LogEntry::certificate(b"cert", &[[0xbb; 32]]).at(entry.place());
+        assert_eq!(made, Entry { leaf_hash: entry.leaf_hash(), bytes: bytes.clone().into() });
+        assert_eq!(unsigned.input, entry.merkle_tree_leaf());
     }
 
     #[test]
     fn entries_follow_each_other_in_a_tile() {
         let all: Vec<u8> =
-            (0..5).flat_map(|index| precertificate().at(Place { index, ..PLACE }).bytes).collect();
+            (0..5).flat_map(|index| precertificate().at(Place { index, ..PLACE }).0.bytes).collect();
         let mut rest = &all[..];
         for index in 0..5 {
             assert_eq!(DataTileEntry::length(rest), Some(all.len() / 5));
@@ -390,7 +342,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_cut_anywhere_is_refused() {
-        let bytes = precertificate().at(PLACE).bytes;
+        let bytes = precertificate().at(PLACE).0.bytes;
         for length in 0..bytes.len() {
             assert!(DataTileEntry::parse(&bytes[..length]).is_err(), "{length}");
         }
@@ -419,7 +371,7 @@ mod tests {
 
     #[test]
     fn other_types_and_odd_fingerprints_are_refused() {
-        let mut bytes = precertificate().at(PLACE).bytes;
+        let mut bytes = precertificate().at(PLACE).0.bytes.to_vec();
         let length = bytes.len();
         bytes[length - 65] = 63;
         assert_eq!(DataTileEntry::parse(&bytes), Err(Malformed("chain fingerprints")));
@@ -429,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_chain_too_long_for_its_encoding_is_no_extra_data() {
-        let bytes = precertificate().at(PLACE).bytes;
+        let bytes = precertificate().at(PLACE).0.bytes;
         let entry = DataTileEntry::parse_one(&bytes).unwrap();
         let huge = vec![0; (1 << 24) - 4];
         assert!(entry.extra_data(&[&huge]).is_some());
@@ -445,11 +397,8 @@ mod tests {
             index in 0_u64..1 << 40, timestamp in any::<u64>(),
         ) {
             let place = Place { index, timestamp: UnixMillis(timestamp) };
-            let made = PrecertificateEntry {
-                issuer_key_hash, tbs: tbs.clone(), precertificate: precertificate.clone(),
-                fingerprints: fingerprints.clone().into(),
-            };
-            let entry = made.at(place);
+            let made = LogEntry::precertificate(&issuer_key_hash, &tbs, &precertificate, &fingerprints);
+            let (entry, _) = made.at(place);
             let read = DataTileEntry::parse_one(&entry.bytes).unwrap();
             let certificate = LoggedCertificate::Precertificate {
                 issuer_key_hash: &issuer_key_hash, tbs: &tbs, precertificate: &precertificate,
@@ -466,7 +415,7 @@ mod tests {
         ) {
             let _ = DataTileEntry::parse(&octets);
             let _ = leaf_index(&octets);
-            let mut changed = precertificate().at(PLACE).bytes;
+            let mut changed = precertificate().at(PLACE).0.bytes.to_vec();
             if let Some(place) = changed.get_mut(at) {
                 *place = octet;
             }

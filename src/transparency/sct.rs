@@ -239,7 +239,7 @@ fn signature_algorithm(reader: &mut Reader<'_>) -> Result<[u8; 2], Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transparency::precertificate::PrecertificateEntry;
+    use crate::transparency::precertificate::LogEntry;
     use aws_lc_rs::encoding::AsDer;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{
@@ -249,13 +249,8 @@ mod tests {
 
     const PLACE: Place = Place { index: 77, timestamp: UnixMillis(1_790_000_000_123) };
 
-    fn entry() -> PrecertificateEntry {
-        PrecertificateEntry {
-            issuer_key_hash: [5; 32],
-            tbs: b"tbs".to_vec(),
-            precertificate: b"precertificate".to_vec(),
-            fingerprints: [[1; 32]].into(),
-        }
+    fn entry() -> LogEntry {
+        LogEntry::precertificate(&[5; 32], b"tbs", b"precertificate", &[[1; 32]])
     }
 
     /// An SCT of a new log, and that log's key.
@@ -263,7 +258,7 @@ mod tests {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let spki = key.public_key().as_der().unwrap().as_ref().to_vec();
         #[expect(clippy::disallowed_methods, reason = "ECDSA's nonce")]
-        let signature = key.sign(&SystemRandom::new(), &entry().sct_input(PLACE)).unwrap();
+        let signature = key.sign(&SystemRandom::new(), &entry().at(PLACE).1.input).unwrap();
         (Sct { log_id: sha256(&spki), place: PLACE, signature: signature.as_ref().to_vec() }, spki)
     }
 
@@ -287,7 +282,7 @@ mod tests {
         assert_eq!(received.place(), Ok(PLACE));
         assert_eq!((received.log_id(), received.timestamp()), (&sct.log_id, PLACE.timestamp));
         assert_eq!(received.verify_precertificate(&spki, &[5; 32], b"tbs"), Ok(()));
-        assert_eq!(received.leaf_hash(&[5; 32], b"tbs"), Some(entry().at(PLACE).leaf_hash));
+        assert_eq!(received.leaf_hash(&[5; 32], b"tbs"), Some(entry().at(PLACE).0.leaf_hash));
 
         let invalid = Err(SignatureError::Invalid);
         assert_eq!(received.verify_precertificate(&spki, &[5; 32], b"tbt"), invalid);

@@ -12,7 +12,7 @@ use countersign::log::{Candidate, CtLog, Lifecycle as _, Log, QUEUE, StartError,
 use countersign::refusal::Reason;
 use countersign::store::memory::{Fault, MemoryHeadRecord, MemoryStore, MemoryTileStore};
 use countersign::transparency::checkpoint::Checkpoint;
-use countersign::transparency::precertificate::PrecertificateEntry;
+use countersign::transparency::precertificate::LogEntry;
 use countersign::transparency::sct::ReceivedSct;
 use countersign::transparency::{Entry, Hash, Place, merkle, sha256};
 use std::future::Future;
@@ -279,10 +279,12 @@ fn large_entries_that_cannot_be_sealed_are_refused_by_their_size() {
     struct Large;
 
     impl Candidate for Large {
-        fn at(self, place: Place) -> Entry {
+        type Answer = Place;
+
+        fn at(self, place: Place) -> (Entry, Place) {
             let mut bytes = vec![0; 64 << 10];
             bytes[..8].copy_from_slice(&place.index.to_be_bytes());
-            Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes }
+            (Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes: bytes.into() }, place)
         }
 
         fn leaf_hash(bytes: &[u8]) -> Option<Hash> {
@@ -502,13 +504,13 @@ fn open_ct(store: &MemoryStore, key: &Arc<TestKey>, clock: &Arc<TestClock>) -> R
     CtLog::open(settings, key.clone(), stores(store), clock.clone(), clock.clone())
 }
 
-fn precertificate(number: u32) -> PrecertificateEntry {
-    PrecertificateEntry {
-        issuer_key_hash: [5; 32],
-        tbs: format!("tbs {number}").into_bytes(),
-        precertificate: format!("precertificate {number}").into_bytes(),
-        fingerprints: [sha256(b"intermediate"), sha256(b"root")].into(),
-    }
+fn precertificate(number: u32) -> LogEntry {
+    LogEntry::precertificate(
+        &[5; 32],
+        format!("tbs {number}").as_bytes(),
+        format!("precertificate {number}").as_bytes(),
+        &[sha256(b"intermediate"), sha256(b"root")],
+    )
 }
 
 #[test]
@@ -520,9 +522,9 @@ fn an_sct_is_of_a_durable_entry_and_verifies() {
         let sct = wait(log.enter(entry.clone())).unwrap();
         assert_eq!(sct.place, Place { index: u64::from(number), timestamp: UnixMillis(NOW) });
         let received = ReceivedSct::parse(&sct.to_bytes()).unwrap();
-        received.verify_precertificate(&key.1, &entry.issuer_key_hash, &entry.tbs).unwrap();
+        received.verify_precertificate(&key.1, &[5; 32], format!("tbs {number}").as_bytes()).unwrap();
         let stored = store.head.stored().unwrap();
-        assert_eq!(stored.unsealed.last(), Some(&entry.at(sct.place)));
+        assert_eq!(stored.unsealed.last(), Some(&entry.at(sct.place).0));
     }
     store.head.fail([Some(Fault::Lost)]);
     assert_eq!(wait(log.enter(precertificate(3))).unwrap_err().reason(), Reason::LogUnavailable, "no SCT");

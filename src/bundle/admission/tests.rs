@@ -155,7 +155,7 @@ fn what_no_certificate_has_is_an_error_when_it_is_loaded() {
 #[test]
 fn an_extension_of_the_operators_own_is_asked_for_by_its_identifier() {
     let oid = extensions::FULCIO.push_arc(99).unwrap();
-    let of = |content: &[u8]| IdentityExtension { oid, content: content.to_vec() };
+    let of = |content: &[u8]| IdentityExtension { oid, content: content.to_vec().into() };
     let name = || SubjectAltName::Uri(NAME.into());
     let text = certificate(name(), &[of(&encode_utf8_string("blue"))]);
     let octets = certificate(name(), &[of(&[4, 1, 0])]);
@@ -226,7 +226,7 @@ fn what_is_not_as_a_ca_of_this_kind_issues_it_is_not_decided() {
     let guarded = job(&[(GitlabClaim::EnvironmentProtected, "yes")]);
     let unreadable = of(
         uri(),
-        &[IdentityExtension { oid: arc.oid(GitlabClaim::ProjectPath), content: b"acme/app".to_vec() }],
+        &[IdentityExtension { oid: arc.oid(GitlabClaim::ProjectPath), content: b"acme/app"[..].into() }],
     );
     for (certificate, when, expected) in [
         (

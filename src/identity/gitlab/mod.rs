@@ -24,12 +24,11 @@ mod subject;
 pub use names::{EVERY_JOB_HAS, FLAG, PIPELINE_SOURCES, REF_TYPES};
 pub use subject::Instance;
 
-use super::extensions::{self as oid, ClaimsArc, GitlabClaim, encode_utf8_string};
+use super::extensions::{self as oid, ClaimsArc, ExtensionList, GitlabClaim};
 use super::{IdentityExtension, IdentityType, Named, SubjectAltName};
 use crate::condition::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::token::{Algorithm, Claims};
-use der::asn1::ObjectIdentifier;
 use schema::JobClaims;
 use subject::Subject;
 
@@ -172,14 +171,14 @@ fn extensions(
     ];
     let raw = arc.into_iter().flat_map(|arc| GitlabClaim::ALL.map(|claim| (arc.oid(claim), job.raw(claim))));
 
-    let mut list = Vec::with_capacity(1 + fulcio.len() + GitlabClaim::ALL.len());
-    list.push(IdentityExtension { oid: oid::ISSUER, content: issuer.as_bytes().to_vec() });
-    list.extend(fulcio.into_iter().chain(raw).filter_map(utf8_extension));
-    list
-}
-
-fn utf8_extension((oid, value): (ObjectIdentifier, Option<&str>)) -> Option<IdentityExtension> {
-    value.map(|value| IdentityExtension { oid, content: encode_utf8_string(value) })
+    let mut list = ExtensionList::with_capacity(1 + fulcio.len() + GitlabClaim::ALL.len());
+    list.push_raw(oid::ISSUER, issuer);
+    for (oid, value) in fulcio.into_iter().chain(raw) {
+        if let Some(value) = value {
+            list.push(oid, value);
+        }
+    }
+    list.finish()
 }
 
 #[cfg(test)]

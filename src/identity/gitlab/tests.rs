@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::identity::extensions::text_of;
+use der::asn1::ObjectIdentifier;
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! What an audit must find, on logs in memory.
 
 use super::*;
-use crate::log::testing::{CHAIN, TestLog, entry, precertificate};
+use crate::log::testing::{CHAIN, TestLog, entry, precertificate, precertificate_of};
 use crate::transparency::precertificate::{DataTileEntry, LoggedCertificate};
 
 /// A log's objects as a web server would hold them.
@@ -162,24 +162,24 @@ fn findings_name_the_entry() {
     let replaced = |bytes: Vec<u8>| {
         problems(700, move |objects| drop(objects.insert("tile/data/000".to_owned(), bytes)))
     };
-    let (mut changed, place) = precertificate(100);
-    changed.tbs = b"tbs of somebody else".to_vec();
-    let said = replaced(tile(100, changed.at(place)));
+    let (original, place) = precertificate(100);
+    let changed = precertificate_of(b"tbs of somebody else", &CHAIN.map(sha256), 100);
+    let said = replaced(tile(100, changed.at(place).0));
     assert!(said.contains("tile/0/000 has a wrong hash at 100"), "{said}");
     assert!(said.contains("root of the 700 entries is not the checkpoint's"), "{said}");
 
-    let (original, mut place) = precertificate(100);
-    place.timestamp = UnixMillis(5);
-    assert!(replaced(tile(100, original.at(place))).contains("entry 100: its timestamp is before"));
-    place.timestamp = UnixMillis(u64::MAX);
-    let said = replaced(tile(100, original.at(place)));
+    let at = |milliseconds| {
+        let at = Place { timestamp: UnixMillis(milliseconds), ..place };
+        replaced(tile(100, original.clone().at(at).0))
+    };
+    assert!(at(5).contains("entry 100: its timestamp is before"));
+    let said = at(u64::MAX);
     assert!(said.contains("entry 100: its timestamp is after the checkpoint's"), "{said}");
     assert!(said.contains("entry 101: its timestamp is before"), "{said}");
     assert!(replaced(tile(100, entry(99))).contains("entry 100: it says that its index is 99"));
 
-    let mut foreign = original.clone();
-    foreign.fingerprints = [[9; 32]].into();
-    let said = replaced(tile(100, foreign.at(precertificate(100).1)));
+    let foreign = precertificate_of(b"tbs 100", &[[9; 32]], 100);
+    let said = replaced(tile(100, foreign.at(place).0));
     assert!(said.contains("entry 100: issuer/0909"), "{said}");
 
     let said = problems(700, |objects| objects.get_mut("tile/data/000").unwrap().truncate(1000));

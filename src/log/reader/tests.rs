@@ -200,7 +200,8 @@ fn entries_come_from_tiles_and_view_alike_up_to_the_cap_and_the_end() {
     for lag in [0, 300, 1000] {
         let log = grown(700, 70, lag);
         let reader = reader(&log);
-        let expected = |from, to| -> Vec<Vec<u8>> { (from..to).map(|index| entry(index).bytes).collect() };
+        let expected =
+            |from, to| -> Vec<Vec<u8>> { (from..to).map(|index| entry(index).bytes.to_vec()).collect() };
         for (start, end, cap, until) in [
             (0, 0, 10, 1),
             (0, 699, 1000, 700),

@@ -108,9 +108,9 @@ fn forked(from: u64, size: u64) -> TestLog {
     let mut log = TestLog::new();
     log.grow_to(from);
     // The entry that was never answered there.
-    let (mut other, place) = crate::log::testing::precertificate(from);
-    other.tbs = b"another".to_vec();
-    log.push(vec![other.at(place)]);
+    let (_, place) = crate::log::testing::precertificate(from);
+    let other = crate::log::testing::precertificate_of(b"another", &CHAIN.map(sha256), from);
+    log.push(vec![other.at(place).0]);
     log.grow_to(size);
     log.seal(size);
     log

@@ -8,9 +8,7 @@ use countersign::log::ports::LogSigner;
 use countersign::log::{CtLog, Stores};
 use countersign::server::environment::Environment;
 use countersign::store::DataDirectory;
-use countersign::transparency::precertificate::{
-    DataTileEntry, LogEntry, LoggedCertificate, PrecertificateEntry,
-};
+use countersign::transparency::precertificate::{DataTileEntry, LogEntry, LoggedCertificate};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -100,11 +98,6 @@ fn copy(tile: &[u8], most: usize) -> LogEntry {
     else {
         panic!("a precertificate")
     };
-    let first = |octets: &[u8]| octets[..octets.len().min(most)].to_vec();
-    LogEntry::from(PrecertificateEntry {
-        issuer_key_hash: *issuer_key_hash,
-        tbs: first(tbs),
-        precertificate: first(precertificate),
-        fingerprints: entry.fingerprints().into(),
-    })
+    let [tbs, precertificate] = [tbs, precertificate].map(|octets| &octets[..octets.len().min(most)]);
+    LogEntry::precertificate(issuer_key_hash, tbs, precertificate, entry.fingerprints())
 }

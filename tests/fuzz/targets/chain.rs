@@ -38,7 +38,7 @@ pub fn target(data: &[u8]) {
         assert_eq!(submission.identity, sha256(leaf));
         let root = submission.issuers.last().expect("a root");
         assert!(accepted().roots().contains(root));
-        let entry = submission.entry.at(Place { index: 7, timestamp: UnixMillis(1) });
+        let (entry, _) = submission.entry.at(Place { index: 7, timestamp: UnixMillis(1) });
         let read = DataTileEntry::parse_one(&entry.bytes).expect("an entry");
         assert!(read.fingerprints().iter().copied().eq(submission.issuers.iter().map(|der| sha256(der))));
         let logged = match read.certificate() {

@@ -156,8 +156,8 @@ pub fn check_certificate(principal: &Principal) {
         }
     };
     assert_eq!(read.names(), [expected]);
-    let as_read = read.identity_extensions().iter().map(|it| (it.oid, &it.content, it.critical));
-    assert!(as_read.eq(principal.extensions().iter().map(|it| (it.oid, &it.content, false))));
+    let as_read = read.identity_extensions().iter().map(|it| (it.oid, &it.content[..], it.critical));
+    assert!(as_read.eq(principal.extensions().iter().map(|it| (it.oid, &it.content[..], false))));
     assert_eq!(read.spki_der(), proven_key().spki_der());
     assert!(read.is_for_code_signing() && !read.is_ca());
 }

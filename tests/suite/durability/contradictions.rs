@@ -6,6 +6,7 @@ use countersign::environment::UnixMillis;
 use countersign::log::ports::{HeadRecord, Identity, Recorded, Stored, TileStore};
 use countersign::log::{Lifecycle as _, StartError};
 use countersign::store::memory::{MemoryHeadStore, MemoryStore};
+use countersign::transparency::Entry;
 
 #[test]
 fn a_crash_at_any_size_around_the_boundaries_of_tiles_loses_nothing() {
@@ -134,13 +135,19 @@ fn a_tile_that_differs_from_unsealed_entries_does_not_start() {
     }
 }
 
+fn change(entry: &mut Entry, change: fn(&mut Vec<u8>)) {
+    let mut bytes = entry.bytes.to_vec();
+    change(&mut bytes);
+    entry.bytes = bytes.into();
+}
+
 #[test]
 fn a_store_that_contradicts_itself_does_not_start() {
     let (store, _) = closed_with(300);
     let good = store.head.stored().unwrap();
     let damages: [fn(&mut Stored); 8] = [
-        |stored| stored.unsealed[9].bytes[20] ^= 1,
-        |stored| stored.unsealed[9].bytes.push(0),
+        |stored| change(&mut stored.unsealed[9], |bytes| bytes[20] ^= 1),
+        |stored| change(&mut stored.unsealed[9], |bytes| bytes.push(0)),
         |stored| drop(stored.unsealed.pop()),
         |stored| drop(stored.unsealed.remove(0)),
         |stored| stored.unsealed.swap(3, 4),

@@ -23,10 +23,12 @@ pub struct Item(pub u64);
 pub const ITEM: usize = 24;
 
 impl Candidate for Item {
-    fn at(self, place: Place) -> Entry {
+    type Answer = Place;
+
+    fn at(self, place: Place) -> (Entry, Place) {
         assert_ne!(self.0, u64::MAX, "the candidate that panics, for a test");
         let bytes = [place.index, place.timestamp.0, self.0].map(u64::to_be_bytes).concat();
-        Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes }
+        (Entry { leaf_hash: merkle::leaf_hash(&bytes), bytes: bytes.into() }, place)
     }
 
     fn leaf_hash(bytes: &[u8]) -> Option<Hash> {

@@ -13,7 +13,7 @@ use countersign::rekor::canonical::{KeyMaterial, SignatureOf};
 use countersign::rekor::{CanonicalBody, HashAlgorithm, KeyDetails, VerifiedEntry};
 use countersign::store::{DataDirectory, LockedDirectory};
 use countersign::transparency::checkpoint::TreeHead;
-use countersign::transparency::precertificate::PrecertificateEntry;
+use countersign::transparency::precertificate::LogEntry;
 use countersign::transparency::sct::Sct;
 use countersign::transparency::tile::{TileKind, TilePath};
 use countersign::transparency::{Hash, merkle, sha256};
@@ -90,14 +90,14 @@ pub fn start_as(
 }
 
 /// The precertificate that the driver calls `number`. Most are of the size of real ones, one in fifty is cut by the store.
-pub fn precertificate(number: u64) -> PrecertificateEntry {
+pub fn precertificate(number: u64) -> LogEntry {
     let length = if number % 50 == 49 { 20_000 } else { 300 + (number as usize * 37) % 1500 };
-    PrecertificateEntry {
-        issuer_key_hash: [5; 32],
-        tbs: format!("tbs {number}").into_bytes(),
-        precertificate: sha256(&number.to_be_bytes()).repeat(length / 32),
-        fingerprints: [sha256(b"intermediate"), sha256(b"root")].into(),
-    }
+    LogEntry::precertificate(
+        &[5; 32],
+        format!("tbs {number}").as_bytes(),
+        &sha256(&number.to_be_bytes()).repeat(length / 32),
+        &[sha256(b"intermediate"), sha256(b"root")],
+    )
 }
 
 /// Enters as many at once. What was answered: the SCT and the leaf hash that it promises.
@@ -110,7 +110,7 @@ pub fn enter_many(log: &Arc<CtLog>, numbers: std::ops::Range<u64>) -> Vec<(Sct, 
             tasks.spawn(async move {
                 let entry = precertificate(number);
                 let sct = log.enter(entry.clone()).await.ok()?;
-                Some((sct.clone(), entry.at(sct.place).leaf_hash))
+                Some((sct.clone(), entry.at(sct.place).0.leaf_hash))
             });
         }
         tasks.join_all().await

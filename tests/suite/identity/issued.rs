@@ -71,8 +71,8 @@ fn the_issuer_is_raw_in_1_and_a_utf8string_in_8() {
     let content = |oid: ObjectIdentifier| {
         principal.extensions().iter().find(|extension| extension.oid == oid).expect("present").content.clone()
     };
-    assert_eq!(content(extensions::ISSUER), b"https://gitlab.com");
-    assert_eq!(content(extensions::ISSUER_V2), b"\x0c\x12https://gitlab.com");
+    assert_eq!(content(extensions::ISSUER), b"https://gitlab.com"[..]);
+    assert_eq!(content(extensions::ISSUER_V2), b"\x0c\x12https://gitlab.com"[..]);
 }
 
 #[test]

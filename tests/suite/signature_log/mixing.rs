@@ -15,7 +15,7 @@ use countersign::store::LockedDirectory;
 use countersign::store::memory::MemoryStore;
 use countersign::transparency::checkpoint::{Checkpoint, TreeHead, check_origin};
 use countersign::transparency::note::{self, NoteKey};
-use countersign::transparency::precertificate::PrecertificateEntry;
+use countersign::transparency::precertificate::LogEntry;
 use countersign::transparency::tile::{TileKind, tile_at};
 use countersign::transparency::{Hash, merkle};
 use proptest::prelude::*;
@@ -81,13 +81,8 @@ fn entry(number: u64) -> VerifiedEntry {
     VerifiedEntry { kind: "hashedrekord", body }
 }
 
-fn precertificate(number: u64) -> PrecertificateEntry {
-    PrecertificateEntry {
-        issuer_key_hash: [1; 32],
-        tbs: number.to_be_bytes().to_vec(),
-        precertificate: vec![2; 10],
-        fingerprints: [[3; 32]].into(),
-    }
+fn precertificate(number: u64) -> LogEntry {
+    LogEntry::precertificate(&[1; 32], &number.to_be_bytes(), &[2; 10], &[[3; 32]])
 }
 
 /// Both logs with so many entries, sealed as far as they can be.
