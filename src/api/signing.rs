@@ -9,7 +9,7 @@ use super::{ApiState, body};
 use crate::issuance::{Authorized, CertificateRequest, Course, Issued};
 use crate::refusal::Refusal;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
@@ -43,13 +43,9 @@ pub trait Dialect {
 }
 
 /// A handler: from the request to the answer, whichever it is, with how far the request got, for metrics and its event.
-pub async fn certificate<D: Dialect>(
-    State(state): State<Arc<ApiState>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+pub async fn certificate<D: Dialect>(State(state): State<Arc<ApiState>>, request: Request) -> Response {
     let mut course = state.authority.course();
-    let mut response = match issue::<D>(&state, headers, body, &mut course).await {
+    let mut response = match issue::<D>(&state, request, &mut course).await {
         Ok(issued) => {
             let mut response = D::answer(&state, &issued);
             response.extensions_mut().insert(IssuedNote {
@@ -66,17 +62,16 @@ pub async fn certificate<D: Dialect>(
 
 async fn issue<D: Dialect>(
     state: &ApiState,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
     course: &mut Course,
 ) -> Result<Issued, Refusal> {
     if let Err(refusal) = state.authority.admission.is_full() {
         // Over HTTP/1 a connection with unread octets is closed by a reset, and the caller may never see the answer. Nearly
         // always the body is here already, and this costs nothing.
-        body::drain(body).await;
+        body::drain(request.into_body()).await;
         return Err(refusal);
     }
-    let authorized = authorize::<D>(state, headers, body, course).await?;
+    let authorized = authorize::<D>(state, request, course).await?;
     state.issue(authorized, course).await
 }
 
@@ -84,10 +79,10 @@ async fn issue<D: Dialect>(
 /// to wait for the other's where it gives back what that one took.
 async fn authorize<D: Dialect>(
     state: &ApiState,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
     course: &mut Course,
 ) -> Result<Authorized, Refusal> {
-    let message = D::read(state, &headers, body).await?;
-    state.authorize(D::request(&message, &headers)?, course).await
+    let (head, body) = request.into_parts();
+    let message = D::read(state, &head.headers, body).await?;
+    state.authorize(D::request(&message, &head.headers)?, course).await
 }
