@@ -19,6 +19,8 @@ const FEW: usize = 64;
 pub struct Claims {
     /// The members' names, one behind the other.
     names: String,
+    /// The [`mark`] of each member's name, to find it by.
+    marks: Vec<u64>,
     members: Vec<Member>,
     /// The names beyond the first [`FEW`]: nobody makes a long list be looked through for each of its names.
     further: HashSet<String>,
@@ -36,9 +38,11 @@ impl Claims {
     /// # Errors
     /// [`Reason::TokenMalformed`].
     pub fn parse(json: &[u8]) -> Result<Self, Refusal> {
+        let count = json.len() / OCTETS_A_MEMBER;
         let room = Self {
             names: String::with_capacity(json.len() / 2),
-            members: Vec::with_capacity(json.len() / OCTETS_A_MEMBER),
+            marks: Vec::with_capacity(count),
+            members: Vec::with_capacity(count),
             further: HashSet::new(),
         };
         parse_members(json, room)
@@ -47,7 +51,7 @@ impl Claims {
 
     /// The claim's value; `None` when absent. A JSON null is `Some(Value::Null)`.
     pub fn member(&self, name: &str) -> Option<&Value> {
-        self.find(&self.members, name)
+        self.find(name, self.members.len())
     }
 
     /// All members in the token's order.
@@ -58,20 +62,30 @@ impl Claims {
         })
     }
 
-    /// The one of that name among these members.
-    fn find<'c>(&self, members: &'c [Member], name: &str) -> Option<&'c Value> {
-        let (names, name) = (self.names.as_bytes(), name.as_bytes());
-        let mut alike = members.iter().filter(|member| member.name.len() == name.len());
-        alike.find(|member| names.get(member.name.clone()) == Some(name)).map(|member| &member.value)
+    /// The one of that name among the first so many.
+    fn find(&self, name: &str, most: usize) -> Option<&Value> {
+        let mark = mark(name.as_bytes());
+        let marked = self.marks.iter().zip(&self.members).take(most).filter(|(other, _)| **other == mark);
+        let mut members = marked.map(|(_, member)| member);
+        members.find(|member| self.names.get(member.name.clone()) == Some(name)).map(|member| &member.value)
     }
+}
+
+/// A number by which most names differ: they are looked through without a look at their texts.
+fn mark(name: &[u8]) -> u64 {
+    let ends = match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(7),
+        _ => name.iter().fold(0, |mark, octet| mark << 8 | u64::from(*octet)),
+    };
+    ends ^ name.len() as u64
 }
 
 impl Members for Claims {
     fn insert(&mut self, name: Cow<'_, str>, value: Value) -> bool {
-        let few = self.members.get(..FEW).unwrap_or(&self.members);
-        if self.find(few, &name).is_some() {
+        if self.find(&name, FEW).is_some() {
             return false;
         }
+        self.marks.push(mark(name.as_bytes()));
         let begin = self.names.len();
         self.names.push_str(&name);
         self.members.push(Member { name: begin..self.names.len(), value });
@@ -107,6 +121,11 @@ mod tests {
                 assert_eq!(claims.member(none), None, "{none}");
             }
         }
+        // Of one mark: their beginnings and ends are the same.
+        let claims =
+            Claims::parse(br#"{"beginning-1-the-end":1,"beginning-2-the-end":2}"#).expect("an object");
+        assert_eq!(claims.member("beginning-2-the-end"), Some(&Value::from(2)));
+        assert_eq!(claims.member("beginning-3-the-end"), None);
         let claims = Claims::parse(br#"{"":1,"a\u0062":2,"\u00e9":3}"#).expect("an object");
         let names: Vec<_> = claims.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["", "ab", "é"]);
