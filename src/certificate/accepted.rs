@@ -6,7 +6,7 @@
 use super::chain::MAX_CHAIN_LENGTH;
 use super::raw::{RawCertificate, RawTbs, without_extension};
 use super::{oids, pem, signature};
-use crate::transparency::precertificate::LogEntry;
+use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
 use crate::transparency::{Hash, sha256};
 use der::asn1::ObjectIdentifier;
 use std::collections::HashSet;
@@ -157,13 +157,15 @@ fn submission(chain: Vec<Vec<u8>>, kind: SubmissionKind, issuer_key_hash: Hash, 
     let issuers: Vec<Vec<u8>> = chain.collect();
     let fingerprints: Vec<Hash> = issuers.iter().map(|der| sha256(der)).collect();
     let identity = sha256(&leaf);
-    let entry = match kind {
-        SubmissionKind::Certificate => LogEntry::certificate(&leaf, &fingerprints),
-        SubmissionKind::Precertificate => {
-            LogEntry::precertificate(&issuer_key_hash, &tbs, &leaf, &fingerprints)
-        }
+    let logged = match kind {
+        SubmissionKind::Certificate => LoggedCertificate::X509(&leaf),
+        SubmissionKind::Precertificate => LoggedCertificate::Precertificate {
+            issuer_key_hash: &issuer_key_hash,
+            tbs: &tbs,
+            precertificate: &leaf,
+        },
     };
-    Submission { entry, issuers, identity }
+    Submission { entry: LogEntry::new(logged, &fingerprints), issuers, identity }
 }
 
 fn parse<'d>(der: &'d [u8], place: &str) -> Result<RawCertificate<'d>, String> {

@@ -43,18 +43,13 @@ pub(super) fn push_extension(out: &mut Vec<u8>, oid: &ObjectIdentifier, critical
     push_tlv(out, OCTET_STRING, value);
 }
 
-/// Room for what comes around a TBSCertificate with an ECDSA signature.
-pub(super) const AROUND_TBS: usize = 160;
-
-/// The Certificate (RFC 5280 §4.1) of a TBSCertificate, the AlgorithmIdentifier and the signature over it; around the octets of the first,
-/// which are not copied where they have [`AROUND_TBS`].
-pub(super) fn certificate(tbs: Vec<u8>, algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
+/// The Certificate (RFC 5280 §4.1) of a TBSCertificate, the AlgorithmIdentifier and the signature over it.
+pub(super) fn certificate(tbs: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
     let bits = signature.len() + 1;
     let content = tbs.len() + algorithm.len() + tlv_len(bits);
-    let mut header = Vec::with_capacity(8);
-    push_header(&mut header, SEQUENCE, content);
-    let mut out = tbs;
-    out.splice(..0, header);
+    let mut out = Vec::with_capacity(tlv_len(content));
+    push_header(&mut out, SEQUENCE, content);
+    out.extend_from_slice(tbs);
     out.extend_from_slice(algorithm);
     push_header(&mut out, BIT_STRING, bits);
     out.push(0); // no unused bits

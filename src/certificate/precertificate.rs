@@ -3,7 +3,7 @@
 use super::template::{Template, ToBeSigned};
 use super::{CaChain, pem};
 use crate::refusal::Refusal;
-use crate::transparency::precertificate::LogEntry;
+use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ impl CorrespondingTemplate {
 
     /// With the CA's signature over [`Self::certificate_tbs`].
     pub fn into_certificate(self, signature: &[u8]) -> Certificate {
-        let der = self.template.certificate(self.tbs, signature);
+        let der = self.template.certificate(&self.tbs, signature);
         Certificate { der, serial: self.template.serial().to_owned() }
     }
 }
@@ -103,7 +103,7 @@ impl UnpromisedTemplate {
 
     /// With the CA's signature over [`Self::certificate_tbs`].
     pub fn into_certificate(self, signature: &[u8]) -> Certificate {
-        let der = self.template.certificate(self.tbs, signature);
+        let der = self.template.certificate(&self.tbs, signature);
         Certificate { der, serial: self.template.serial().to_owned() }
     }
 }
@@ -142,7 +142,11 @@ impl fmt::Debug for Certificate {
 impl From<&Precertificate> for LogEntry {
     fn from(precertificate: &Precertificate) -> Self {
         let chain = precertificate.chain();
-        let (tbs, der) = (&precertificate.logged_tbs, &precertificate.der);
-        Self::precertificate(chain.issuer_key_hash(), tbs, der, chain.fingerprints())
+        let logged = LoggedCertificate::Precertificate {
+            issuer_key_hash: chain.issuer_key_hash(),
+            tbs: &precertificate.logged_tbs,
+            precertificate: &precertificate.der,
+        };
+        Self::new(logged, chain.fingerprints())
     }
 }

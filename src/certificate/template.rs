@@ -170,10 +170,8 @@ impl Template {
     }
 
     /// With the CA's signature over [`Self::precertificate_tbs`].
-    pub fn into_precertificate(mut self, signature: &[u8]) -> Precertificate {
-        // From here on it is a part of the precertificate.
-        let poisoned = ToBeSigned { der: std::mem::take(&mut self.precertificate_tbs.der) };
-        let der = self.certificate(poisoned, signature);
+    pub fn into_precertificate(self, signature: &[u8]) -> Precertificate {
+        let der = self.certificate(&self.precertificate_tbs, signature);
         let logged_tbs = tbs(&self.fields, &self.extensions, &[]);
         Precertificate::new(self, der, logged_tbs)
     }
@@ -206,8 +204,8 @@ impl Template {
     }
 
     /// The Certificate around a TBSCertificate of this template.
-    pub(super) fn certificate(&self, tbs: ToBeSigned, signature: &[u8]) -> Vec<u8> {
-        encode::certificate(tbs.der, self.chain.algorithm().identifier(), signature)
+    pub(super) fn certificate(&self, tbs: &ToBeSigned, signature: &[u8]) -> Vec<u8> {
+        encode::certificate(&tbs.der, self.chain.algorithm().identifier(), signature)
     }
 
     /// The chain that issues it.
@@ -233,7 +231,7 @@ fn corresponds(final_tbs: &[u8], precertificate: &[u8], logged_tbs: &[u8]) -> bo
 fn tbs(fields: &[u8], extensions: &[u8], slot: &[u8]) -> Vec<u8> {
     let list = tlv_len(extensions.len() + slot.len());
     let content = fields.len() + tlv_len(list);
-    let mut out = Vec::with_capacity(tlv_len(content) + encode::AROUND_TBS);
+    let mut out = Vec::with_capacity(tlv_len(content));
     push_header(&mut out, SEQUENCE, content);
     out.extend_from_slice(fields);
     push_header(&mut out, EXTENSIONS, list);
@@ -260,7 +258,7 @@ mod tests {
     use super::super::testing::{self, Always, LEAF_SPKI, LIFETIME, NAME, NOW};
     use super::super::verify_signature;
     use super::*;
-    use crate::transparency::precertificate::LogEntry;
+    use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
 
     fn at(now: UnixMillis) -> Result<(UnixMillis, UnixMillis), Reason> {
         let template = testing::template(&testing::chain(), now).map_err(|refusal| refusal.reason())?;
@@ -343,8 +341,12 @@ mod tests {
         let chain = testing::chain();
         let precertificate = testing::template(&chain, NOW).unwrap().into_precertificate(&[1, 2, 3]);
         let certificate = Inspected::from_der(testing::issue(&chain, NOW).der()).unwrap();
-        let (tbs, der) = (certificate.logged_tbs().unwrap(), precertificate.der());
-        let rebuilt = LogEntry::precertificate(chain.issuer_key_hash(), &tbs, der, chain.fingerprints());
+        let logged = LoggedCertificate::Precertificate {
+            issuer_key_hash: chain.issuer_key_hash(),
+            tbs: &certificate.logged_tbs().unwrap(),
+            precertificate: precertificate.der(),
+        };
+        let rebuilt = LogEntry::new(logged, chain.fingerprints());
         assert_eq!(LogEntry::from(&precertificate), rebuilt);
     }
 
@@ -354,8 +356,7 @@ mod tests {
         let slot = profile::sct_list(&testing::sct()).unwrap();
         let good = tbs(&template.fields, &template.extensions, &slot);
         let logged = tbs(&template.fields, &template.extensions, &[]);
-        let poisoned = ToBeSigned { der: template.precertificate_tbs.der.clone() };
-        let precertificate = template.certificate(poisoned, &[1, 2, 3]);
+        let precertificate = template.certificate(&template.precertificate_tbs, &[1, 2, 3]);
         assert!(corresponds(&good, &precertificate, &logged));
         let slot_value = good.len() - testing::sct().len()..good.len();
         for index in (0..good.len()).filter(|index| !slot_value.contains(index)) {
@@ -386,9 +387,8 @@ mod tests {
         let logged = tbs(&template.fields, &template.extensions, &[]);
         let good = tbs(&template.fields, &template.extensions, &slot);
         let twice = tbs(&template.fields, &template.extensions, &[&slot[..], &slot].concat());
-        let poisoned = ToBeSigned { der: template.precertificate_tbs.der.clone() };
-        let precertificate = template.certificate(poisoned, &[1]);
-        let unpoisoned = encode::certificate(logged.clone(), template.chain.algorithm().identifier(), &[1]);
+        let precertificate = template.certificate(&template.precertificate_tbs, &[1]);
+        let unpoisoned = encode::certificate(&logged, template.chain.algorithm().identifier(), &[1]);
         assert!(corresponds(&good, &precertificate, &logged));
         assert!(!corresponds(&logged, &precertificate, &logged));
         assert!(!corresponds(&twice, &precertificate, &logged));

@@ -249,8 +249,18 @@ fn operators_own(dotted: &str) -> Result<ObjectIdentifier, String> {
 
 /// The extension for a text, encoded as its object identifier asks for.
 pub fn extension(oid: ObjectIdentifier, text: &str) -> IdentityExtension {
-    let content = if is_raw(&oid) { text.as_bytes().to_vec() } else { encode_utf8_string(text) };
+    let mut content = Vec::new();
+    push_content(&mut content, &oid, text);
     IdentityExtension { oid, content: content.into() }
+}
+
+/// Appends the content of an extension of that type.
+fn push_content(contents: &mut Vec<u8>, oid: &ObjectIdentifier, text: &str) {
+    if is_raw(oid) {
+        contents.extend_from_slice(text.as_bytes());
+    } else {
+        push_utf8_string(contents, text);
+    }
 }
 
 /// Extensions for many texts, whose contents lie in one buffer.
@@ -266,15 +276,9 @@ impl ExtensionList {
         Self { contents: Vec::with_capacity(64 * count), list: Vec::with_capacity(count) }
     }
 
-    /// One of those that [`is_raw`].
-    pub(super) fn push_raw(&mut self, oid: ObjectIdentifier, text: &str) {
-        self.contents.extend_from_slice(text.as_bytes());
-        self.list.push((oid, self.contents.len()));
-    }
-
-    /// One of all others.
+    /// As [`extension`].
     pub(super) fn push(&mut self, oid: ObjectIdentifier, text: &str) {
-        push_utf8_string(&mut self.contents, text);
+        push_content(&mut self.contents, &oid, text);
         self.list.push((oid, self.contents.len()));
     }
 
@@ -337,7 +341,7 @@ pub fn is_raw(oid: &ObjectIdentifier) -> bool {
 
 /// A DER UTF8String (X.690 §8.23, tag 12) with minimal length octets (§10.1).
 pub fn encode_utf8_string(text: &str) -> Vec<u8> {
-    let mut der = Vec::with_capacity(6 + text.len());
+    let mut der = Vec::new();
     push_utf8_string(&mut der, text);
     der
 }
@@ -347,6 +351,7 @@ fn push_utf8_string(der: &mut Vec<u8>, text: &str) {
     const TAG: u8 = 0x0c;
     let length = text.len().to_be_bytes();
     let significant = &length[length.iter().take_while(|octet| **octet == 0).count().min(length.len() - 1)..];
+    der.reserve(2 + significant.len() + text.len());
     der.push(TAG);
     if text.len() >= 0x80 {
         der.push(0x80 | significant.len() as u8);

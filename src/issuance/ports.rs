@@ -5,7 +5,7 @@ use crate::identity::Issuer;
 use crate::log::CtLog;
 use crate::refusal::{Reason, Refusal};
 use crate::token::KeySet;
-use crate::transparency::precertificate::LogEntry;
+use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
 use crate::transparency::sct::ReceivedSct;
 use std::future::Future;
 use std::pin::Pin;
@@ -78,7 +78,7 @@ impl CertificateLog for CtLog {
         certificate: &'a Certificate,
         chain: &'a CaChain,
     ) -> Answer<'a, Result<ReceivedSct, Refusal>> {
-        let entry = LogEntry::certificate(certificate.der(), chain.fingerprints());
+        let entry = LogEntry::new(LoggedCertificate::X509(certificate.der()), chain.fingerprints());
         Box::pin(async move { Ok(self.enter(entry).await?.into()) })
     }
 

@@ -159,13 +159,13 @@ impl<C: Candidate> Arrivals<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transparency::precertificate::LogEntry;
+    use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
     use std::thread;
 
     const FOR_EVER: Duration = Duration::from_secs(3600);
 
     fn pending() -> Pending<LogEntry> {
-        Pending { candidate: LogEntry::certificate(b"", &[]), answer: oneshot::channel().0 }
+        Pending { candidate: LogEntry::new(LoggedCertificate::X509(b""), &[]), answer: oneshot::channel().0 }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::ports::{Head, StoreError, TileStore};
 use super::view::View;
 use crate::environment::UnixMillis;
 use crate::transparency::merkle::RightEdge;
-use crate::transparency::precertificate::LogEntry;
+use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
 use crate::transparency::tile::completed_tiles;
 use crate::transparency::{Entry, Hash, Place, sha256};
 use std::collections::BTreeMap;
@@ -43,7 +43,9 @@ pub(super) fn precertificate(index: u64) -> (LogEntry, Place) {
 
 /// The same with other contents.
 pub(super) fn precertificate_of(tbs: &[u8], fingerprints: &[Hash], index: u64) -> LogEntry {
-    LogEntry::precertificate(&[5; 32], tbs, &vec![b'p'; 10 + index as usize % 7], fingerprints)
+    let precertificate = &vec![b'p'; 10 + index as usize % 7];
+    let logged = LoggedCertificate::Precertificate { issuer_key_hash: &[5; 32], tbs, precertificate };
+    LogEntry::new(logged, fingerprints)
 }
 
 /// The entry `index`.

@@ -1,6 +1,6 @@
 //! The claims set: a JSON object whose members have distinct names (RFC 7519 §4).
 
-use super::json::{Members, parse_members};
+use super::json::{Members, TWICE, parse_members};
 use crate::refusal::{Reason, Refusal};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -11,19 +11,17 @@ use std::ops::Range;
 /// Octets of a document for which there is room for one member from the start: somewhat fewer than a member of GitLab's tokens has.
 const OCTETS_A_MEMBER: usize = 24;
 
-/// So many names are looked through one by one, which is quicker than a hash of each. A job's token has some forty.
+/// Among so many names one that came before is looked for one by one, which is quicker than a hash of each. A job's token has some
+/// forty.
 const FEW: usize = 64;
 
 /// Claims in the token's order. Numbers keep the token's digits, so that `1.0` stays `1.0`.
-#[derive(Default)]
 pub struct Claims {
     /// The members' names, one behind the other.
     names: String,
     /// The [`mark`] of each member's name, to find it by.
     marks: Vec<u64>,
     members: Vec<Member>,
-    /// The names beyond the first [`FEW`]: nobody makes a long list be looked through for each of its names.
-    further: HashSet<String>,
 }
 
 struct Member {
@@ -43,9 +41,9 @@ impl Claims {
             names: String::with_capacity(json.len() / 2),
             marks: Vec::with_capacity(count),
             members: Vec::with_capacity(count),
-            further: HashSet::new(),
         };
         parse_members(json, room)
+            .and_then(|claims| if claims.has_a_name_twice() { Err(TWICE) } else { Ok(claims) })
             .map_err(|fault| Refusal::new(Reason::TokenMalformed).because(format!("Its payload: {fault}.")))
     }
 
@@ -60,6 +58,12 @@ impl Claims {
             let name = self.names.get(member.name.clone()).unwrap_or_default();
             (name, &member.value)
         })
+    }
+
+    /// Whether one of many names came before: a long list is not looked through for each of them.
+    fn has_a_name_twice(&self) -> bool {
+        let count = self.members.len();
+        count > FEW && self.iter().map(|(name, _)| name).collect::<HashSet<_>>().len() < count
     }
 
     /// The one of that name among the first so many.
@@ -81,15 +85,16 @@ fn mark(name: &[u8]) -> u64 {
 }
 
 impl Members for Claims {
-    fn insert(&mut self, name: Cow<'_, str>, value: Value) -> bool {
-        if self.find(&name, FEW).is_some() {
-            return false;
-        }
+    /// Among the first [`FEW`].
+    fn has(&self, name: &str) -> bool {
+        self.find(name, FEW).is_some()
+    }
+
+    fn push(&mut self, name: Cow<'_, str>, value: Value) {
         self.marks.push(mark(name.as_bytes()));
         let begin = self.names.len();
         self.names.push_str(&name);
         self.members.push(Member { name: begin..self.names.len(), value });
-        self.members.len() <= FEW || self.further.insert(name.into_owned())
     }
 }
 

@@ -4,7 +4,6 @@
 //! serde_json does the reading; this visitor adds what its `Value` lets pass.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,22 +17,25 @@ pub const MAX_DEPTH: usize = 16;
 const PRIVATE_KEYS: &str = "$serde_json::private::";
 
 const NOT_JSON: &str = "it is not valid JSON";
+/// What is wrong with an object that has two members of one name.
+pub(super) const TWICE: &str = "it has a member twice";
 
 /// Where an object's members go.
 pub(super) trait Members {
-    /// Takes one; `false`: it has one of that name already.
-    fn insert(&mut self, name: Cow<'_, str>, value: Value) -> bool;
+    /// Whether there is one of that name. Who says no of one that there is finds it later.
+    fn has(&self, name: &str) -> bool;
+
+    /// Takes one.
+    fn push(&mut self, name: Cow<'_, str>, value: Value);
 }
 
 impl Members for Map<String, Value> {
-    fn insert(&mut self, name: Cow<'_, str>, value: Value) -> bool {
-        match self.entry(name) {
-            Entry::Vacant(member) => {
-                member.insert(value);
-                true
-            }
-            Entry::Occupied(_) => false,
-        }
+    fn has(&self, name: &str) -> bool {
+        self.contains_key(name)
+    }
+
+    fn push(&mut self, name: Cow<'_, str>, value: Value) {
+        self.insert(name.into_owned(), value);
     }
 }
 
@@ -127,9 +129,10 @@ impl StrictValue<'_> {
             if name.starts_with(PRIVATE_KEYS) {
                 return Err(self.fail("it has a member with a reserved name"));
             }
-            if !members.insert(name, entries.next_value_seed(inner)?) {
-                return Err(self.fail("it has a member twice"));
+            if members.has(&name) {
+                return Err(self.fail(TWICE));
             }
+            members.push(name, entries.next_value_seed(inner)?);
             next = entries.next_key_seed(Name)?;
         }
         Ok(members)
@@ -310,7 +313,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_in_utf8_is_refused() {
-        for json in ["5", "1.5", "[]", "\"a\"", "null", "true"] {
+        for json in ["5", "1.5", "[]", "\"a\"", "null", "true", "[{\"a\":1,\"a\":1}]", "5 x"] {
             assert_eq!(fault(json), "it is not a JSON object", "{json}");
         }
         for json in

@@ -32,7 +32,7 @@ pub struct LogEntry {
 }
 
 /// What an SCT has to be signed over, once its entry has a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnsignedSct {
     /// Index and timestamp.
     pub place: Place,
@@ -41,47 +41,41 @@ pub struct UnsignedSct {
 }
 
 impl LogEntry {
-    /// precert_entry. `tbs`: DER TBSCertificate without poison and SCT list; it and the precertificate's DER have below 2^24 octets. At most
-    /// 2047 fingerprints.
-    pub fn precertificate(
-        issuer_key_hash: &Hash,
-        tbs: &[u8],
-        precertificate: &[u8],
-        fingerprints: &[Hash],
-    ) -> Self {
-        let tail = 3 + precertificate.len() + 2 + 32 * fingerprints.len();
-        let mut octets =
-            precertificate_input(UnixMillis(0), issuer_key_hash, tbs, &leaf_index_extension(0), tail);
+    /// Certificate, TBSCertificate and precertificate have below 2^24 octets; of fingerprints, SHA-256 of each CA certificate's DER with the
+    /// issuing certificate first, there are at most 2047.
+    pub fn new(certificate: LoggedCertificate<'_>, fingerprints: &[Hash]) -> Self {
+        let extensions = leaf_index_extension(0);
+        let chain = fingerprints.as_flattened();
+        let (mut octets, precertificate) = match certificate {
+            LoggedCertificate::X509(certificate) => {
+                (certificate_input(UnixMillis(0), certificate, &extensions, 2 + chain.len()), None)
+            }
+            LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } => {
+                let tail = 3 + precertificate.len() + 2 + chain.len();
+                let input = precertificate_input(UnixMillis(0), issuer_key_hash, tbs, &extensions, tail);
+                (input, Some(precertificate))
+            }
+        };
         let leaf_end = octets.len();
-        put_vector24(&mut octets, precertificate);
-        put_vector16(&mut octets, fingerprints.as_flattened());
-        Self { octets, leaf_end }
-    }
-
-    /// x509_entry. The certificate's DER has below 2^24 octets. At most 2047 fingerprints.
-    pub fn certificate(certificate: &[u8], fingerprints: &[Hash]) -> Self {
-        let mut octets = certificate_input(UnixMillis(0), certificate, &leaf_index_extension(0));
-        let leaf_end = octets.len();
-        put_vector16(&mut octets, fingerprints.as_flattened());
+        if let Some(precertificate) = precertificate {
+            put_vector24(&mut octets, precertificate);
+        }
+        put_vector16(&mut octets, chain);
         Self { octets, leaf_end }
     }
 
     /// The entry at `place`: its leaf hash, its bytes in the data tile, and what the log key signs for its SCT.
     pub fn at(mut self, place: Place) -> (Entry, UnsignedSct) {
-        let [_, _, _, index @ ..] = place.index.to_be_bytes();
+        const ROOM: &str = "every entry has a place for its time and for its index";
         let begin = VERSION_AND_TYPE.len();
-        self.put(begin, &place.timestamp.0.to_be_bytes());
-        self.put(self.leaf_end - index.len(), &index);
+        let time = self.octets.get_mut(begin..).and_then(<[u8]>::first_chunk_mut).expect(ROOM);
+        *time = place.timestamp.0.to_be_bytes();
+        let extensions = self.octets.get_mut(..self.leaf_end).and_then(<[u8]>::last_chunk_mut).expect(ROOM);
+        *extensions = leaf_index_extension(place.index);
         let octets = Bytes::from(self.octets);
         let input = octets.slice(..self.leaf_end);
         let leaf_hash = merkle::leaf_hash(&input);
         (Entry { leaf_hash, bytes: octets.slice(begin..) }, UnsignedSct { place, input })
-    }
-
-    fn put(&mut self, begin: usize, value: &[u8]) {
-        for (octet, value) in self.octets.iter_mut().skip(begin).zip(value) {
-            *octet = *value;
-        }
     }
 }
 
@@ -89,6 +83,13 @@ impl fmt::Debug for LogEntry {
     /// Without the octets, which hold the names of people's projects.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LogEntry({} octets)", self.octets.len())
+    }
+}
+
+impl fmt::Debug for UnsignedSct {
+    /// Without the octets, as [`LogEntry`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnsignedSct").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -136,9 +137,14 @@ pub(super) fn precertificate_input(
     input
 }
 
-/// What an SCT of a final certificate signs, which is also its MerkleTreeLeaf.
-pub(super) fn certificate_input(timestamp: UnixMillis, certificate: &[u8], extensions: &[u8]) -> Vec<u8> {
-    let mut input = Vec::with_capacity(2 + 8 + 2 + 3 + certificate.len() + 2 + extensions.len());
+/// What an SCT of a final certificate signs, which is also its MerkleTreeLeaf. `spare` octets more are reserved.
+pub(super) fn certificate_input(
+    timestamp: UnixMillis,
+    certificate: &[u8],
+    extensions: &[u8],
+    spare: usize,
+) -> Vec<u8> {
+    let mut input = Vec::with_capacity(2 + 8 + 2 + 3 + certificate.len() + 2 + extensions.len() + spare);
     input.extend_from_slice(&VERSION_AND_TYPE);
     input.extend_from_slice(&timestamp.0.to_be_bytes());
     input.extend_from_slice(&(X509_ENTRY as u16).to_be_bytes());
@@ -264,7 +270,12 @@ mod tests {
     const PLACE: Place = Place { index: 0x01_0203_0405, timestamp: UnixMillis(0x0102_0304_0506_0708) };
 
     fn precertificate() -> LogEntry {
-        LogEntry::precertificate(&[0xaa; 32], b"tbs", b"precertificate", &[[0xbb; 32], [0xcc; 32]])
+        let logged = LoggedCertificate::Precertificate {
+            issuer_key_hash: &[0xaa; 32],
+            tbs: b"tbs",
+            precertificate: b"precertificate",
+        };
+        LogEntry::new(logged, &[[0xbb; 32], [0xcc; 32]])
     }
 
     /// TimestampedEntry of [`precertificate`] at [`PLACE`], octet by octet (RFC 6962 §3.4).
@@ -287,7 +298,10 @@ mod tests {
     fn what_was_logged_is_not_in_debug_output() {
         let entry = precertificate();
         assert_eq!(format!("{entry:?}"), "LogEntry(143 octets)");
-        assert!(format!("{:?}", entry.at(PLACE).0).ends_with(", 141 octets)"));
+        let (entry, unsigned) = entry.at(PLACE);
+        assert!(format!("{entry:?}").ends_with(", 141 octets)"));
+        let shown = format!("{unsigned:?}");
+        assert!(shown.starts_with("UnsignedSct { place: Place {") && shown.len() < 120, "{shown}");
     }
 
     #[test]
@@ -319,7 +333,8 @@ mod tests {
         assert_eq!(entry.certificate(), LoggedCertificate::X509(b"cert"));
         assert_eq!(entry.merkle_tree_leaf(), [&[0, 0], &leaf[..]].concat());
         assert_eq!(entry.extra_data(&["root"]).unwrap(), b"\x00\x00\x07\x00\x00\x04root");
-        let (made, unsigned) = LogEntry::certificate(b"cert", &[[0xbb; 32]]).at(entry.place());
+        let (made, unsigned) =
+            LogEntry::new(LoggedCertificate::X509(b"cert"), &[[0xbb; 32]]).at(entry.place());
         assert_eq!(made, Entry { leaf_hash: entry.leaf_hash(), bytes: bytes.clone().into() });
         assert_eq!(unsigned.input, entry.merkle_tree_leaf());
     }
@@ -397,16 +412,16 @@ mod tests {
             index in 0_u64..1 << 40, timestamp in any::<u64>(),
         ) {
             let place = Place { index, timestamp: UnixMillis(timestamp) };
-            let made = LogEntry::precertificate(&issuer_key_hash, &tbs, &precertificate, &fingerprints);
-            let (entry, _) = made.at(place);
-            let read = DataTileEntry::parse_one(&entry.bytes).unwrap();
             let certificate = LoggedCertificate::Precertificate {
                 issuer_key_hash: &issuer_key_hash, tbs: &tbs, precertificate: &precertificate,
             };
+            let (entry, unsigned) = LogEntry::new(certificate, &fingerprints).at(place);
+            let read = DataTileEntry::parse_one(&entry.bytes).unwrap();
             prop_assert_eq!(read.place(), place);
             prop_assert_eq!(read.certificate(), certificate);
             prop_assert_eq!(read.fingerprints(), &fingerprints[..]);
             prop_assert_eq!(read.leaf_hash(), entry.leaf_hash);
+            prop_assert_eq!(&unsigned, &UnsignedSct { place, input: read.merkle_tree_leaf().into() });
         }
 
         #[test]

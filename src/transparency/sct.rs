@@ -190,7 +190,7 @@ impl ReceivedSct {
         if certificate.len() >= 1 << 24 {
             return Err(SignatureError::Invalid);
         }
-        let input = certificate_input(self.timestamp, certificate, &self.extensions);
+        let input = certificate_input(self.timestamp, certificate, &self.extensions, 0);
         self.verify_input(log_spki, &input)
     }
 
@@ -239,7 +239,7 @@ fn signature_algorithm(reader: &mut Reader<'_>) -> Result<[u8; 2], Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transparency::precertificate::LogEntry;
+    use crate::transparency::precertificate::{LogEntry, LoggedCertificate};
     use aws_lc_rs::encoding::AsDer;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{
@@ -250,7 +250,9 @@ mod tests {
     const PLACE: Place = Place { index: 77, timestamp: UnixMillis(1_790_000_000_123) };
 
     fn entry() -> LogEntry {
-        LogEntry::precertificate(&[5; 32], b"tbs", b"precertificate", &[[1; 32]])
+        let (tbs, precertificate) = (&b"tbs"[..], &b"precertificate"[..]);
+        let logged = LoggedCertificate::Precertificate { issuer_key_hash: &[5; 32], tbs, precertificate };
+        LogEntry::new(logged, &[[1; 32]])
     }
 
     /// An SCT of a new log, and that log's key.

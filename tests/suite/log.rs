@@ -12,7 +12,7 @@ use countersign::log::{Candidate, CtLog, Lifecycle as _, Log, QUEUE, StartError,
 use countersign::refusal::Reason;
 use countersign::store::memory::{Fault, MemoryHeadRecord, MemoryStore, MemoryTileStore};
 use countersign::transparency::checkpoint::Checkpoint;
-use countersign::transparency::precertificate::LogEntry;
+use countersign::transparency::precertificate::{LogEntry, LoggedCertificate};
 use countersign::transparency::sct::ReceivedSct;
 use countersign::transparency::{Entry, Hash, Place, merkle, sha256};
 use std::future::Future;
@@ -505,12 +505,13 @@ fn open_ct(store: &MemoryStore, key: &Arc<TestKey>, clock: &Arc<TestClock>) -> R
 }
 
 fn precertificate(number: u32) -> LogEntry {
-    LogEntry::precertificate(
-        &[5; 32],
-        format!("tbs {number}").as_bytes(),
-        format!("precertificate {number}").as_bytes(),
-        &[sha256(b"intermediate"), sha256(b"root")],
-    )
+    let (tbs, precertificate) = (format!("tbs {number}"), format!("precertificate {number}"));
+    let logged = LoggedCertificate::Precertificate {
+        issuer_key_hash: &[5; 32],
+        tbs: tbs.as_bytes(),
+        precertificate: precertificate.as_bytes(),
+    };
+    LogEntry::new(logged, &[sha256(b"intermediate"), sha256(b"root")])
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn extensions(
     let raw = arc.into_iter().flat_map(|arc| GitlabClaim::ALL.map(|claim| (arc.oid(claim), job.raw(claim))));
 
     let mut list = ExtensionList::with_capacity(1 + fulcio.len() + GitlabClaim::ALL.len());
-    list.push_raw(oid::ISSUER, issuer);
+    list.push(oid::ISSUER, issuer);
     for (oid, value) in fulcio.into_iter().chain(raw) {
         if let Some(value) = value {
             list.push(oid, value);

@@ -115,9 +115,9 @@ impl Load {
 
 /// From now on this thread, when it is woken, takes no processor from another that runs: SCHED_BATCH (sched(7)).
 ///
-/// Callers of a server have their own machine. Here each answer wakes the load generator, and with the usual policy it takes the
-/// processor that has just written it, nine times out of ten, in the middle of somebody else's certificate. Loads by the clock keep
-/// the usual policy: they must be on time.
+/// Callers of a server have their own machine. Here each answer wakes the load generator, and with the usual policy it mostly takes
+/// the processor that has just written it, in the middle of somebody else's certificate. Loads by the clock keep the usual policy:
+/// they must be on time.
 fn stand_back() {
     let thread = fs::read_link("/proc/thread-self").expect("proc(5)");
     let id = thread.file_name().expect("its id");

@@ -99,5 +99,6 @@ fn copy(tile: &[u8], most: usize) -> LogEntry {
         panic!("a precertificate")
     };
     let [tbs, precertificate] = [tbs, precertificate].map(|octets| &octets[..octets.len().min(most)]);
-    LogEntry::precertificate(issuer_key_hash, tbs, precertificate, entry.fingerprints())
+    let first = LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate };
+    LogEntry::new(first, entry.fingerprints())
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 /// Connections of each load.
 pub const CONNECTIONS: [usize; 2] = [1, 64];
 /// More entries a second than any machine of today takes: none may be sent twice, since the second time is no new entry.
-const ENTRIES_A_SECOND: u64 = 16_000;
+const ENTRIES_A_SECOND: u64 = 24_000;
 /// Different questions for timestamps; nobody remembers those.
 const TIMESTAMPS: usize = 1024;
 /// As `init` has it for a server on loopback.

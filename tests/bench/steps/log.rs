@@ -9,7 +9,7 @@ use countersign::store::memory::MemoryStore;
 use countersign::store::{DataDirectory, FileTileStore};
 use countersign::transparency::checkpoint::TreeHead;
 use countersign::transparency::merkle::RightEdge;
-use countersign::transparency::precertificate::LogEntry;
+use countersign::transparency::precertificate::{LogEntry, LoggedCertificate};
 use countersign::transparency::sct::Sct;
 use countersign::transparency::tile::{TileKind, TilePath};
 use countersign::transparency::{Entry, Hash, Place};
@@ -169,7 +169,12 @@ fn grown() -> Arc<CtLog> {
         guard: Box::new(()),
     };
     let log = open(stores, Setting::make());
-    let candidate = LogEntry::precertificate(&[7; 32], &[0x5a; 100], &[0x5a; 100], &[[7; 32]; 2]);
+    let small = LoggedCertificate::Precertificate {
+        issuer_key_hash: &[7; 32],
+        tbs: &[0x5a; 100],
+        precertificate: &[0x5a; 100],
+    };
+    let candidate = LogEntry::new(small, &[[7; 32]; 2]);
     let runtime = runtime();
     for _ in 0..READ / 1000 {
         runtime.block_on(enter(&log, &candidate, 1000));

@@ -1,7 +1,7 @@
 //! Tiles, as a disk or another server may give them back: entries one after another, or hashes.
 
 use countersign::transparency::merkle;
-use countersign::transparency::precertificate::{DataTileEntry, LogEntry, LoggedCertificate};
+use countersign::transparency::precertificate::{DataTileEntry, LogEntry};
 use countersign::transparency::tile::{self, NodeInTile};
 
 /// What is read as an entry is written as it was, and its leaf hash is that of its leaf.
@@ -35,13 +35,7 @@ pub fn target(data: &[u8]) {
 
 /// Writing what was read gives the same octets, unless the log that wrote them put further extensions there.
 fn check_written(entry: &DataTileEntry<'_>, bytes: &[u8]) {
-    let fingerprints = entry.fingerprints();
-    let ours = match entry.certificate() {
-        LoggedCertificate::X509(certificate) => LogEntry::certificate(certificate, fingerprints),
-        LoggedCertificate::Precertificate { issuer_key_hash, tbs, precertificate } => {
-            LogEntry::precertificate(issuer_key_hash, tbs, precertificate, fingerprints)
-        }
-    };
+    let ours = LogEntry::new(entry.certificate(), entry.fingerprints());
     let (written, _) = ours.at(entry.place());
     if written.bytes.len() == bytes.len() {
         assert_eq!(&*written.bytes, bytes);

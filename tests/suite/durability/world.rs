@@ -13,7 +13,7 @@ use countersign::rekor::canonical::{KeyMaterial, SignatureOf};
 use countersign::rekor::{CanonicalBody, HashAlgorithm, KeyDetails, VerifiedEntry};
 use countersign::store::{DataDirectory, LockedDirectory};
 use countersign::transparency::checkpoint::TreeHead;
-use countersign::transparency::precertificate::LogEntry;
+use countersign::transparency::precertificate::{LogEntry, LoggedCertificate};
 use countersign::transparency::sct::Sct;
 use countersign::transparency::tile::{TileKind, TilePath};
 use countersign::transparency::{Hash, merkle, sha256};
@@ -92,12 +92,13 @@ pub fn start_as(
 /// The precertificate that the driver calls `number`. Most are of the size of real ones, one in fifty is cut by the store.
 pub fn precertificate(number: u64) -> LogEntry {
     let length = if number % 50 == 49 { 20_000 } else { 300 + (number as usize * 37) % 1500 };
-    LogEntry::precertificate(
-        &[5; 32],
-        format!("tbs {number}").as_bytes(),
-        &sha256(&number.to_be_bytes()).repeat(length / 32),
-        &[sha256(b"intermediate"), sha256(b"root")],
-    )
+    let (tbs, precertificate) = (format!("tbs {number}"), sha256(&number.to_be_bytes()).repeat(length / 32));
+    let logged = LoggedCertificate::Precertificate {
+        issuer_key_hash: &[5; 32],
+        tbs: tbs.as_bytes(),
+        precertificate: &precertificate,
+    };
+    LogEntry::new(logged, &[sha256(b"intermediate"), sha256(b"root")])
 }
 
 /// Enters as many at once. What was answered: the SCT and the leaf hash that it promises.

@@ -15,7 +15,7 @@ use countersign::store::LockedDirectory;
 use countersign::store::memory::MemoryStore;
 use countersign::transparency::checkpoint::{Checkpoint, TreeHead, check_origin};
 use countersign::transparency::note::{self, NoteKey};
-use countersign::transparency::precertificate::LogEntry;
+use countersign::transparency::precertificate::{LogEntry, LoggedCertificate};
 use countersign::transparency::tile::{TileKind, tile_at};
 use countersign::transparency::{Hash, merkle};
 use proptest::prelude::*;
@@ -82,7 +82,12 @@ fn entry(number: u64) -> VerifiedEntry {
 }
 
 fn precertificate(number: u64) -> LogEntry {
-    LogEntry::precertificate(&[1; 32], &number.to_be_bytes(), &[2; 10], &[[3; 32]])
+    let logged = LoggedCertificate::Precertificate {
+        issuer_key_hash: &[1; 32],
+        tbs: &number.to_be_bytes(),
+        precertificate: &[2; 10],
+    };
+    LogEntry::new(logged, &[[3; 32]])
 }
 
 /// Both logs with so many entries, sealed as far as they can be.
