@@ -6,11 +6,8 @@ use super::histogram::Histogram;
 use super::requests::Wire;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, thread};
-use tokio::sync::oneshot;
 
 /// Goodput over time is counted in slices of this length.
 pub const SLICE: Duration = Duration::from_millis(100);
@@ -101,28 +98,7 @@ impl Seen {
 impl Load {
     /// Runs it for so long, on a thread of its own. All connections are open before the first request.
     pub async fn run(self, duration: Duration) -> Seen {
-        let (done, seen) = oneshot::channel();
-        thread::spawn(move || {
-            if matches!(self.manner, Manner::Greedy | Manner::Polite) {
-                stand_back();
-            }
-            let seen = EventLoop::of(self, duration).and_then(EventLoop::run).expect("connections");
-            done.send(seen).ok();
-        });
-        seen.await.expect("it does not panic")
-    }
-}
-
-/// From now on this thread, when it is woken, takes no processor from another that runs: SCHED_BATCH (sched(7)).
-///
-/// Callers of a server have their own machine. Here each answer wakes the load generator, and with the usual policy it mostly takes
-/// the processor that has just written it, in the middle of somebody else's certificate. Loads by the clock keep the usual policy:
-/// they must be on time.
-fn stand_back() {
-    let thread = fs::read_link("/proc/thread-self").expect("proc(5)");
-    let id = thread.file_name().expect("its id");
-    let set = Command::new("chrt").args(["--batch", "--pid", "0"]).arg(id).status();
-    if !set.is_ok_and(|status| status.success()) {
-        eprintln!("chrt(1) cannot set SCHED_BATCH: the load generator interrupts the server all the time");
+        let run = move || EventLoop::of(self, duration).and_then(EventLoop::run).expect("connections");
+        tokio::task::spawn_blocking(run).await.expect("it does not panic")
     }
 }
